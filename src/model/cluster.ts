@@ -1,0 +1,41 @@
+// The cluster itself: its identity, its certificate authority and its secrets, encrypted by the cluster key.
+import { z } from 'zod'
+
+export const clusterInitSchema = z.strictObject({ name: z.string().max(63).regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/).default('novacron') })
+
+export type StoredCluster = {
+  readonly id: string
+  readonly kind: 'cluster'
+  readonly name: string
+  readonly project: ''
+  readonly revision: number
+  readonly generation: number
+  readonly caCertificate: string
+  /** AES-256-GCM by the cluster key, base64url: nonce | ciphertext | tag. */
+  readonly caKeySealed: string
+  readonly sessionKeySealed: string
+  readonly createdMs: number
+}
+
+/** Answer of GET /api/v1/cluster. */
+export const clusterViewSchema = z.strictObject({
+  id: z.string(),
+  name: z.string(),
+  /** The node that answers. */
+  node: z.string(),
+  nodeId: z.string(),
+  version: z.string(),
+  leader: z.string().nullable(),
+  leaderId: z.string().nullable(),
+  term: z.number().int(),
+  quorum: z.boolean(),
+  voters: z.array(z.string()),
+  learners: z.array(z.string()),
+  commitIndex: z.number().int(),
+  appliedIndex: z.number().int(),
+  nodes: z.number().int(),
+  nodesReady: z.number().int(),
+  vms: z.record(z.string(), z.number().int()).describe('VMs by phase'),
+  createdAt: z.string(),
+})
+export type ClusterView = z.infer<typeof clusterViewSchema>

@@ -1,0 +1,118 @@
+// Commands: everything that can change the replicated state. The meaning of a type never changes; new behaviour is a new type.
+import { z } from 'zod'
+import { commandIdSchema, imageIdSchema, labelsSchema, nameSchema, nodeIdSchema, operationIdSchema, tokenIdSchema, userIdSchema, vmIdSchema } from './id.ts'
+import { imageSpecSchema } from './image.ts'
+import { nodeAnnouncementSchema, nodeSpecSchema } from './node.ts'
+import { actorSchema, userSpecSchema } from './user.ts'
+import { runStateSchema, vmActions, vmReportSchema, vmSpecSchema } from './vm.ts'
+
+/** Guards of an update: `ifMatch` failing is 412, `revision` (from the body) failing is 409. */
+const guardSchema = { ifMatch: z.number().int().optional(), revision: z.number().int().optional() }
+
+/** Payloads by command type. Append only. */
+export const commandPayloads = {
+  'cluster.init': z.strictObject({
+    clusterId: z.string(), name: z.string(), caCertificate: z.string(), caKeySealed: z.string(), sessionKeySealed: z.string(),
+    node: z.strictObject({ id: nodeIdSchema, name: nameSchema, peerId: z.string(), wrapKey: z.string(), wrappedClusterKey: z.string() }),
+    admin: z.strictObject({ id: userIdSchema, name: nameSchema, passwordHash: z.string() }),
+    token: z.strictObject({ id: tokenIdSchema, name: nameSchema, secretHash: z.string() }),
+  }),
+  'joinToken.create': z.strictObject({ id: tokenIdSchema, secretHash: z.string(), lifeSeconds: z.number().int() }),
+  'joinToken.revoke': z.strictObject({ id: tokenIdSchema }),
+  'node.admit': z.strictObject({
+    node: z.strictObject({ id: nodeIdSchema, name: nameSchema, peerId: z.string(), wrapKey: z.string(), wrappedClusterKey: z.string() }),
+    announcement: nodeAnnouncementSchema,
+    joinTokenId: tokenIdSchema,
+    joinSecretHash: z.string(),
+  }),
+  'node.announce': z.strictObject({ id: nodeIdSchema, announcement: nodeAnnouncementSchema }),
+  'node.update': z.strictObject({ id: nodeIdSchema, labels: labelsSchema.optional(), spec: nodeSpecSchema.optional(), ...guardSchema }),
+  'user.create': z.strictObject({ id: userIdSchema, name: nameSchema, labels: labelsSchema, spec: userSpecSchema, passwordHash: z.string() }),
+  'user.setPassword': z.strictObject({ id: userIdSchema, passwordHash: z.string() }),
+  'user.delete': z.strictObject({ id: userIdSchema }),
+  'token.create': z.strictObject({ id: tokenIdSchema, name: nameSchema, userId: userIdSchema, secretHash: z.string(), expiresInDays: z.number().int().nullable() }),
+  'token.revoke': z.strictObject({ id: tokenIdSchema }),
+  /** The session's id is remembered until it would have ended by itself. */
+  'session.revoke': z.strictObject({ id: z.string(), expiresMs: z.number() }),
+  'image.register': z.strictObject({
+    id: imageIdSchema, name: nameSchema, project: nameSchema, labels: labelsSchema, spec: imageSpecSchema, holder: nodeIdSchema,
+  }),
+  'image.delete': z.strictObject({ id: imageIdSchema, ...guardSchema }),
+  'vm.create': z.strictObject({
+    id: vmIdSchema, name: nameSchema, project: nameSchema, labels: labelsSchema, spec: vmSpecSchema,
+    /** The planner's choice; apply checks it again. */
+    nodeId: nodeIdSchema,
+    /** Random bytes for MAC addresses, hex: apply draws from them and avoids those in use. */
+    seed: z.string().regex(/^[0-9a-f]{16,}$/),
+  }),
+  /** PUT: the whole spec; labels absent stay. */
+  'vm.replace': z.strictObject({ id: vmIdSchema, name: nameSchema.optional(), labels: labelsSchema.optional(), spec: vmSpecSchema, seed: z.string(), ...guardSchema }),
+  /** PATCH: a JSON merge patch (RFC 7386) over {name, labels, spec}, merged inside apply. */
+  'vm.patch': z.strictObject({ id: vmIdSchema, patch: z.record(z.string(), z.unknown()), seed: z.string(), ...guardSchema }),
+  'vm.act': z.strictObject({
+    id: vmIdSchema, action: z.enum([...vmActions, 'delete']), operationId: operationIdSchema, force: z.boolean(), timeoutSeconds: z.number().int(), ...guardSchema,
+  }),
+  /** From the owner's controller; refused unless `epoch` is the assignment's. */
+  'vm.report': z.strictObject({ id: vmIdSchema, nodeId: nodeIdSchema, epoch: z.number().int(), report: vmReportSchema }),
+  /** The guest powered itself off: the wish follows what was seen. */
+  'vm.guestStopped': z.strictObject({ id: vmIdSchema, nodeId: nodeIdSchema, epoch: z.number().int(), generation: z.number().int(), runState: runStateSchema }),
+  /** A step ended on its node; conditional on the step being the current one. */
+  'operation.step': z.strictObject({
+    id: operationIdSchema, nodeId: nodeIdSchema, step: z.number().int(),
+    outcome: z.union([z.strictObject({ kind: z.literal('done') }), z.strictObject({ kind: z.literal('failed'), code: z.string(), message: z.string().max(2000) })]),
+  }),
+  'operation.cancel': z.strictObject({ id: operationIdSchema }),
+} as const
+export type CommandType = keyof typeof commandPayloads
+export type CommandPayload<Type extends CommandType> = z.output<(typeof commandPayloads)[Type]>
+
+const envelope = {
+  id: commandIdSchema,
+  actor: actorSchema,
+  /** Scoped by actor, kept 24 h of state time. `bodyHash` tells a retry from a reuse. */
+  idempotency: z.strictObject({ key: z.string().min(1).max(255), bodyHash: z.string() }).optional(),
+  /** Nothing is changed: the answer says what would be. Never proposed with true; used by app on a copy. */
+}
+export type CommandOf<Type extends CommandType> = {
+  readonly [T in Type]: {
+    readonly id: z.output<typeof commandIdSchema>
+    readonly actor: z.output<typeof actorSchema>
+    readonly idempotency?: { readonly key: string; readonly bodyHash: string } | undefined
+    readonly type: T
+    readonly payload: CommandPayload<T>
+  }
+}[Type]
+export type Command = CommandOf<CommandType>
+
+const headSchema = z.strictObject({ ...envelope, type: z.string(), payload: z.unknown() })
+
+/** Entries of a type this version does not know may be skipped only when their type begins with this. */
+export const ignorablePrefix = 'ignorable.'
+
+/**
+ * Parses a command as it came from a peer, the log or a face.
+ * @throws {z.ZodError} where it does not fit; `unknown command type` where the type is not known
+ */
+export function parseCommand(input: unknown): Command {
+  const head = headSchema.parse(input)
+  if (!Object.hasOwn(commandPayloads, head.type)) throw new UnknownCommandType(head.type)
+  const payload = commandPayloads[head.type as CommandType].parse(head.payload)
+  return { ...head, payload } as Command
+}
+
+/** A type from the future: the node halts rather than diverge, unless the type is ignorable. */
+export class UnknownCommandType extends Error {
+  readonly type: string
+  constructor(type: string) {
+    super(`unknown command type ${type}`)
+    this.type = type
+  }
+}
+
+/** A log entry's data: the leader's time stamp, then the command as JSON. */
+export const entryBytesMax = 1024 * 1024
+
+/** What a command came to, the same on every node. `value` is command-specific and JSON. */
+export type CommandResult =
+  | { readonly kind: 'done'; readonly index: number; readonly id: string; readonly operationId?: string; readonly replayed?: boolean }
+  | { readonly kind: 'refused'; readonly code: import('./error.ts').ErrorCode; readonly message: string; readonly fields?: readonly import('./error.ts').FieldError[] }

@@ -1,0 +1,80 @@
+// A node: a host that is a member of the cluster.
+import { z } from 'zod'
+import { conditionSchema, resourceSchema, type Labels } from './resource.ts'
+
+export const nodeCapacitySchema = z.strictObject({
+  cpus: z.number().int().positive(),
+  memoryMiB: z.number().int().positive(),
+  /** Bytes of the pool "local"; measured at start and then hourly or on a change of over 5 %. */
+  storageBytes: z.number().nonnegative(),
+})
+export type NodeCapacity = z.infer<typeof nodeCapacitySchema>
+
+/** What a node announces about itself when it starts or when one of these changes. */
+export const nodeAnnouncementSchema = z.strictObject({
+  version: z.string().max(64),
+  featureLevel: z.number().int().nonnegative(),
+  /** host:port of the peer protocol and of HTTPS, as others reach it. */
+  peerAddress: z.string().max(255),
+  httpAddress: z.string().max(255),
+  accelerator: z.enum(['kvm', 'tcg', 'simulated', 'none']),
+  hypervisor: z.string().max(128),
+  capacity: nodeCapacitySchema,
+})
+export type NodeAnnouncement = z.infer<typeof nodeAnnouncementSchema>
+
+export const nodeSpecSchema = z.strictObject({
+  schedulable: z.boolean().default(true).describe('False keeps new VMs away'),
+})
+export type NodeSpec = z.output<typeof nodeSpecSchema>
+
+export const nodeRoles = ['leader', 'voter', 'learner', 'none'] as const
+
+export const nodeStatusSchema = z.strictObject({
+  role: z.enum(nodeRoles),
+  ready: z.boolean(),
+  /** Why not ready, or empty. */
+  reason: z.string(),
+  version: z.string(),
+  addresses: z.array(z.string()),
+  url: z.string(),
+  accelerator: z.string(),
+  hypervisor: z.string(),
+  capacity: nodeCapacitySchema,
+  allocated: z.strictObject({ cpus: z.number(), memoryMiB: z.number(), vms: z.number().int(), vmsRunning: z.number().int() }),
+  /** Measured load, gossiped; null where the node has not been heard of. */
+  load: z
+    .strictObject({
+      cpuRatio: z.number(), memoryUsedBytes: z.number(), memoryTotalBytes: z.number(),
+      storageUsedBytes: z.number(), storageTotalBytes: z.number(), loopDelayMs: z.number(), uptimeSeconds: z.number(),
+    })
+    .nullable(),
+  lastSeenAt: z.string().nullable(),
+  rttMs: z.number().nullable(),
+  conditions: z.array(conditionSchema),
+})
+export type NodeStatus = z.infer<typeof nodeStatusSchema>
+export type NodeLoad = NonNullable<NodeStatus['load']>
+
+/** A member as it lies in the state. */
+export type StoredNode = {
+  readonly id: string
+  readonly kind: 'node'
+  readonly name: string
+  readonly project: ''
+  readonly labels: Labels
+  readonly revision: number
+  readonly generation: number
+  readonly spec: NodeSpec
+  /** libp2p peer id of the node's Ed25519 key. */
+  readonly peerId: string
+  /** X25519 public key, base64url: what the cluster key is wrapped for. */
+  readonly wrapKey: string
+  /** The cluster key, wrapped for this node; base64url. */
+  readonly wrappedClusterKey: string
+  readonly announcement: NodeAnnouncement | null
+  readonly joinedMs: number
+}
+
+export const nodeSchema = resourceSchema('node', nodeSpecSchema, nodeStatusSchema)
+export type Node = z.output<typeof nodeSchema>

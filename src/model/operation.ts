@@ -1,0 +1,70 @@
+// An operation: something done once, step by step, whose progress is replicated so that it can be watched, cancelled and resumed.
+import { z } from 'zod'
+import { resourceSchema, type Labels } from './resource.ts'
+
+/**
+ * Kind → its steps in order. Steps run on the node that owns the target.
+ *
+ *   queued → running(step 0 … n-1) → done
+ *                └→ cancelling → cancelled         └→ failed
+ */
+export const operationKinds = {
+  'vm-start': ['boot'],
+  'vm-stop': ['shutdown'],
+  'vm-restart': ['shutdown', 'boot'],
+  'vm-reset': ['reset'],
+  'vm-pause': ['pause'],
+  'vm-resume': ['resume'],
+  'vm-delete': ['shutdown', 'remove'],
+} as const
+export type OperationKind = keyof typeof operationKinds
+export type VmStep = (typeof operationKinds)[OperationKind][number]
+
+export const operationStateSchema = z.enum(['queued', 'running', 'done', 'failed', 'cancelled'])
+export type OperationState = z.infer<typeof operationStateSchema>
+
+export const operationSpecSchema = z.strictObject({
+  operation: z.enum(Object.keys(operationKinds) as [OperationKind, ...OperationKind[]]),
+  target: z.strictObject({ kind: z.string(), id: z.string(), name: z.string() }),
+  force: z.boolean(),
+  timeoutSeconds: z.number().int(),
+})
+export const operationStatusSchema = z.strictObject({
+  state: operationStateSchema,
+  step: z.number().int(),
+  steps: z.array(z.strictObject({ name: z.string(), state: z.enum(['waiting', 'running', 'done', 'failed', 'cancelled']), startedAt: z.string().nullable(), endedAt: z.string().nullable() })),
+  node: z.string().nullable(),
+  actor: z.string(),
+  startedAt: z.string(),
+  endedAt: z.string().nullable(),
+  error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+  cancellable: z.boolean(),
+})
+
+export type StoredOperation = {
+  readonly id: string
+  readonly kind: 'operation'
+  readonly name: string
+  readonly project: string
+  readonly labels: Labels
+  readonly revision: number
+  readonly generation: number
+  readonly spec: z.output<typeof operationSpecSchema>
+  readonly state: OperationState
+  readonly step: number
+  /** Per step, in state time; null where it has not begun or ended. */
+  readonly steps: readonly { readonly startedMs: number | null; readonly endedMs: number | null }[]
+  readonly nodeId: string | null
+  readonly actor: string
+  readonly commandId: string
+  readonly startedMs: number
+  readonly endedMs: number | null
+  readonly error: { readonly code: string; readonly message: string } | null
+  /** The run state to go back to when it is cancelled. */
+  readonly formerRunState: string | null
+}
+
+export const operationSchema = resourceSchema('operation', operationSpecSchema, operationStatusSchema)
+export type Operation = z.output<typeof operationSchema>
+/** Ended operations kept. */
+export const operationsEndedMax = 1000

@@ -1,0 +1,41 @@
+// Durable home of the Raft log and hard state. Damage is told from emptiness and from a torn tail; the core keeps the log in memory.
+import type { Entry, HardState, LogIndex, SnapshotMeta } from '../raft/types.ts'
+
+/**
+ * What opening found.
+ * - fresh: nothing was ever written here.
+ * - intact: everything acknowledged is there (an unacknowledged torn tail may have been cut).
+ * - damaged: something acknowledged is missing, changed or older than the proof says: the node must neither vote nor truncate, and
+ *   re-syncs from its peers under a new identity.
+ */
+export type LogRecovery =
+  | { readonly kind: 'fresh' }
+  | {
+      readonly kind: 'intact'
+      readonly hardState: HardState
+      /** What the log begins after; index 0 for a log that was never compacted. */
+      readonly base: SnapshotMeta
+      readonly entries: readonly Entry[]
+    }
+  | { readonly kind: 'damaged'; readonly detail: string }
+
+/** One atomic unit of the log; all parts are durable together when `write` resolves. */
+export type LogBatch = {
+  readonly hardState: HardState | null
+  /** Contiguous; the first one may overwrite an uncommitted suffix. */
+  readonly entries: readonly Entry[]
+  /** The log now begins after this snapshot: entries up to it are dropped, and beyond it too where `discardSuffix`. */
+  readonly base: { readonly meta: SnapshotMeta; readonly discardSuffix: boolean } | null
+}
+
+export interface LogStore {
+  open(): Promise<LogRecovery>
+  /**
+   * Durable (fsynced) when it resolves. Calls are made one after the other.
+   * @throws OperationalError STORAGE_FAILED or STORAGE_FULL. A failed sync is final: the store refuses every later write.
+   */
+  write(batch: LogBatch): Promise<void>
+  close(): Promise<void>
+  /** Bytes on disk. */
+  sizeBytes(): number
+}

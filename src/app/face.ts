@@ -1,0 +1,189 @@
+// What the faces (HTTP API, pages, and through them the command line) may ask of a node. Every capability is here once.
+import type { AuditRecord } from '../model/audit.ts'
+import type { ClusterView } from '../model/cluster.ts'
+import type { Event } from '../model/event.ts'
+import type { Image } from '../model/image.ts'
+import type { Node } from '../model/node.ts'
+import type { Operation } from '../model/operation.ts'
+import type { Token } from '../model/token.ts'
+import type { Actor, RoleBinding, User } from '../model/user.ts'
+import type { Vm, VmAction } from '../model/vm.ts'
+import type { Cancel } from '../ports/clock.ts'
+import type { ByteStream } from '../ports/transport.ts'
+
+/** Who asks, as authenticated. */
+export type Caller = {
+  readonly actor: Actor
+  readonly userId: string
+  readonly userName: string
+  readonly bindings: readonly RoleBinding[]
+  /** Null for an API token. */
+  readonly session: { readonly id: string; readonly expiresMs: number; readonly csrf: string } | null
+}
+
+/** A page of a list asked for. Cursors are opaque. */
+export type ListQuery = {
+  /** 1-1000. */
+  readonly limit: number
+  readonly after: string | null
+  /** A field name, `-` in front for descending: name, phase, node, cpus, memory, created… per noun; unknown is INVALID. */
+  readonly sort: string | null
+  /** Words separated by blanks: `web` (in the name), `phase:running`, `node:n1`, `label:tier=web`, `-phase:stopped`. */
+  readonly filter: string | null
+}
+export type Page<T> = { readonly items: readonly T[]; readonly next: string | null; /** All that match. */ readonly total: number }
+
+/** How a write is to be done. */
+export type WriteOptions = {
+  readonly idempotencyKey: string | null
+  /** Digest of method, path and body: tells a retry from a reuse of the key. */
+  readonly bodyHash: string
+  /** Revision from If-Match. */
+  readonly ifMatch: number | null
+  readonly dryRun: boolean
+  /** Prefer: wait=N; 0 is not waiting. At most 300. */
+  readonly waitSeconds: number
+  readonly signal: AbortSignal
+}
+
+/** One changed place of a dry run; paths dotted. */
+export type Difference = { readonly path: string; readonly before: unknown; readonly after: unknown }
+export type DryRun = { readonly dryRun: true; readonly differences: readonly Difference[] }
+export type Written<T> = T | DryRun
+
+export type SignedIn = { readonly cookie: string; readonly expiresMs: number; readonly caller: Caller }
+
+export type Watcher = {
+  event(event: Event): void
+  /** The state was replaced by a snapshot, or this consumer fell behind: list anew. */
+  reset(): void
+}
+
+export interface Identity {
+  /** @throws SIGN_IN_FAILED, TOO_MANY_ATTEMPTS (with retryAfterSeconds). Works without quorum. */
+  signIn(input: { readonly name: string; readonly password: string; readonly address: string }): Promise<SignedIn>
+  signOut(caller: Caller): Promise<void>
+  /** Null where the credential is not (or no longer) valid. */
+  authenticateSession(cookie: string, address: string): Promise<Caller | null>
+  authenticateToken(secret: string, address: string): Promise<Caller | null>
+}
+
+export interface Vms {
+  list(caller: Caller, query: ListQuery): Page<Vm>
+  /** @throws NOT_FOUND */
+  get(caller: Caller, ref: string): Vm
+  /** `body` is unparsed: {name, project?, labels?, spec}. */
+  create(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<Vm>>
+  replace(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Vm>>
+  patch(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Vm>>
+  /** `body`: {force?, timeoutSeconds?}. */
+  act(caller: Caller, ref: string, action: VmAction, body: unknown, options: WriteOptions): Promise<Written<Operation>>
+  /** With its disks. */
+  delete(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Operation>>
+  /** Serial console, also of a VM on another node. */
+  console(caller: Caller, ref: string, signal: AbortSignal): Promise<ByteStream>
+  counts(caller: Caller): Readonly<Record<string, number>>
+}
+
+export interface Nodes {
+  list(caller: Caller, query: ListQuery): Page<Node>
+  get(caller: Caller, ref: string): Node
+  patch(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Node>>
+}
+
+export interface Images {
+  list(caller: Caller, query: ListQuery): Page<Image>
+  get(caller: Caller, ref: string): Image
+  /** `source` is the file's bytes; it is kept on this node. The same name with the same content adds this node as a holder. */
+  import(caller: Caller, query: unknown, source: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<Image>
+  delete(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>>
+}
+
+export interface Operations {
+  list(caller: Caller, query: ListQuery): Page<Operation>
+  get(caller: Caller, ref: string): Operation
+  cancel(caller: Caller, ref: string, options: WriteOptions): Promise<Written<Operation>>
+  /** Resolves when it has ended or the time is over, with what it is then. */
+  wait(caller: Caller, ref: string, seconds: number, signal: AbortSignal): Promise<Operation>
+}
+
+export interface Users {
+  list(caller: Caller, query: ListQuery): Page<User>
+  get(caller: Caller, ref: string): User
+  create(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<User>>
+  setPassword(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<User>>
+  delete(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>>
+}
+
+export interface Tokens {
+  list(caller: Caller, query: ListQuery): Page<Token>
+  get(caller: Caller, ref: string): Token
+  /** The answer alone holds `secret`. */
+  create(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<Token>>
+  revoke(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>>
+}
+
+export type JoinTokenView = { readonly id: string; readonly createdAt: string; readonly expiresAt: string; readonly state: 'valid' | 'used' | 'expired' | 'revoked'; readonly usedBy: string | null }
+export interface Membership {
+  view(caller: Caller): ClusterView
+  /** `token` is shown this once. `body`: {lifeSeconds?}. */
+  createJoinToken(caller: Caller, body: unknown, options: WriteOptions): Promise<{ readonly id: string; readonly token: string; readonly expiresAt: string }>
+  listJoinTokens(caller: Caller): readonly JoinTokenView[]
+  revokeJoinToken(caller: Caller, id: string, options: WriteOptions): Promise<null>
+  /**
+   * Admits a joiner; its join token is the credential. `body` is unparsed, see app/join.ts.
+   * @throws TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_USED, TOKEN_OTHER_CLUSTER, NAME_TAKEN
+   */
+  admit(token: string, body: unknown, address: string): Promise<unknown>
+}
+
+export interface Records {
+  events(caller: Caller, query: ListQuery): Page<Event>
+  /** Calls back for every event after `after` (null: from now on). @throws EVENTS_GONE */
+  watch(caller: Caller, after: string | null, watcher: Watcher): Cancel
+  audit(caller: Caller, query: ListQuery): Page<AuditRecord>
+}
+
+/** How fresh what this node says is. */
+export type Freshness = {
+  readonly index: number
+  /** Null: in touch with a leader; else when it last was, in wall-clock milliseconds. */
+  readonly staleSinceMs: number | null
+  readonly quorum: boolean
+  readonly leader: { readonly id: string; readonly name: string; readonly url: string } | null
+  readonly node: { readonly id: string; readonly name: string }
+  readonly clusterName: string
+}
+
+export interface App {
+  readonly identity: Identity
+  readonly vms: Vms
+  readonly nodes: Nodes
+  readonly images: Images
+  readonly operations: Operations
+  readonly users: Users
+  readonly tokens: Tokens
+  readonly membership: Membership
+  readonly records: Records
+  freshness(): Freshness
+  /** Called when freshness or anything computed at read (presence, load) may have changed; at most a few times a second. */
+  onPulse(listener: () => void): Cancel
+  /** A linearizable read point: resolves once applied here. @throws NO_QUORUM */
+  readBarrier(signal: AbortSignal): Promise<number>
+  /** @throws OUTCOME_UNKNOWN after 5 s (the index is not here yet). */
+  waitIndex(index: number, signal: AbortSignal): Promise<void>
+  /** Null when ready; else why not. */
+  readiness(): string | null
+  /** Figures for /metrics: declared as data. */
+  metrics(): readonly { readonly name: string; readonly help: string; readonly type: 'gauge' | 'counter'; readonly labels?: Readonly<Record<string, string>>; readonly value: number }[]
+}
+
+/** What the control socket (root on this host only) may ask. */
+export interface Control {
+  status(): { readonly clustered: boolean; readonly nodeId: string; readonly name: string; readonly halted: string | null; readonly url: string }
+  /** @throws ALREADY_MEMBER */
+  init(body: unknown): Promise<{ readonly caCertificate: string; readonly adminUser: string; readonly adminPassword: string; readonly token: string }>
+  /** `body`: {token}. Resolves when this node is a member that has caught up. */
+  join(body: unknown): Promise<{ readonly nodeId: string; readonly name: string }>
+  doctor(): Promise<readonly { readonly check: string; readonly outcome: 'good' | 'warning' | 'bad'; readonly measured: string; readonly advice: string }[]>
+}

@@ -12,6 +12,8 @@ export const errorTable = {
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The content type is not supported' },
   NOT_ACCEPTABLE: { status: 406, title: 'No representation fits' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The method is not allowed here' },
+  HEADERS_TOO_LARGE: { status: 431, title: 'The request headers are too large' },
+  REQUEST_TIMEOUT: { status: 408, title: 'The request did not arrive in time' },
   // Credentials and rights
   UNAUTHENTICATED: { status: 401, title: 'Sign in first' },
   SIGN_IN_FAILED: { status: 401, title: 'User name or password is wrong' },
@@ -42,6 +44,8 @@ export const errorTable = {
   OUTCOME_UNKNOWN: { status: 503, title: 'The outcome is unknown; try again with the same Idempotency-Key' },
   OVERLOADED: { status: 503, title: 'Too much at once' },
   PEER_UNREACHABLE: { status: 502, title: 'The other node does not answer' },
+  INTERNAL: { status: 500, title: 'A fault in NovaCron itself' },
+  SECRET_UNREADABLE: { status: 500, title: 'A secret cannot be opened' },
   STOPPING: { status: 503, title: 'This node is shutting down' },
   // Images and storage
   IMAGE_UNREADABLE: { status: 422, title: 'The file is no disk image that can be used' },

@@ -1,0 +1,158 @@
+// The cluster's certificate authority: creating it, issuing node certificates, reading fingerprints. ECDSA P-256, X.509 v3.
+import 'reflect-metadata'
+import { createHash, createPublicKey, webcrypto, X509Certificate as NodeCertificate } from 'node:crypto'
+import { isIP } from 'node:net'
+import {
+  AuthorityKeyIdentifierExtension, BasicConstraintsExtension, ExtendedKeyUsage, ExtendedKeyUsageExtension, KeyUsageFlags, KeyUsagesExtension,
+  PemConverter, Pkcs10CertificateRequest, SubjectAlternativeNameExtension, SubjectKeyIdentifierExtension, X509Certificate, X509CertificateGenerator,
+} from '@peculiar/x509'
+import { OperationalError } from '../../model/error.ts'
+import type { Random } from '../../ports/clock.ts'
+import { systemRandom } from './random.ts'
+
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
+const dayMs = 86_400_000
+/** Clocks of nodes differ: a certificate is valid from a little before it was made. */
+const backdatedMs = 5 * 60_000
+export const authorityDays = 3650
+export const nodeCertificateDays = 365
+
+export type CertificateAndKey = { readonly certificatePem: string; readonly keyPem: string }
+export type CertificateNames = {
+  readonly commonName: string
+  /** DNS names. */
+  readonly names: readonly string[]
+  /** IP addresses. */
+  readonly addresses: readonly string[]
+}
+
+/** A self-signed CA that may sign leaf certificates only. */
+export async function createAuthority(options: { readonly clusterName: string; readonly nowMs: number }, random: Random = systemRandom): Promise<CertificateAndKey> {
+  const keys = await generateKeys()
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(random),
+    name: [{ CN: [`NovaCron CA of ${options.clusterName}`] }],
+    notBefore: new Date(options.nowMs - backdatedMs),
+    notAfter: new Date(options.nowMs + authorityDays * dayMs),
+    signingAlgorithm: algorithm,
+    keys,
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey, false, webcrypto),
+    ],
+  }, webcrypto)
+  return { certificatePem: certificate.toString('pem'), keyPem: await exportKey(keys.privateKey) }
+}
+
+/**
+ * Issues a certificate that serves as both TLS server and client.
+ * @param options `key` is the subject's: a public key (SPKI PEM) or a request signed by it; the request's own names are not looked at
+ * @throws INVALID where the key or request cannot be read or its signature is wrong
+ */
+export async function issueCertificate(options: CertificateNames & {
+  readonly caCertificatePem: string
+  readonly caKeyPem: string
+  readonly key: { readonly kind: 'publicKey'; readonly pem: string } | { readonly kind: 'request'; readonly pem: string }
+  readonly days: number
+  readonly nowMs: number
+}, random: Random = systemRandom): Promise<string> {
+  const authority = new X509Certificate(options.caCertificatePem)
+  const publicKey = await subjectKey(options.key)
+  const certificate = await X509CertificateGenerator.create({
+    serialNumber: serialNumber(random),
+    subject: [{ CN: [options.commonName] }],
+    issuer: authority.subject,
+    notBefore: new Date(options.nowMs - backdatedMs),
+    // Never longer than the authority itself: clients would refuse the chain anyway, and later.
+    notAfter: new Date(Math.min(options.nowMs + options.days * dayMs, authority.notAfter.getTime())),
+    signingAlgorithm: algorithm,
+    publicKey,
+    signingKey: await importPrivateKey(options.caKeyPem),
+    extensions: [...(await leafExtensions(publicKey, options)), await AuthorityKeyIdentifierExtension.create(authority, false, webcrypto)],
+  }, webcrypto)
+  return certificate.toString('pem')
+}
+
+/** Own key and certificate of a node that is in no cluster yet. */
+export async function selfSigned(options: CertificateNames & { readonly days: number; readonly nowMs: number }, random: Random = systemRandom): Promise<CertificateAndKey> {
+  const keys = await generateKeys()
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(random),
+    name: [{ CN: [options.commonName] }],
+    notBefore: new Date(options.nowMs - backdatedMs),
+    notAfter: new Date(options.nowMs + options.days * dayMs),
+    signingAlgorithm: algorithm,
+    keys,
+    extensions: await leafExtensions(keys.publicKey, options),
+  }, webcrypto)
+  return { certificatePem: certificate.toString('pem'), keyPem: await exportKey(keys.privateKey) }
+}
+
+/** A fresh P-256 key pair for a TLS certificate, as PEM (PKCS #8, SPKI). */
+export async function createTlsKey(): Promise<{ readonly keyPem: string; readonly publicKeyPem: string }> {
+  const keys = await generateKeys()
+  const spki = await webcrypto.subtle.exportKey('spki', keys.publicKey)
+  return { keyPem: await exportKey(keys.privateKey), publicKeyPem: PemConverter.encode(spki, 'PUBLIC KEY') }
+}
+
+/** SHA-256 of the certificate's DER, lower-case hex. */
+export function fingerprint(certificatePem: string): string {
+  return createHash('sha256').update(new NodeCertificate(certificatePem).raw).digest('hex')
+}
+
+/** When a certificate begins and ends, in milliseconds since the epoch. */
+export function validity(certificatePem: string): { readonly fromMs: number; readonly untilMs: number } {
+  const certificate = new NodeCertificate(certificatePem)
+  return { fromMs: certificate.validFromDate.getTime(), untilMs: certificate.validToDate.getTime() }
+}
+
+async function leafExtensions(publicKey: webcrypto.CryptoKey, names: CertificateNames) {
+  const alternatives = [
+    ...names.names.map((value) => ({ type: 'dns' as const, value })),
+    ...names.addresses.map((value) => {
+      if (isIP(value) === 0) throw new OperationalError('INVALID', `${JSON.stringify(value)} is no IP address.`)
+      return { type: 'ip' as const, value }
+    }),
+  ]
+  return [
+    new BasicConstraintsExtension(false, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+    new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth], false),
+    ...(alternatives.length === 0 ? [] : [new SubjectAlternativeNameExtension(alternatives, false)]),
+    await SubjectKeyIdentifierExtension.create(publicKey, false, webcrypto),
+  ]
+}
+
+async function subjectKey(key: { readonly kind: 'publicKey' | 'request'; readonly pem: string }): Promise<webcrypto.CryptoKey> {
+  try {
+    if (key.kind === 'request') {
+      const request = new Pkcs10CertificateRequest(key.pem)
+      if (!(await request.verify(webcrypto))) throw new TypeError('the request is not signed by its own key')
+      return await request.publicKey.export(webcrypto)
+    }
+    const spki = createPublicKey(key.pem).export({ format: 'der', type: 'spki' })
+    return await webcrypto.subtle.importKey('spki', spki, algorithm, true, ['verify'])
+  } catch (cause) {
+    throw new OperationalError('INVALID', 'The public key or certificate request cannot be used; it must be ECDSA P-256 in PEM.', { cause })
+  }
+}
+
+function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+}
+
+async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
+  return PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY')
+}
+
+function importPrivateKey(pem: string): Promise<webcrypto.CryptoKey> {
+  return webcrypto.subtle.importKey('pkcs8', PemConverter.decodeFirst(pem), algorithm, false, ['sign'])
+}
+
+/** RFC 5280 §4.1.2.2: positive, at most 20 octets. */
+function serialNumber(random: Random): string {
+  const bytes = random.bytes(16)
+  bytes[0] = (bytes[0]! & 0x7f) | 0x40
+  return Buffer.from(bytes).toString('hex')
+}

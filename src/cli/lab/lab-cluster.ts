@@ -1,0 +1,175 @@
+// Makes one cluster of a lab's hosts by the same commands a person would type, and waits until it is healthy.
+import { existsSync, readFileSync } from 'node:fs'
+import { hostPaths } from './host-files.ts'
+import { LabError } from './lab-error.ts'
+import { lastLines, programPath, waitFor } from './lab-host.ts'
+import { getFromNode } from './lab-http.ts'
+import { hostUrl, labFiles, writeWhole, type LabHost, type LabState } from './lab-state.ts'
+import { runCommand } from './system-command.ts'
+
+/** How `up` speaks and how long it may go on. */
+export type Effort = {
+  readonly signal?: AbortSignal | undefined
+  /** Milliseconds left for all that is still to be done. */
+  readonly remainingMs: () => number
+  readonly progress: (text: string) => void
+}
+
+/** What opens the lab's API. */
+export type LabAccess = { readonly token: string; readonly ca: string }
+
+/** Token and CA kept in the lab's directory, or undefined before the cluster is formed. */
+export function readAccess(lab: LabState): LabAccess | undefined {
+  const files = labFiles(lab.dir)
+  if (!existsSync(files.token) || !existsSync(files.ca)) return undefined
+  return { token: readFileSync(files.token, 'utf8').trim(), ca: readFileSync(files.ca, 'utf8') }
+}
+
+/** Waits until the host's daemon answers at all. */
+export async function awaitDaemon(lab: LabState, host: LabHost, effort: Effort): Promise<void> {
+  const log = hostPaths(lab, host.name).daemonLog
+  try {
+    await waitFor(`the daemon on ${host.name}`, { timeoutMs: effort.remainingMs(), signal: effort.signal }, async () => (await probe(`${hostUrl(lab, host)}/healthz`)) === 200)
+  } catch (cause) {
+    throw new LabError('failed', `${cause instanceof Error ? cause.message : String(cause)}; the end of ${log}:\n${lastLines(log)}`, cause)
+  }
+}
+
+/** Forms the cluster on the first host if that was not done yet, then joins every host that is no member. */
+export async function formCluster(lab: LabState, effort: Effort): Promise<LabAccess> {
+  const access = readAccess(lab) ?? (await initCluster(lab, effort))
+  const members = await waitFor('the list of nodes', { timeoutMs: effort.remainingMs(), signal: effort.signal, everyMs: 200 }, () => listMembers(lab, access))
+  for (const host of lab.hosts) {
+    if (members.some((member) => member.name === host.name)) continue
+    effort.progress(`${host.name} joins`)
+    await joinHost(lab, host, effort)
+  }
+  return access
+}
+
+/** Waits until every node says of itself that it is ready, and of all others too. */
+export async function awaitHealthy(lab: LabState, access: LabAccess, effort: Effort): Promise<void> {
+  await Promise.all(
+    lab.hosts.map(async (host) => {
+      const url = hostUrl(lab, host)
+      await waitFor(`${host.name} to be ready`, { timeoutMs: effort.remainingMs(), signal: effort.signal, everyMs: 100 }, async () => (await probe(`${url}/readyz`, access.ca)) === 200)
+      await waitFor(`${host.name} to see all nodes ready`, { timeoutMs: effort.remainingMs(), signal: effort.signal, everyMs: 200 }, async () => {
+        const members = await membersSeenBy(url, access)
+        return members !== undefined && lab.hosts.every((each) => members.some((member) => member.name === each.name && member.ready))
+      })
+    }),
+  )
+}
+
+/** Makes image `tiny` usable on every node. The lab keeps the file it began with: a rebuilt image has another checksum. */
+export async function loadTiny(lab: LabState, access: LabAccess, effort: Effort): Promise<void> {
+  for (const host of lab.hosts) {
+    if ((await imageHolders(hostUrl(lab, host), access)).includes(host.name)) continue
+    effort.progress(`image tiny → ${host.name}`)
+    await runNovacron(lab, host, ['image', 'import', 'tiny', labFiles(lab.dir).tiny], effort)
+  }
+  await Promise.all(
+    lab.hosts.map(async (host) => {
+      await waitFor(`image tiny on ${host.name}`, { timeoutMs: effort.remainingMs(), signal: effort.signal, everyMs: 100 }, async () => {
+        const holders = await imageHolders(hostUrl(lab, host), access)
+        return lab.hosts.every((each) => holders.includes(each.name))
+      })
+    }),
+  )
+}
+
+/** Runs the `novacron` command as the lab's administrator against one host. @returns its standard output. */
+export async function runNovacron(lab: LabState, host: LabHost, args: readonly string[], effort: Effort): Promise<string> {
+  return await runCommand(programPath, args, { env: novacronEnvironment(lab, host), timeoutMs: Math.max(1, effort.remainingMs()), signal: effort.signal })
+}
+
+/** The environment in which `novacron` talks to a host of the lab. */
+export function novacronEnvironment(lab: LabState, host: LabHost): NodeJS.ProcessEnv {
+  const access = readAccess(lab)
+  return {
+    ...process.env,
+    NOVACRON_URL: hostUrl(lab, host),
+    ...(access === undefined ? {} : { NOVACRON_TOKEN: access.token, NOVACRON_CA: labFiles(lab.dir).ca }),
+  }
+}
+
+async function initCluster(lab: LabState, effort: Effort): Promise<LabAccess> {
+  const first = firstHost(lab)
+  effort.progress(`${first.name} founds the cluster`)
+  const answer = parseObject(await runNovacron(lab, first, ['cluster', 'init', '--socket', hostPaths(lab, first.name).controlSocket, '--json'], effort))
+  const files = labFiles(lab.dir)
+  // The password is shown once by `cluster init`; the token comes last, because its presence says that the cluster is formed.
+  writeWhole(files.password, `${textField(answer, 'adminPassword')}\n`, 0o600)
+  writeWhole(files.ca, textField(answer, 'caCertificate'), 0o644)
+  writeWhole(files.token, `${textField(answer, 'token')}\n`, 0o600)
+  return { token: textField(answer, 'token'), ca: textField(answer, 'caCertificate') }
+}
+
+async function joinHost(lab: LabState, host: LabHost, effort: Effort): Promise<void> {
+  const created = parseObject(await runNovacron(lab, firstHost(lab), ['cluster', 'token', 'create', '--json'], effort))
+  await runNovacron(lab, host, ['cluster', 'join', textField(created, 'token'), '--socket', hostPaths(lab, host.name).controlSocket], effort)
+}
+
+type Member = { readonly name: string; readonly ready: boolean }
+
+// Any node that answers will do; the first may be the one that is still catching up.
+async function listMembers(lab: LabState, access: LabAccess): Promise<readonly Member[] | undefined> {
+  for (const host of lab.hosts) {
+    const members = await membersSeenBy(hostUrl(lab, host), access)
+    if (members !== undefined && members.length > 0) return members
+  }
+  return undefined
+}
+
+async function membersSeenBy(url: string, access: LabAccess): Promise<readonly Member[] | undefined> {
+  const body = await getBody(`${url}/api/v1/nodes?limit=1000`, access)
+  if (!isRecord(body) || !Array.isArray(body.items)) return undefined
+  return body.items.filter(isRecord).map((item) => ({ name: String(item.name), ready: isRecord(item.status) && item.status.ready === true }))
+}
+
+async function imageHolders(url: string, access: LabAccess): Promise<readonly string[]> {
+  const body = await getBody(`${url}/api/v1/images/tiny`, access)
+  if (!isRecord(body) || !isRecord(body.status) || !Array.isArray(body.status.nodes)) return []
+  return body.status.nodes.map(String)
+}
+
+async function getBody(url: string, access: LabAccess): Promise<unknown> {
+  try {
+    const answer = await getFromNode({ url, token: access.token, ca: access.ca })
+    return answer.status === 200 ? answer.body : undefined
+  } catch {
+    // Not yet, or not this one: the caller asks again until its time is over.
+    return undefined
+  }
+}
+
+/** HTTP status of a GET, or 0 without an answer. */
+export async function probe(url: string, ca?: string): Promise<number> {
+  try {
+    return (await getFromNode({ url, ca, timeoutMs: 2000 })).status
+  } catch {
+    return 0
+  }
+}
+
+function firstHost(lab: LabState): LabHost {
+  const [first] = lab.hosts
+  if (first === undefined) throw new LabError('failed', 'the lab has no hosts')
+  return first
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(text)
+  if (!isRecord(value)) throw new LabError('failed', `expected a JSON object, got: ${text.slice(0, 200)}`)
+  return value
+}
+
+function textField(object: Record<string, unknown>, key: string): string {
+  const value = object[key]
+  if (typeof value !== 'string' || value === '') throw new LabError('failed', `the answer lacks ${key}`)
+  return value
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

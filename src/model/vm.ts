@@ -64,6 +64,8 @@ export const vmReportSchema = z.strictObject({
   /** Why it is failed or what it waits for; empty when all is well. */
   message: z.string().max(2000),
   code: z.string().max(64),
+  /** The running domain was booted from an older spec. */
+  restartNeeded: z.boolean(),
 })
 export type VmReport = z.infer<typeof vmReportSchema>
 
@@ -96,6 +98,8 @@ export type StoredVm = {
   readonly spec: VmSpec
   /** Domain name in libvirt, `NAME.SHORTID`; stays through renames. */
   readonly domainName: string
+  /** What each disk's image was when the disk was asked for, by disk name: a name may mean another image later. */
+  readonly images: Readonly<Record<string, { readonly imageId: string; readonly sha256: string; readonly format: 'qcow2' | 'raw' }>>
   readonly assignment: Assignment | null
   readonly deleting: boolean
   readonly createdMs: number

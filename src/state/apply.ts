@@ -1,0 +1,176 @@
+// apply: one log entry → the changed state, the events and the outcome; the same on every node, whatever the entry.
+import { auditRecordsMax } from '../model/audit.ts'
+import type { Command, CommandResult } from '../model/command.ts'
+import type { Event } from '../model/event.ts'
+import { eventsKeptMax } from '../model/event.ts'
+import type { StateWrite } from '../ports/state-store.ts'
+import { applyToCluster } from './cluster.ts'
+import { applyToImage } from './image.ts'
+import { applyToNode } from './node.ts'
+import { applyToOperation } from './operation.ts'
+import { writeRecord, type State, type TableName } from './state.ts'
+import { applyToToken } from './token.ts'
+import { Refusal, Transaction } from './transaction.ts'
+import { applyToUser } from './user.ts'
+import { applyToVm } from './vm.ts'
+
+export type Entry = { readonly index: number; readonly term: number; readonly timeMs: number }
+export type Applied = { readonly result: CommandResult; readonly writes: readonly StateWrite[]; readonly events: readonly Event[] }
+
+/** How long an Idempotency-Key is remembered, in state time, and how many at most. */
+export const idempotencyLifeMs = 24 * 3_600_000
+export const idempotencyRecordsMax = 10_000
+
+/**
+ * Applies a command. The state is changed in place; a refused command changes only the audit.
+ * @param entry index must follow the state's; timeMs is the leader's stamp, state time never goes back
+ */
+export function applyCommand(state: State, entry: Entry & { readonly command: Command }): Applied {
+  advance(state, entry)
+  const { command } = entry
+  const transaction = new Transaction(state, { index: entry.index, timeMs: state.timeMs, actor: command.actor, commandId: command.id })
+  const replay = findReplay(state, command)
+  if (replay !== null) return { result: replay, writes: [], events: [] }
+  let result: CommandResult
+  let recorder = transaction
+  try {
+    const outcome = dispatch(transaction, command)
+    result = { kind: 'done', index: entry.index, ...outcome }
+    rememberKey(transaction, command, result)
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    result = { kind: 'refused', code: error.code, message: error.message, fields: error.fields }
+    recorder = new Transaction(state, { index: entry.index, timeMs: state.timeMs, actor: command.actor, commandId: command.id })
+  }
+  recordAudit(recorder, command, result)
+  const { writes, events } = recorder.commit()
+  return { result, writes: [...writes, ...trim(state)], events }
+}
+
+/** Applies an entry that changes nothing but the index: a no-op or a configuration change. */
+export function applyEmpty(state: State, entry: Entry): void {
+  advance(state, entry)
+}
+
+function advance(state: State, entry: Entry): void {
+  if (entry.index !== state.index + 1) throw new Error(`entry ${entry.index} applied to a state at ${state.index}`)
+  state.index = entry.index
+  state.term = entry.term
+  state.timeMs = Math.max(state.timeMs, entry.timeMs)
+}
+
+export type Outcome = { readonly id: string; readonly operationId?: string }
+
+function dispatch(transaction: Transaction, command: Command): Outcome {
+  switch (command.type) {
+    case 'cluster.init':
+      return applyToCluster(transaction, command)
+    case 'joinToken.create':
+    case 'joinToken.revoke':
+    case 'token.create':
+    case 'token.revoke':
+    case 'session.revoke':
+      return applyToToken(transaction, command)
+    case 'node.admit':
+    case 'node.announce':
+    case 'node.update':
+      return applyToNode(transaction, command)
+    case 'user.create':
+    case 'user.setPassword':
+    case 'user.delete':
+      return applyToUser(transaction, command)
+    case 'image.register':
+    case 'image.delete':
+      return applyToImage(transaction, command)
+    case 'vm.create':
+    case 'vm.replace':
+    case 'vm.patch':
+    case 'vm.act':
+    case 'vm.report':
+    case 'vm.guestStopped':
+      return applyToVm(transaction, command)
+    case 'operation.step':
+    case 'operation.cancel':
+      return applyToOperation(transaction, command)
+  }
+}
+
+function idempotencyId(command: Command): string | null {
+  if (command.idempotency === undefined) return null
+  return `${command.actor.kind}:${command.actor.id}:${command.idempotency.key}`
+}
+
+function findReplay(state: State, command: Command): CommandResult | null {
+  const id = idempotencyId(command)
+  if (id === null) return null
+  const record = state.tables.idempotency.get(id)
+  if (record === undefined || state.timeMs - record.timeMs > idempotencyLifeMs) return null
+  if (record.bodyHash === command.idempotency?.bodyHash) {
+    return record.result.kind === 'done' ? { ...record.result, replayed: true } : record.result
+  }
+  return { kind: 'refused', code: 'IDEMPOTENCY_MISMATCH', message: 'This Idempotency-Key was used with another request. Nothing was changed; use a new key.' }
+}
+
+function rememberKey(transaction: Transaction, command: Command, result: CommandResult): void {
+  const id = idempotencyId(command)
+  if (id === null || command.idempotency === undefined) return
+  const { bodyHash } = command.idempotency
+  transaction.put('idempotency', id, { id, index: transaction.index, timeMs: transaction.timeMs, bodyHash, result })
+}
+
+/** Only what a person (or their token) commanded is a record; reports and renewals of nodes are not. */
+function recordAudit(transaction: Transaction, command: Command, result: CommandResult): void {
+  const { actor } = command
+  if (actor.kind !== 'user' && actor.kind !== 'token' && actor.kind !== 'system') return
+  const id = String(transaction.index)
+  const payload = command.payload as { readonly id?: string; readonly name?: string; readonly action?: string }
+  transaction.put('audit', id, {
+    id,
+    kind: 'audit',
+    timeMs: transaction.timeMs,
+    actor: { kind: actor.kind, id: actor.id, name: actor.name, address: actor.address },
+    command: payload.action === undefined ? command.type : `vm.${payload.action}`,
+    target: targetOf(transaction, payload),
+    outcome: result.kind,
+    code: result.kind === 'refused' ? result.code : '',
+    detail: result.kind === 'refused' ? result.message : '',
+  })
+}
+
+function targetOf(transaction: Transaction, payload: { readonly id?: string; readonly name?: string }): string {
+  if (payload.name !== undefined) return payload.name
+  if (payload.id === undefined) return ''
+  for (const table of ['vm', 'image', 'node', 'user', 'token', 'operation'] as const) {
+    const record = transaction.get(table, payload.id)
+    if (record !== undefined) return record.name
+  }
+  return payload.id
+}
+
+const bounded = [
+  { table: 'audit', max: auditRecordsMax },
+  { table: 'event', max: eventsKeptMax },
+  { table: 'idempotency', max: idempotencyRecordsMax },
+] as const satisfies readonly { table: TableName; max: number }[]
+
+/** Drops the oldest of what is kept by count, and keys and sessions whose time is over. */
+function trim(state: State): readonly StateWrite[] {
+  const writes: StateWrite[] = []
+  const drop = (table: TableName, id: string) => {
+    writeRecord(state, table, id, null)
+    writes.push({ table, id, value: null })
+  }
+  for (const { table, max } of bounded) {
+    const map = state.tables[table]
+    for (const id of map.keys()) {
+      if (map.size <= max) break
+      drop(table, id)
+    }
+  }
+  for (const record of state.tables.idempotency.values()) {
+    if (state.timeMs - record.timeMs <= idempotencyLifeMs) break
+    drop('idempotency', record.id)
+  }
+  for (const record of state.tables.revokedSession.values()) if (record.expiresMs < state.timeMs) drop('revokedSession', record.id)
+  return writes
+}

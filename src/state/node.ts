@@ -1,0 +1,63 @@
+// Members of the cluster: admission by a join token, what they announce, and what an operator says of them.
+import type { CommandOf } from '../model/command.ts'
+import type { StoredNode } from '../model/node.ts'
+import type { Outcome } from './apply.ts'
+import { requireCurrent } from './revision.ts'
+import { Refusal, type Transaction } from './transaction.ts'
+
+export const nodesMax = 256
+
+export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.announce' | 'node.update'>): Outcome {
+  switch (command.type) {
+    case 'node.admit':
+      return admit(transaction, command.payload)
+    case 'node.announce':
+      return announce(transaction, command.payload)
+    case 'node.update':
+      return update(transaction, command.payload)
+  }
+}
+
+function admit(transaction: Transaction, payload: CommandOf<'node.admit'>['payload']): Outcome {
+  const token = transaction.get('joinToken', payload.joinTokenId)
+  if (token === undefined || token.secretHash !== payload.joinSecretHash) throw new Refusal('TOKEN_INVALID', 'The join token is not known here.')
+  if (token.revokedMs !== null) throw new Refusal('TOKEN_INVALID', 'The join token was revoked.')
+  if (token.usedByNodeId !== null && token.usedByNodeId !== payload.node.id) throw new Refusal('TOKEN_USED', 'The join token was used already. Make a new one.')
+  if (token.expiresMs < transaction.timeMs) throw new Refusal('TOKEN_EXPIRED', 'The join token has expired. Make a new one.')
+  if (transaction.state.tables.node.size >= nodesMax) throw new Refusal('LIMIT_REACHED', `A cluster has at most ${nodesMax} nodes.`)
+  transaction.requireFreeName('node', '', payload.node.name, payload.node.id)
+  transaction.put('joinToken', token.id, { ...token, usedByNodeId: payload.node.id, revision: transaction.index })
+  transaction.put('node', payload.node.id, {
+    ...payload.node, kind: 'node', project: '', labels: {}, revision: transaction.index, generation: 1,
+    spec: { schedulable: true }, announcement: payload.announcement, joinedMs: transaction.timeMs,
+  })
+  say(transaction, payload.node, 'created', `Node ${payload.node.name} joined`, 'node.joined')
+  return { id: payload.node.id }
+}
+
+function announce(transaction: Transaction, payload: CommandOf<'node.announce'>['payload']): Outcome {
+  const node = transaction.require('node', payload.id)
+  transaction.put('node', node.id, { ...node, announcement: payload.announcement, revision: transaction.index })
+  say(transaction, node, 'updated', `Node ${node.name} runs ${payload.announcement.version}`, 'node.announced')
+  return { id: node.id }
+}
+
+function update(transaction: Transaction, payload: CommandOf<'node.update'>['payload']): Outcome {
+  const node = transaction.require('node', payload.id)
+  requireCurrent(node, payload)
+  const next: StoredNode = {
+    ...node,
+    labels: payload.labels ?? node.labels,
+    spec: payload.spec ?? node.spec,
+    revision: transaction.index,
+    generation: payload.spec === undefined ? node.generation : node.generation + 1,
+  }
+  transaction.put('node', node.id, next)
+  const message = next.spec.schedulable ? `Node ${node.name} takes new VMs` : `Node ${node.name} takes no new VMs`
+  say(transaction, node, 'updated', message, 'node.updated')
+  return { id: node.id }
+}
+
+function say(transaction: Transaction, node: { id: string; name: string }, type: 'created' | 'updated', message: string, reason: string): void {
+  transaction.event({ type, kind: 'node', resourceId: node.id, name: node.name, project: '', message, reason })
+}

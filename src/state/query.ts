@@ -1,0 +1,68 @@
+// Questions about the state that more than one room asks: lookups by name or id, what is allotted, what fits where.
+import { isId } from '../model/id.ts'
+import type { StoredImage } from '../model/image.ts'
+import type { StoredNode } from '../model/node.ts'
+import type { StoredVm, VmSpec } from '../model/vm.ts'
+import { nameKey, type State, type TableName, type Tables } from './state.ts'
+
+/** The record that a path element means, by id or by name; undefined where there is none. */
+export function findByRef<Name extends TableName>(state: State, table: Name, ref: string, project: string): Tables[Name] | undefined {
+  const map = state.tables[table] as Map<string, Tables[Name]>
+  if (isId(ref)) return map.get(ref)
+  const id = state.names.get(nameKey(table, project, ref))
+  return id === undefined ? undefined : map.get(id)
+}
+
+export function vmsOnNode(state: State, nodeId: string): readonly StoredVm[] {
+  const ids = state.vmIdsByNode.get(nodeId)
+  if (ids === undefined) return []
+  return [...ids].map((id) => state.tables.vm.get(id)).filter((vm) => vm !== undefined)
+}
+
+/** Disks made of an image. */
+export function imageUses(state: State, imageId: string): number {
+  let uses = 0
+  for (const vm of state.tables.vm.values()) for (const image of Object.values(vm.images)) if (image.imageId === imageId) uses++
+  return uses
+}
+
+export type Allocation = { readonly cpus: number; readonly memoryMiB: number; readonly vms: number; readonly vmsRunning: number }
+
+/** What VMs that run or shall run take of a node. */
+export function allocationOf(state: State, nodeId: string): Allocation {
+  const allocation = { cpus: 0, memoryMiB: 0, vms: 0, vmsRunning: 0 }
+  for (const vm of vmsOnNode(state, nodeId)) {
+    allocation.vms++
+    if (vm.report.phase === 'running') allocation.vmsRunning++
+    if (!reserves(vm)) continue
+    allocation.cpus += vm.spec.cpus
+    allocation.memoryMiB += vm.spec.memoryMiB
+  }
+  return allocation
+}
+
+/** A VM holds its memory from the wish to run until it is seen stopped. */
+function reserves(vm: StoredVm): boolean {
+  return vm.spec.runState !== 'stopped' || (vm.report.phase !== 'stopped' && vm.report.phase !== 'failed' && vm.report.phase !== 'pending')
+}
+
+/**
+ * Null where the VM fits on the node; else the reason for people.
+ * @param running counts against what is free now; a stopped VM has only to fit the empty node
+ */
+export function misfit(state: State, node: StoredNode, options: { readonly spec: VmSpec; readonly images: readonly StoredImage[]; readonly running: boolean; readonly ownVmId: string }): string | null {
+  const { spec, images, running, ownVmId } = options
+  if (node.announcement === null) return 'has not said what it has'
+  const { capacity } = node.announcement
+  const missing = images.find((image) => !image.holders.includes(node.id))
+  if (missing !== undefined) return `does not hold image ${missing.name}`
+  if (spec.cpus > capacity.cpus) return `has ${capacity.cpus} CPUs, fewer than ${spec.cpus}`
+  if (spec.memoryMiB > capacity.memoryMiB) return `has ${capacity.memoryMiB} MiB of memory, less than ${spec.memoryMiB}`
+  const diskBytes = spec.disks.reduce((sum, disk) => sum + (disk.sizeGiB ?? 0) * 2 ** 30, 0)
+  if (diskBytes > capacity.storageBytes) return `has ${Math.floor(capacity.storageBytes / 2 ** 30)} GiB of storage, less than the disks ask for`
+  if (!running) return null
+  const own = state.tables.vm.get(ownVmId)
+  const ownMemory = own !== undefined && own.assignment?.nodeId === node.id && reserves(own) ? own.spec.memoryMiB : 0
+  const freeMiB = capacity.memoryMiB - allocationOf(state, node.id).memoryMiB + ownMemory
+  return spec.memoryMiB > freeMiB ? `has ${freeMiB} MiB of memory free, less than ${spec.memoryMiB}` : null
+}

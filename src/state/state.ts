@@ -1,0 +1,163 @@
+// The replicated state in memory: tables of records, their indexes, and a hash that is kept as records come and go.
+import type { StoredAudit } from '../model/audit.ts'
+import type { StoredCluster } from '../model/cluster.ts'
+import type { CommandResult } from '../model/command.ts'
+import type { Event } from '../model/event.ts'
+import type { StoredImage } from '../model/image.ts'
+import type { StoredNode } from '../model/node.ts'
+import type { StoredOperation } from '../model/operation.ts'
+import type { StoredJoinToken, StoredToken } from '../model/token.ts'
+import type { StoredUser } from '../model/user.ts'
+import type { StoredVm } from '../model/vm.ts'
+import type { StateHead, StateWrite } from '../ports/state-store.ts'
+import { addDigest, canonicalJson, digestOf, digestText, emptyDigest, subtractDigest, type Digest } from './canonical.ts'
+
+export type RevokedSession = { readonly id: string; readonly expiresMs: number }
+export type IdempotencyRecord = { readonly id: string; readonly index: number; readonly timeMs: number; readonly bodyHash: string; readonly result: CommandResult }
+
+/** Table → record. Append only: a table's name is never reused. */
+export type Tables = {
+  cluster: StoredCluster
+  node: StoredNode
+  user: StoredUser
+  token: StoredToken
+  joinToken: StoredJoinToken
+  revokedSession: RevokedSession
+  image: StoredImage
+  vm: StoredVm
+  operation: StoredOperation
+  audit: StoredAudit
+  event: Event
+  idempotency: IdempotencyRecord
+}
+export type TableName = keyof Tables
+export const tableNames = [
+  'cluster', 'node', 'user', 'token', 'joinToken', 'revokedSession', 'image', 'vm', 'operation', 'audit', 'event', 'idempotency',
+] as const satisfies readonly TableName[]
+
+export type TableMaps = { readonly [Name in TableName]: Map<string, Tables[Name]> }
+
+export type State = {
+  index: number
+  term: number
+  /** State time: the highest time stamp applied, milliseconds since the epoch. */
+  timeMs: number
+  digest: Digest
+  readonly tables: TableMaps
+  /** `kind/project/name` → id. */
+  readonly names: Map<string, string>
+  readonly vmIdsByNode: Map<string, Set<string>>
+  readonly macs: Set<string>
+}
+
+export function emptyState(): State {
+  const tables = Object.fromEntries(tableNames.map((name) => [name, new Map()])) as unknown as TableMaps
+  return { index: 0, term: 0, timeMs: 0, digest: emptyDigest, tables, names: new Map(), vmIdsByNode: new Map(), macs: new Set() }
+}
+
+export function stateHash(state: State): string {
+  return digestText(state.digest)
+}
+
+/** Puts (or, with null, deletes) a record and keeps indexes and hash. Only apply and import call this. */
+export function writeRecord<Name extends TableName>(state: State, table: Name, id: string, record: Tables[Name] | null): void {
+  const map = state.tables[table] as Map<string, Tables[Name]>
+  const former = map.get(id)
+  if (former !== undefined) {
+    state.digest = subtractDigest(state.digest, recordDigest(table, id, former))
+    unindex(state, table, former)
+  }
+  if (record === null) {
+    map.delete(id)
+    return
+  }
+  map.set(id, record)
+  state.digest = addDigest(state.digest, recordDigest(table, id, record))
+  indexRecord(state, table, record)
+}
+
+function recordDigest(table: TableName, id: string, record: unknown): Digest {
+  return digestOf(`${table}/${id}=${canonicalJson(record)}`)
+}
+
+export function nameKey(kind: string, project: string, name: string): string {
+  return `${kind}/${project}/${name}`
+}
+
+type Named = { readonly id: string; readonly kind: string; readonly project: string; readonly name: string }
+const namedTables: ReadonlySet<TableName> = new Set(['node', 'user', 'token', 'image', 'vm'])
+
+function indexRecord(state: State, table: TableName, record: Tables[TableName]): void {
+  if (namedTables.has(table)) {
+    const named = record as Named
+    state.names.set(nameKey(named.kind, named.project, named.name), named.id)
+  }
+  if (table !== 'vm') return
+  const vm = record as StoredVm
+  for (const nic of vm.spec.nics) if (nic.mac !== undefined) state.macs.add(nic.mac)
+  if (vm.assignment === null) return
+  const ids = state.vmIdsByNode.get(vm.assignment.nodeId) ?? new Set()
+  ids.add(vm.id)
+  state.vmIdsByNode.set(vm.assignment.nodeId, ids)
+}
+
+function unindex(state: State, table: TableName, record: Tables[TableName]): void {
+  if (namedTables.has(table)) {
+    const named = record as Named
+    const key = nameKey(named.kind, named.project, named.name)
+    if (state.names.get(key) === named.id) state.names.delete(key)
+  }
+  if (table !== 'vm') return
+  const vm = record as StoredVm
+  for (const nic of vm.spec.nics) if (nic.mac !== undefined) state.macs.delete(nic.mac)
+  if (vm.assignment !== null) state.vmIdsByNode.get(vm.assignment.nodeId)?.delete(vm.id)
+}
+
+/** The whole state as records, for snapshots. */
+export function exportState(state: State): { readonly head: StateHead; readonly records: readonly StateWrite[] } {
+  const records: StateWrite[] = []
+  for (const table of tableNames) {
+    for (const [id, value] of state.tables[table]) records.push({ table, id, value })
+  }
+  return { head: stateHead(state), records }
+}
+
+export function stateHead(state: State): StateHead {
+  return { index: state.index, term: state.term, timeMs: state.timeMs, hash: stateHash(state) }
+}
+
+/**
+ * Builds a state from records in any order.
+ * @throws where the records do not have the hash their head claims, or a table is unknown
+ */
+export function importState(image: { readonly head: StateHead; readonly records: readonly StateWrite[] }): State {
+  const state = emptyState()
+  for (const record of image.records.toSorted(byAge)) {
+    if (!(tableNames as readonly string[]).includes(record.table)) throw new Error(`unknown state table ${record.table}`)
+    writeRecord(state, record.table as TableName, record.id, record.value as Tables[TableName])
+  }
+  state.index = image.head.index
+  state.term = image.head.term
+  state.timeMs = image.head.timeMs
+  if (stateHash(state) !== image.head.hash) throw new Error('the state does not have the hash it was stored with')
+  return state
+}
+
+/** Bounded tables are trimmed oldest first, in map order: so records are put in by age, the same on every node. */
+function byAge(left: StateWrite, right: StateWrite): number {
+  if (left.table !== right.table) return left.table < right.table ? -1 : 1
+  const [leftIndex, leftOrdinal] = age(left)
+  const [rightIndex, rightOrdinal] = age(right)
+  if (leftIndex !== rightIndex) return leftIndex - rightIndex
+  if (leftOrdinal !== rightOrdinal) return leftOrdinal - rightOrdinal
+  return left.id < right.id ? -1 : 1
+}
+
+function age(write: StateWrite): readonly [number, number] {
+  if (write.table === 'event' || write.table === 'audit') {
+    const [index = 0, ordinal = 0] = write.id.split('.').map(Number)
+    return [index, ordinal]
+  }
+  if (write.table === 'idempotency') return [(write.value as IdempotencyRecord).index, 0]
+  return [0, 0]
+}

@@ -137,7 +137,7 @@ export type Status = {
 export type ProposeResult =
   | { readonly kind: 'appended'; readonly index: LogIndex; readonly term: Term }
   | { readonly kind: 'notLeader'; readonly leader: RaftId | null }
-  | { readonly kind: 'refused'; readonly reason: 'uncommittedBytesMax' | 'transferring' | 'notMember' | 'tooLarge' | 'changePending' }
+  | { readonly kind: 'refused'; readonly reason: 'uncommittedBytesMax' | 'transferring' | 'notMember' | 'tooLarge' | 'changePending' | 'invalidChange' }
 
 /** Injected randomness: an integer in [0, boundExclusive). */
 export type RandomInt = (boundExclusive: number) => number

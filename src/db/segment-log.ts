@@ -1,0 +1,344 @@
+// The Raft log on disk: chained records in segment files of our own, with a proof beside them that tells damage from a torn tail.
+import { strict as assert } from 'node:assert'
+import { randomBytes } from 'node:crypto'
+import { OperationalError } from '../model/error.ts'
+import type { LogBatch, LogRecovery, LogStore } from '../ports/log-store.ts'
+import { bothSettled, isFull, synced } from './log-failure.ts'
+import type { LogFile, LogFiles } from './log-files.ts'
+import { diskFiles } from './log-files.ts'
+import { assertBatchContinues, emptyBase, emptyHardState } from './log-image.ts'
+import type { Proof } from './log-proof.ts'
+import { emptyProofFile, encodeProof, mirrorBytesMax, proofFileName, proofNewFileName, slotBytes } from './log-proof.ts'
+import type { ChainPosition } from './log-record.ts'
+import { chainStart, encodeRecord } from './log-record.ts'
+import type { FoundLog, FoundSegment } from './log-recovery.ts'
+import { applyToSegments, findLog } from './log-recovery.ts'
+import { encodeSegmentHeader, segmentName } from './log-segment.ts'
+
+const segmentBytesMaxDefault = 16 * 1024 * 1024
+/** Space is taken in steps of this size: a write into space that exists needs no metadata, which halves the time of its sync. */
+const extendBytes = 512 * 1024
+const zeros = Buffer.alloc(extendBytes)
+
+export type SegmentLogOptions = {
+  /** Belongs to this log alone; created when first written to. */
+  readonly directory: string
+  /** A segment that has reached this size is followed by a new one. Default 16 MiB. */
+  readonly segmentBytesMax?: number
+}
+
+/**
+ * A log store in a directory. One process at a time may use it. `fresh` says only that the directory holds nothing: see `guardLog` for how
+ * a wiped directory is told from a new one.
+ * @see docs/adr/0004-raft-log-form.md for the form and for what it detects.
+ */
+export function openSegmentLog(options: SegmentLogOptions, files: LogFiles = diskFiles): LogStore {
+  return new SegmentLog(options, files)
+}
+
+/*
+ *   closed --open--> fresh --first write--> ready --write--> ready
+ *                 \-> ready     |                \-failed sync-> failed (final)
+ *                 \-> damaged   \--failed--> failed
+ */
+type Phase = 'closed' | 'fresh' | 'ready' | 'damaged' | 'failed'
+
+/** All that is known about the log while it is open. */
+type Head = {
+  logId: Buffer
+  position: ChainPosition
+  hardState: FoundLog['image']['hardState']
+  base: FoundLog['image']['base']
+  lastIndex: number
+  segments: FoundSegment[]
+  /** Where the next record goes, and how much space the current segment has taken. */
+  tail: number
+  taken: number
+  /** The newest record, for the proof. */
+  mirror: Buffer
+}
+
+class SegmentLog implements LogStore {
+  readonly #directory: string
+  readonly #segmentBytesMax: number
+  readonly #files: LogFiles
+  #phase: Phase = 'closed'
+  #busy = false
+  #failure: unknown = null
+  #head: Head = emptyHead()
+  #segment: LogFile | null = null
+  #proof: LogFile | null = null
+
+  constructor(options: SegmentLogOptions, files: LogFiles) {
+    this.#directory = options.directory
+    this.#segmentBytesMax = options.segmentBytesMax ?? segmentBytesMaxDefault
+    this.#files = files
+  }
+
+  async open(): Promise<LogRecovery> {
+    assert(this.#phase === 'closed', 'the log is open already')
+    return this.#exclusively(async () => {
+      try {
+        await this.#files.makeDirectory(this.#directory)
+        const found = await findLog(this.#directory, this.#files)
+        if (found.kind === 'damaged') {
+          this.#phase = 'damaged'
+          return { kind: 'damaged', detail: found.detail }
+        }
+        if (found.kind === 'fresh') {
+          await this.#remove(found.strays)
+          this.#phase = 'fresh'
+          return { kind: 'fresh' }
+        }
+        await this.#resume(found)
+        this.#phase = 'ready'
+        return { kind: 'intact', hardState: found.image.hardState, base: found.image.base, entries: found.image.entries }
+      } catch (error) {
+        throw this.#fail(error, 'open')
+      }
+    })
+  }
+
+  async write(batch: LogBatch): Promise<void> {
+    await this.#exclusively(async () => {
+      this.#assertWritable()
+      assertBatchContinues(batch, { lastIndex: this.#head.lastIndex, baseIndex: this.#head.base.index })
+      if (batch.hardState === null && batch.base === null && batch.entries.length === 0) return
+      try {
+        if (this.#phase === 'fresh') await this.#create()
+        if (this.#head.tail >= this.#segmentBytesMax) await this.#rotate()
+        await this.#append(batch)
+        if (batch.base !== null) await this.#dropSegments()
+      } catch (error) {
+        if (this.#phase === 'ready' && isFull(error) && (await this.#undoPartialWrite())) {
+          throw new OperationalError('STORAGE_FULL', `The disk of the Raft log in ${this.#directory} is full; nothing was written. Free some space.`, { cause: error })
+        }
+        throw this.#fail(error, 'write')
+      }
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#exclusively(async () => {
+      this.#phase = 'closed'
+      for (const file of [this.#segment, this.#proof]) await file?.close()
+      this.#segment = null
+      this.#proof = null
+      this.#head = emptyHead()
+    })
+  }
+
+  sizeBytes(): number {
+    const { segments } = this.#head
+    return segments.length === 0 ? 0 : segments.reduce((sum, segment) => sum + segment.bytes, 2 * slotBytes)
+  }
+
+  /** The proof is there, durably, before anything that it could prove. */
+  async #create(): Promise<void> {
+    this.#head = { ...emptyHead(), logId: randomBytes(16) }
+    // The directory may have been removed since it was opened.
+    await this.#files.makeDirectory(this.#directory)
+    const fresh = await this.#files.open(this.#directory, proofNewFileName, { create: true })
+    await fresh.write([emptyProofFile(this.#head.logId)], 0)
+    await synced(fresh.sync())
+    await fresh.close()
+    await this.#files.rename(this.#directory, proofNewFileName, proofFileName)
+    await synced(this.#files.syncDirectory(this.#directory))
+    this.#proof = await this.#files.open(this.#directory, proofFileName, { create: false })
+    await this.#startSegment(1)
+    this.#phase = 'ready'
+  }
+
+  async #append(batch: LogBatch): Promise<void> {
+    const head = this.#head
+    const record = encodeRecord(batch, head.position)
+    const hardState = batch.hardState ?? head.hardState
+    const lastIndex = batch.entries.at(-1)?.index ?? lastIndexAfterBase(batch, head.lastIndex)
+    const mirror = record.bytes.length <= mirrorBytesMax ? record.bytes : Buffer.alloc(0)
+    const proof: Proof = { logId: head.logId, position: record.position, term: hardState.term, vote: hardState.vote, lastIndex, mirror }
+    if (mirror.length > 0) await bothSettled(this.#writeRecord(record.bytes), this.#writeProof(proof))
+    else {
+      await this.#writeRecord(record.bytes)
+      await this.#writeProof(proof)
+    }
+    applyToSegments(head.segments, batch)
+    head.position = record.position
+    head.hardState = hardState
+    head.base = batch.base?.meta ?? head.base
+    head.lastIndex = lastIndex
+    head.tail += record.bytes.length
+    head.mirror = mirror
+  }
+
+  async #writeRecord(bytes: Buffer): Promise<void> {
+    const { tail, taken } = this.#head
+    const end = tail + bytes.length
+    const takenAfter = end <= taken ? taken : Math.ceil(end / extendBytes) * extendBytes
+    const padding = end <= taken ? zeros.subarray(0, 0) : zeros.subarray(0, takenAfter - end)
+    await this.#current().write([bytes, padding], tail)
+    await synced(this.#current().sync())
+    this.#head.taken = takenAfter
+    currentSegment(this.#head).bytes = takenAfter
+  }
+
+  async #writeProof(proof: Proof): Promise<void> {
+    const { bytes, offset } = encodeProof(proof)
+    assert(this.#proof !== null)
+    await this.#proof.write([bytes], offset)
+    await synced(this.#proof.sync())
+  }
+
+  async #rotate(): Promise<void> {
+    const { number } = currentSegment(this.#head)
+    const former = this.#current()
+    await this.#startSegment(number + 1)
+    await former.close()
+  }
+
+  async #startSegment(number: number): Promise<void> {
+    const { logId, position, hardState, base, lastIndex } = this.#head
+    const header = encodeSegmentHeader({ logId, number, start: position, hardState, base, lastIndex })
+    const file = await this.#files.open(this.#directory, segmentName(number), { create: true })
+    try {
+      await file.write([header], 0)
+      await synced(file.sync())
+      await synced(this.#files.syncDirectory(this.#directory))
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+    this.#segment = file
+    this.#head.segments.push({ number, liveLast: 0, bytes: header.length })
+    this.#head.tail = header.length
+    this.#head.taken = header.length
+  }
+
+  /** Drops whole segments whose entries are all behind the base; the headers of the others carry everything else. */
+  async #dropSegments(): Promise<void> {
+    const { segments, base } = this.#head
+    const keepFrom = segments.findIndex((segment, at) => at === segments.length - 1 || segment.liveLast > base.index)
+    const dropped = segments.slice(0, keepFrom)
+    this.#head.segments = segments.slice(keepFrom)
+    await this.#remove(dropped.map((segment) => segmentName(segment.number)))
+  }
+
+  async #remove(names: readonly string[]): Promise<void> {
+    for (const name of names) await this.#files.remove(this.#directory, name)
+    if (names.length > 0) await synced(this.#files.syncDirectory(this.#directory))
+  }
+
+  /**
+   * Goes on after a restart. What was found may be in the page cache only (the process died, the machine did not), even after a sync
+   * that failed in a former life, so the last record is written and synced anew before anybody trusts it; equal bytes cannot tear.
+   */
+  async #resume(found: FoundLog): Promise<void> {
+    const { image, position, segments } = found
+    const segment = segments.at(-1)
+    assert(segment !== undefined)
+    const mirror = found.lastRecord !== null && found.lastRecord.bytes.length <= mirrorBytesMax ? found.lastRecord.bytes : Buffer.alloc(0)
+    this.#head = {
+      logId: found.proof.logId,
+      position,
+      hardState: image.hardState,
+      base: image.base,
+      lastIndex: image.lastIndex,
+      segments,
+      tail: found.tail,
+      taken: found.tail,
+      mirror,
+    }
+    this.#segment = await this.#files.open(this.#directory, segmentName(segment.number), { create: false })
+    this.#proof = await this.#files.open(this.#directory, proofFileName, { create: false })
+    await this.#segment.truncate(found.tail)
+    if (found.lastRecord !== null) await this.#segment.write([found.lastRecord.bytes], found.lastRecord.offset)
+    await synced(this.#segment.sync())
+    segment.bytes = found.tail
+    const { term, vote } = image.hardState
+    await this.#writeProof({ logId: found.proof.logId, position, term, vote, lastIndex: image.lastIndex, mirror })
+    await this.#remove(found.strays)
+    await synced(this.#files.syncDirectory(this.#directory))
+  }
+
+  /** After a write for which there was no space: takes back what got through. False where that fails, too. */
+  async #undoPartialWrite(): Promise<boolean> {
+    const { logId, position, hardState, lastIndex, mirror, tail } = this.#head
+    try {
+      await this.#current().truncate(tail)
+      await synced(this.#current().sync())
+      this.#head.taken = tail
+      // The slot of the failed batch may be durable already: it must not outlive a different batch of the same number.
+      const { bytes } = encodeProof({ logId, position, term: hardState.term, vote: hardState.vote, lastIndex, mirror })
+      assert(this.#proof !== null)
+      await this.#proof.write([bytes], ((position.sequence + 1) % 2) * slotBytes)
+      await synced(this.#proof.sync())
+      await this.#removeUnusedSegment()
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /** The segment that could not be started, if it was that which failed. */
+  async #removeUnusedSegment(): Promise<void> {
+    const name = segmentName(currentSegment(this.#head).number + 1)
+    const names = await this.#files.list(this.#directory)
+    if (names.includes(name)) await this.#remove([name])
+  }
+
+  #current(): LogFile {
+    assert(this.#segment !== null)
+    return this.#segment
+  }
+
+  #assertWritable(): void {
+    assert(this.#phase !== 'closed', 'the log is not open')
+    if (this.#phase === 'damaged') throw new OperationalError('LOG_DAMAGED', `The Raft log in ${this.#directory} is damaged and is not written to.`)
+    if (this.#phase === 'failed') {
+      throw new OperationalError('STORAGE_FAILED', `The Raft log in ${this.#directory} failed before; restart the node.`, { cause: this.#failure })
+    }
+  }
+
+  #fail(error: unknown, verb: 'open' | 'write'): unknown {
+    this.#phase = 'failed'
+    this.#failure = error
+    // A bug stays a bug.
+    if (error instanceof Error && error.name === 'AssertionError') return error
+    const what = verb === 'open' ? 'could not be opened' : 'could not be written; it accepts nothing more until the node is restarted'
+    return new OperationalError('STORAGE_FAILED', `The Raft log in ${this.#directory} ${what}.`, { cause: error })
+  }
+
+  async #exclusively<T>(action: () => Promise<T>): Promise<T> {
+    assert(!this.#busy, 'calls to the log are made one after the other')
+    this.#busy = true
+    try {
+      return await action()
+    } finally {
+      this.#busy = false
+    }
+  }
+}
+
+function lastIndexAfterBase(batch: LogBatch, lastIndex: number): number {
+  if (batch.base === null) return lastIndex
+  return batch.base.discardSuffix ? batch.base.meta.index : Math.max(lastIndex, batch.base.meta.index)
+}
+
+function currentSegment(head: Head): FoundSegment {
+  const segment = head.segments.at(-1)
+  assert(segment !== undefined)
+  return segment
+}
+
+function emptyHead(): Head {
+  return {
+    logId: Buffer.alloc(16),
+    position: chainStart,
+    hardState: emptyHardState,
+    base: emptyBase,
+    lastIndex: 0,
+    segments: [],
+    tail: 0,
+    taken: 0,
+    mirror: Buffer.alloc(0),
+  }
+}

@@ -1,0 +1,249 @@
+// The cluster as one node sees it: propose commands, read points, membership, status, and the stream of what was applied.
+import type { Command, CommandResult } from '../model/command.ts'
+import { OperationalError } from '../model/error.ts'
+import type { NodeId } from '../model/id.ts'
+import type { Cancel } from '../ports/clock.ts'
+import type { ConfChange, LogIndex, Message, ProposeResult, Status } from '../raft/types.ts'
+import type { State } from '../state/state.ts'
+import { defaultCompactionBounds, type CompactionBounds } from './compaction.ts'
+import { Engine, type EngineOptions, type EnginePorts } from './engine.ts'
+import { Fates } from './fates.ts'
+import { Leadership } from './leadership.ts'
+import { noQuorum, Proposer, outcomeLimitMs, type ProposeOptions } from './proposer.ts'
+import { Reader } from './reader.ts'
+import { decodeCommand, encodeJson, proposeMethod, statusMethod } from './request.ts'
+import { emptyConfiguration, type ClusterEvent, type ClusterStatus, type HaltKind } from './status.ts'
+
+export const defaultTickMs = 100
+const defaultElectionTicks = 10
+const watchersMax = 1024
+
+export type ClusterOptions = {
+  readonly nodeId: NodeId
+  /** Heartbeats go every tick; an election begins after 10 to 20 ticks without a leader. Default 100. */
+  readonly tickMs?: number
+  readonly compaction?: CompactionBounds
+  readonly raft?: EngineOptions['raft']
+}
+
+export class Cluster {
+  readonly #nodeId: NodeId
+  readonly #electionMs: number
+  readonly #ports: EnginePorts
+  readonly #engine: Engine
+  readonly #leadership: Leadership
+  readonly #fates = new Fates()
+  readonly #proposer: Proposer
+  readonly #reader: Reader
+  readonly #watchers = new Set<(event: ClusterEvent) => void>()
+  #said = ''
+
+  constructor(options: ClusterOptions, ports: EnginePorts) {
+    const { nodeId, tickMs = defaultTickMs, compaction = defaultCompactionBounds, raft = {} } = options
+    this.#nodeId = nodeId
+    this.#electionMs = tickMs * (raft.electionTicks ?? defaultElectionTicks)
+    this.#ports = ports
+    this.#engine = new Engine({ nodeId, tickMs, compaction, raft }, ports, {
+      applied: (entry) => {
+        this.#fates.applied({ index: entry.index, commandId: entry.command?.id ?? null, result: entry.result })
+        this.#emit({ kind: 'applied', ...entry })
+        this.#reader.appliedMore()
+      },
+      replaced: (index) => {
+        this.#fates.replaced(index)
+        this.#emit({ kind: 'replaced', index })
+        this.#reader.appliedMore()
+      },
+      read: (state) => this.#reader.answered(state),
+      turned: () => this.#turned(),
+      halted: (halt, reason, cause) => this.#halted(halt, reason, cause),
+    })
+    this.#leadership = new Leadership({ nodeId, electionMs: this.#electionMs }, ports.clock)
+    const parts = { engine: this.#engine, leadership: this.#leadership, fates: this.#fates }
+    this.#proposer = new Proposer({ nodeId, electionMs: this.#electionMs }, ports, parts)
+    this.#reader = new Reader(ports.clock, parts)
+  }
+
+  /**
+   * Opens the stores, restores the state and starts ticking. `bootstrap` forms a new cluster of one, where the log is fresh.
+   * A damaged log does not throw: the node is up, halted, and says why in `status`.
+   * @throws OperationalError STORAGE_FAILED where a store cannot be opened
+   */
+  async start(options: { readonly bootstrap: boolean }): Promise<void> {
+    await this.#engine.start(options)
+    this.#turned()
+  }
+
+  /** Takes no further part; pending proposals hear that their outcome is unknown. Closes the stores. */
+  async stop(): Promise<void> {
+    const stopping = this.#engine.stop()
+    this.#abandon()
+    await stopping
+  }
+
+  /** The state as applied here: read it, never write it. Another object after a `replaced` event. */
+  get state(): State {
+    return this.#engine.state
+  }
+
+  /**
+   * Commits the command and waits until this node has applied it. The outcome may be `refused`: that is a result.
+   * @throws NO_QUORUM: surely not done, within about a second. OUTCOME_UNKNOWN: within 5 s, or `timeoutMs` where that is less.
+   *   OVERLOADED, INVALID: surely not done. The signal's reason where aborted; then the outcome is unknown too.
+   */
+  propose(command: Command, options: ProposeOptions = {}): Promise<CommandResult> {
+    return this.#proposer.propose(command, options)
+  }
+
+  /** An index at which a read begun now is linearizable, applied here when it resolves. @throws NO_QUORUM within about a second */
+  readBarrier(signal?: AbortSignal): Promise<LogIndex> {
+    return this.#reader.barrier(signal)
+  }
+
+  /** Resolves when this node has applied `index`. @throws NO_QUORUM after 5 s */
+  waitApplied(index: LogIndex, signal?: AbortSignal): Promise<void> {
+    return this.#reader.waitApplied(index, { limitMs: outcomeLimitMs, signal })
+  }
+
+  /**
+   * On the leader: changes the membership and waits until that is applied here.
+   * @throws STATE_CONFLICT where this is not the leader or another change is under way; OUTCOME_UNKNOWN after 5 s
+   */
+  async changeConfiguration(change: ConfChange): Promise<void> {
+    const outcome = this.#engine.act((node) => node.proposeConfChange(change))
+    if (outcome === null) throw noQuorum('This node takes no part in the cluster.')
+    const { index, term } = requireAppended(outcome)
+    try {
+      await this.waitApplied(index)
+    } catch (error) {
+      throw new OperationalError('OUTCOME_UNKNOWN', 'The change of membership was not confirmed in time; look at the members before trying again.', { cause: error })
+    }
+    if (this.state.index === index && this.state.term !== term) throw new OperationalError('STATE_CONFLICT', 'The change of membership was lost with its leader. Try again.')
+  }
+
+  /**
+   * On the leader: hands leadership over, to the most up-to-date other voter where none is named.
+   * @throws STATE_CONFLICT where this is not the leader, there is nobody to take it, or nobody did within an election time-out
+   */
+  async transferLeadership(to?: NodeId): Promise<void> {
+    const status = this.#engine.node?.status()
+    if (status === undefined || status.role !== 'leader') throw notLeader(status?.leader ?? null)
+    const target = to ?? bestSuccessor(status)
+    if (target === null) throw new OperationalError('STATE_CONFLICT', 'There is no other voter that could lead.')
+    this.#engine.act((node) => node.transferLeadership(target))
+    const isDone = await this.#leadership.wait({ limitMs: 2 * this.#electionMs, suits: ({ id }) => id !== null && id !== this.#nodeId })
+    if (!isDone) throw new OperationalError('STATE_CONFLICT', 'Leadership was not taken over in time; this node goes on leading.')
+  }
+
+  status(): ClusterStatus {
+    const halted = this.#engine.halted?.reason ?? null
+    const status = this.#engine.node?.status()
+    if (status === undefined) {
+      const { index, term } = this.state
+      return {
+        nodeId: this.#nodeId, role: 'follower', leaderId: null, term, commit: index, applied: index, firstIndex: index + 1, lastIndex: index,
+        logBytes: 0, configuration: emptyConfiguration, progress: {}, quorum: false, halted,
+      }
+    }
+    const { role, leader, term, commit, firstIndex, lastIndex, logBytes, configuration, progress } = status
+    const quorum = this.#engine.isRunning && this.#leadership.hasQuorum(status)
+    return { nodeId: this.#nodeId, role, leaderId: leader, term, commit, applied: this.state.index, firstIndex, lastIndex, logBytes, configuration, progress, quorum, halted }
+  }
+
+  /** Calls back synchronously and in order; see `ClusterEvent`. A listener must not throw. */
+  watch(listener: (event: ClusterEvent) => void): Cancel {
+    if (this.#watchers.size >= watchersMax) throw new OperationalError('OVERLOADED', 'Too many watchers.')
+    this.#watchers.add(listener)
+    return () => this.#watchers.delete(listener)
+  }
+
+  /** To be plugged into the transport's handler. */
+  handle(): {
+    readonly message: (message: Message) => void
+    /** Answers `propose` and `status`. @throws OperationalError INVALID for anything else */
+    readonly request: (from: string, method: string, body: Uint8Array) => Promise<Uint8Array>
+    readonly disconnected: (nodeId: string) => void
+  } {
+    return {
+      message: (message) => {
+        this.#leadership.heard(message.from)
+        this.#engine.receive(message)
+      },
+      request: async (_from, method, body) => this.#answer(method, body),
+      disconnected: (nodeId) => {
+        this.#engine.act((node) => node.reportUnreachable(nodeId))
+      },
+    }
+  }
+
+  /** Sizes of what waits, for metrics and tests. */
+  waiting(): { readonly proposals: number; readonly reads: number } {
+    return { proposals: this.#fates.size, reads: this.#reader.waiting }
+  }
+
+  #answer(method: string, body: Uint8Array): Uint8Array {
+    switch (method) {
+      case proposeMethod:
+        return encodeJson(this.#proposer.append(decodeCommand(body)))
+      case statusMethod:
+        return encodeJson(this.status())
+      default:
+        throw new OperationalError('INVALID', `There is no request ${method}.`)
+    }
+  }
+
+  /** Something may have changed: tells who waits for a leader, and the watchers if it shows. */
+  #turned(): void {
+    const status = this.status()
+    const { leaderId: id, term, role, quorum, configuration, halted } = status
+    if (this.#leadership.update({ id: halted === null ? id : null, term })) this.#proposer.leaderChanged()
+    const says = JSON.stringify([id, term, role, quorum, configuration, halted])
+    if (says === this.#said) return
+    this.#said = says
+    this.#emit({ kind: 'status', status })
+  }
+
+  #halted(halt: HaltKind, reason: string, cause: unknown): void {
+    this.#abandon()
+    this.#turned()
+    this.#emit({ kind: 'halted', halt, reason, cause })
+  }
+
+  #abandon(): void {
+    for (const proposal of this.#fates.all()) proposal.settle({ kind: 'unknown' })
+  }
+
+  #emit(event: ClusterEvent): void {
+    for (const watcher of this.#watchers) {
+      try {
+        watcher(event)
+      } catch (error) {
+        // A follower's fault must not keep this node from applying what all others apply.
+        this.#ports.log.error('a watcher of the cluster failed', { event: event.kind, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+      }
+    }
+  }
+}
+
+function requireAppended(outcome: ProposeResult): { readonly index: LogIndex; readonly term: number } {
+  switch (outcome.kind) {
+    case 'appended':
+      return outcome
+    case 'notLeader':
+      throw notLeader(outcome.leader)
+    case 'refused':
+      throw new OperationalError('STATE_CONFLICT', `The change of membership was refused: ${outcome.reason}. Nothing was changed.`, { data: { reason: outcome.reason } })
+  }
+}
+
+function notLeader(leader: string | null): OperationalError {
+  return new OperationalError('STATE_CONFLICT', 'This node does not lead the cluster.', { data: { leader } })
+}
+
+/** The active voter whose log is longest; ids break ties. */
+function bestSuccessor(status: Status): NodeId | null {
+  const candidates = Object.entries(status.progress)
+    .filter(([id, progress]) => id !== status.id && !progress.isLearner && progress.recentActive)
+    .sort(([leftId, left], [rightId, right]) => right.match - left.match || (leftId < rightId ? -1 : 1))
+  return (candidates[0]?.[0] as NodeId | undefined) ?? null
+}

@@ -1,0 +1,348 @@
+// Turns the core's Readys into effects: sends, syncs, applies, and keeps log and state store in their order.
+import type { Command, CommandResult } from '../model/command.ts'
+import type { Event } from '../model/event.ts'
+import type { Cancel, Clock, Random } from '../ports/clock.ts'
+import type { Log } from '../ports/log.ts'
+import type { LogBatch, LogStore } from '../ports/log-store.ts'
+import type { StateStore, StateWrite } from '../ports/state-store.ts'
+import type { Transport } from '../ports/transport.ts'
+import { RaftNode } from '../raft/node.ts'
+import type { Configuration, Entry, HardState, LogIndex, Message, RaftId, RaftOptions, ReadState, Ready, Snapshot, SnapshotMeta, Term } from '../raft/types.ts'
+import { applyCommand, applyEmpty } from '../state/apply.ts'
+import { emptyState, stateHead, type State } from '../state/state.ts'
+import { Compaction, type CompactionBounds } from './compaction.ts'
+import { decodeEntryData } from './entry.ts'
+import { configurationRecord, decodeImage, encodeImage, type DecodedImage } from './image.ts'
+import { recover, type Recovered } from './recovery.ts'
+import { StateWriter } from './state-writer.ts'
+import { emptyConfiguration, type HaltKind } from './status.ts'
+
+export type EngineOptions = {
+  readonly nodeId: RaftId
+  readonly tickMs: number
+  readonly compaction: CompactionBounds
+  /** Departures from the core's production values. */
+  readonly raft: Partial<Omit<RaftOptions, 'id' | 'random'>>
+}
+export type EnginePorts = {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logStore: LogStore
+  readonly stateStore: StateStore
+  readonly transport: Transport
+  readonly log: Log
+}
+
+export type AppliedEntry = {
+  readonly index: LogIndex
+  readonly term: Term
+  readonly timeMs: number
+  readonly command: Command | null
+  readonly result: CommandResult | null
+  readonly events: readonly Event[]
+}
+
+/** Called synchronously, in order. */
+export type EngineListener = {
+  applied(entry: AppliedEntry): void
+  replaced(index: LogIndex): void
+  read(state: ReadState): void
+  /** A tick passed or a Ready was handled: anything in the status may have changed. */
+  turned(): void
+  halted(kind: HaltKind, reason: string, cause: unknown): void
+}
+
+export class Engine {
+  readonly #options: EngineOptions
+  readonly #ports: EnginePorts
+  readonly #listener: EngineListener
+  readonly #writer: StateWriter
+  #node: RaftNode | null = null
+  #state: State = emptyState()
+  #configuration: Configuration = emptyConfiguration
+  #compaction: Compaction
+  #images = new WeakMap<Uint8Array, DecodedImage>()
+  /** Not worth a sync of its own: goes with the next batch. */
+  #hardStateOwed: HardState | null = null
+  #isLogFresh = false
+  #pumping: Promise<void> | null = null
+  #halted: { readonly kind: HaltKind; readonly reason: string } | null = null
+  #stopped = false
+  #cancelTick: Cancel | null = null
+
+  constructor(options: EngineOptions, ports: EnginePorts, listener: EngineListener) {
+    this.#options = options
+    this.#ports = ports
+    this.#listener = listener
+    this.#compaction = new Compaction(options.compaction, 0)
+    this.#writer = new StateWriter(
+      {
+        head: () => stateHead(this.#state),
+        onError: (error) => this.#halt('storage', 'the state could not be written', error),
+        onSynced: (index) => {
+          this.#compaction.synced(index)
+          this.schedule()
+        },
+      },
+      ports.stateStore,
+    )
+  }
+
+  get state(): State {
+    return this.#state
+  }
+  /** Null before start, and for good where the log is damaged. */
+  get node(): RaftNode | null {
+    return this.#node
+  }
+  get halted(): { readonly kind: HaltKind; readonly reason: string } | null {
+    return this.#halted
+  }
+  get isRunning(): boolean {
+    return this.#node !== null && this.#halted === null && !this.#stopped
+  }
+
+  /** @throws OperationalError where a store cannot be opened or written */
+  async start(options: { readonly bootstrap: boolean }): Promise<void> {
+    const { nodeId, tickMs, compaction } = this.#options
+    const recovered = await recover({ nodeId, bootstrap: options.bootstrap }, this.#ports)
+    this.#state = recovered.state
+    if (recovered.kind === 'damaged') {
+      this.#halt('damaged', recovered.detail, null)
+      return
+    }
+    this.#compaction = new Compaction(compaction, recovered.base.index)
+    this.#isLogFresh = recovered.hardState.term === 0 && recovered.entries.length === 0 && recovered.base.index === 0
+    this.#node = this.#createNode(recovered)
+    this.#configuration = this.#node.status().configuration
+    this.#cancelTick = this.#ports.clock.every(tickMs, () => this.#tick())
+    this.schedule()
+    await this.#pumping
+    // Alone there is nobody to wait for.
+    const { voters } = this.#configuration
+    if (voters.length === 1 && voters[0] === nodeId) this.#guard((node) => node.campaign())
+  }
+
+  /** Ends after the write under way; the stores are closed, what was applied is on disk. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#cancelTick?.()
+    await this.#pumping
+    if (this.#halted === null) await this.#writer.drain(true)
+    await this.#ports.logStore.close()
+    await this.#ports.stateStore.close()
+  }
+
+  /** A message from a peer. */
+  receive(message: Message): void {
+    if (message.kind === 'snapshot' && !this.#admitImage(message.snapshot)) {
+      this.#ports.log.warn('snapshot refused: its image is not intact', { from: message.from, index: message.snapshot.index })
+      return
+    }
+    this.#guard((node) => node.step(message))
+  }
+
+  /** Does something to the core (propose, campaign…) and sees to what comes of it. Null where this node takes no part. */
+  act<T>(action: (node: RaftNode) => T): T | null {
+    let value: T | null = null
+    this.#guard((node) => {
+      value = action(node)
+    })
+    return value
+  }
+
+  /** Sees to it that Readys are handled, soon. What else comes in this turn goes into the same one. */
+  schedule(): void {
+    if (this.#pumping !== null || !this.isRunning) return
+    this.#pumping = Promise.resolve()
+      .then(() => this.#pump())
+      .finally(() => {
+        this.#pumping = null
+        // Something may have come between the last look and now.
+        if (this.isRunning && this.#node?.hasReady() === true) this.schedule()
+      })
+  }
+
+  #createNode(recovered: Extract<Recovered, { kind: 'ready' }>): RaftNode {
+    const { nodeId, raft } = this.#options
+    const random = (boundExclusive: number): number => this.#ports.random.integer(boundExclusive)
+    const { hardState, base, entries, state } = recovered
+    return new RaftNode({ ...raft, id: nodeId, random }, { hardState, snapshot: base, entries, applied: state.index })
+  }
+
+  #tick(): void {
+    this.#guard((node) => node.tick())
+    this.#listener.turned()
+  }
+
+  #guard(action: (node: RaftNode) => void): void {
+    if (this.#node === null || !this.isRunning) return
+    try {
+      action(this.#node)
+    } catch (error) {
+      this.#halt('assertion', 'the consensus core failed', error)
+      return
+    }
+    this.schedule()
+  }
+
+  async #pump(): Promise<void> {
+    const node = this.#node
+    if (node === null) return
+    try {
+      while (this.isRunning) {
+        await this.#compact(node)
+        if (!this.isRunning || !node.hasReady()) break
+        await this.#handle(node, node.ready())
+      }
+    } catch (error) {
+      this.#halt(error instanceof StorageFault ? 'storage' : 'assertion', error instanceof Error ? error.message : String(error), error)
+    }
+  }
+
+  /** One Ready, in the order of its contract. */
+  async #handle(node: RaftNode, ready: Ready): Promise<void> {
+    for (const message of ready.messages) this.#send(node, message)
+    this.#hardStateOwed = ready.hardState ?? this.#hardStateOwed
+    if (ready.snapshot !== null) await this.#install(ready.snapshot, ready.entries)
+    else if (ready.mustSync) await this.#writeLog({ hardState: this.#hardStateOwed, entries: ready.entries, base: null })
+    if (!this.isRunning) return
+    for (const message of ready.messagesAfterSync) {
+      if (message.to === this.#options.nodeId) node.step(message)
+      else this.#send(node, message)
+    }
+    this.#apply(node, ready.committed)
+    if (this.#halted !== null) return
+    node.advance()
+    for (const state of ready.readStates) this.#listener.read(state)
+    this.#listener.turned()
+    await this.#writer.room()
+  }
+
+  async #writeLog(batch: LogBatch): Promise<void> {
+    try {
+      await this.#ports.logStore.write(batch)
+    } catch (error) {
+      throw new StorageFault('the log could not be written', { cause: error })
+    }
+    this.#isLogFresh = false
+    if (batch.hardState !== null && batch.hardState === this.#hardStateOwed) this.#hardStateOwed = null
+  }
+
+  #send(node: RaftNode, message: Message): void {
+    const { transport } = this.#ports
+    if (message.kind !== 'snapshot') {
+      transport.send(message)
+      return
+    }
+    if (message.snapshot.index !== this.#state.index) {
+      this.#halt('assertion', `a snapshot of ${message.snapshot.index} is asked of a state at ${this.#state.index}`, null)
+      return
+    }
+    const snapshot = { ...message.snapshot, data: encodeImage(this.#state) }
+    transport.send({ ...message, snapshot }, (outcome) => this.#guard(() => node.reportSnapshot(message.to, outcome)))
+  }
+
+  /** Only an intact image may reach the core: it forgets its log for it. */
+  #admitImage(snapshot: Snapshot): boolean {
+    if (this.#node === null || snapshot.index <= this.#node.status().commit) return true
+    const decoded = decodeImage(snapshot.data, snapshot)
+    if (decoded !== null) this.#images.set(snapshot.data, decoded)
+    return decoded !== null
+  }
+
+  /** State first, then the log: see recovery.ts for a crash in between. */
+  async #install(snapshot: Snapshot, entries: readonly Entry[]): Promise<void> {
+    const decoded = this.#images.get(snapshot.data)
+    if (decoded === undefined) throw new Error(`snapshot ${snapshot.index} was not checked when it came`)
+    const { index, term, configuration } = snapshot
+    const meta: SnapshotMeta = { index, term, configuration }
+    if (this.#isLogFresh) {
+      // A state beside a log that was never written would look like damage.
+      const owed = this.#hardStateOwed ?? { term, vote: null, commit: 0 }
+      await this.#writeLog({ hardState: { ...owed, commit: 0 }, entries: [], base: null })
+    }
+    try {
+      const records = [...decoded.image.records, configurationRecord({ index, configuration })]
+      await this.#writer.replace({ head: decoded.image.head, records })
+    } catch (error) {
+      throw new StorageFault('the state could not be replaced', { cause: error })
+    }
+    await this.#writeLog({ hardState: this.#hardStateOwed, entries, base: { meta, discardSuffix: true } })
+    this.#state = decoded.state
+    this.#configuration = configuration
+    this.#compaction.reset(index)
+    this.#listener.replaced(index)
+  }
+
+  #apply(node: RaftNode, committed: readonly Entry[]): void {
+    const writes: StateWrite[] = []
+    let bytes = 0
+    for (const entry of committed) {
+      const applied = this.#applyEntry(node, entry)
+      if (applied === null) break
+      writes.push(...applied)
+      bytes += entry.data.length
+    }
+    if (committed.length === 0) return
+    const { index, term } = this.#state
+    this.#writer.add(writes, this.#compaction.applied({ index, term, configuration: this.#configuration, bytes }))
+  }
+
+  /** What is to be written of it; null where this version cannot apply it and the node halts. */
+  #applyEntry(node: RaftNode, entry: Entry): readonly StateWrite[] | null {
+    const { index, term } = entry
+    const state = this.#state
+    if (entry.kind === 'config') {
+      this.#configuration = node.applyConfChange(entry)
+      this.#applyNothing(entry, state.timeMs)
+      return [configurationRecord({ index, configuration: this.#configuration })]
+    }
+    if (entry.data.length === 0) {
+      this.#applyNothing(entry, state.timeMs)
+      return []
+    }
+    const decoded = decodeEntryData(entry.data)
+    switch (decoded.kind) {
+      case 'unknown':
+        this.#halt('unknownCommand', `entry ${index} cannot be applied by this version: ${decoded.detail}`, null)
+        return null
+      case 'ignorable':
+        this.#applyNothing(entry, decoded.timeMs)
+        return []
+      case 'command': {
+        const { command, timeMs } = decoded
+        const { result, writes, events } = applyCommand(state, { index, term, timeMs, command })
+        this.#listener.applied({ index, term, timeMs: state.timeMs, command, result, events })
+        return writes
+      }
+    }
+  }
+
+  #applyNothing(entry: Entry, timeMs: number): void {
+    const { index, term } = entry
+    applyEmpty(this.#state, { index, term, timeMs })
+    this.#listener.applied({ index, term, timeMs: this.#state.timeMs, command: null, result: null, events: [] })
+  }
+
+  async #compact(node: RaftNode): Promise<void> {
+    if (!this.#compaction.isPossible) return
+    const { firstIndex, lastIndex, logBytes, progress } = node.status()
+    const meta = this.#compaction.due({ firstIndex, lastIndex, logBytes, progress })
+    if (meta === null) return
+    await this.#writeLog({ hardState: this.#hardStateOwed, entries: [], base: { meta, discardSuffix: false } })
+    node.compact(meta.index)
+    this.#ports.log.debug('log compacted', { index: meta.index })
+  }
+
+  #halt(kind: HaltKind, reason: string, cause: unknown): void {
+    if (this.#halted !== null) return
+    this.#halted = { kind, reason }
+    this.#cancelTick?.()
+    this.#ports.log.error('consensus halted', { kind, reason, cause: cause instanceof Error ? (cause.stack ?? cause.message) : cause })
+    this.#listener.halted(kind, reason, cause)
+  }
+}
+
+/** A write to one of the stores failed: final for this process. */
+class StorageFault extends Error {}

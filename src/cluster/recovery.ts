@@ -1,0 +1,92 @@
+// Opens both stores at start and brings them to one place: what the log and the state say after a crash at any write.
+import type { LogStore } from '../ports/log-store.ts'
+import type { StateStore } from '../ports/state-store.ts'
+import { encodeConfChange } from '../raft/confchange-codec.ts'
+import type { Entry, HardState, RaftId, SnapshotMeta } from '../raft/types.ts'
+import { emptyState, importState, type State } from '../state/state.ts'
+import { splitRecords, type StoredConfiguration } from './image.ts'
+import { emptyConfiguration } from './status.ts'
+
+export type Recovered =
+  | { readonly kind: 'ready'; readonly state: State; readonly hardState: HardState; readonly base: SnapshotMeta; readonly entries: readonly Entry[] }
+  /** The node must neither vote nor truncate nor serve; `state` is the last one readable, for a look. */
+  | { readonly kind: 'damaged'; readonly state: State; readonly detail: string }
+
+type LoadedState = { readonly state: State; readonly stored: boolean; readonly configuration: StoredConfiguration | null }
+
+/**
+ * State and log are written apart, in an order that makes each crash tellable:
+ *
+ *   apply       entries are synced in the log → state batch (may be lost)   ⇒ state ≤ log's end, replay the rest
+ *   compaction  state batch synced → log base moves up to it                ⇒ log base ≤ state
+ *   snapshot    state replaced, synced → log base = snapshot, suffix gone   ⇒ in between, state beyond or in conflict with the log
+ *
+ * Only the last leaves the state ahead of the log, or with another term at its index: then the state is the newer truth (it was
+ * committed by a quorum) and the log begins anew behind it. A base beyond the state, or no log beside a state, is damage.
+ */
+export async function recover(options: { readonly nodeId: RaftId; readonly bootstrap: boolean }, stores: { readonly logStore: LogStore; readonly stateStore: StateStore }): Promise<Recovered> {
+  const recovery = await stores.logStore.open()
+  const loaded = await loadState(stores.stateStore)
+  if (loaded === null) return { kind: 'damaged', state: emptyState(), detail: 'the state tables cannot be read or do not have their hash' }
+  const { state, stored } = loaded
+  switch (recovery.kind) {
+    case 'damaged':
+      return { kind: 'damaged', state, detail: recovery.detail }
+    case 'fresh':
+      if (stored) return { kind: 'damaged', state, detail: 'there is a state, but no log' }
+      return options.bootstrap ? await bootstrap(options.nodeId, stores.logStore) : freshNode()
+    case 'intact':
+      if (recovery.base.index > state.index) {
+        return { kind: 'damaged', state, detail: `the state is at ${state.index}, before the log's base ${recovery.base.index}` }
+      }
+      return await reconcile(recovery, loaded, stores.logStore)
+  }
+}
+
+async function loadState(store: StateStore): Promise<LoadedState | null> {
+  const loaded = await store.load()
+  if (loaded === null) return { state: emptyState(), stored: false, configuration: null }
+  const { records, configuration } = splitRecords(loaded.records)
+  try {
+    return { state: importState({ head: loaded.head, records }), stored: true, configuration }
+  } catch {
+    // Whichever record is wrong, this copy cannot be served.
+    return null
+  }
+}
+
+function freshNode(): Recovered {
+  const base = { index: 0, term: 0, configuration: emptyConfiguration }
+  return { kind: 'ready', state: emptyState(), hardState: { term: 0, vote: null, commit: 0 }, base, entries: [] }
+}
+
+/** A cluster of one begins with a committed entry that names it, so that everyone who joins later learns it from the log. */
+async function bootstrap(nodeId: RaftId, logStore: LogStore): Promise<Recovered> {
+  const data = encodeConfChange({ transition: 'simple', steps: [{ kind: 'addVoter', id: nodeId }] })
+  const entries: readonly Entry[] = [{ index: 1, term: 1, kind: 'config', data }]
+  const hardState = { term: 1, vote: null, commit: 1 }
+  await logStore.write({ hardState, entries, base: null })
+  return { kind: 'ready', state: emptyState(), hardState, base: { index: 0, term: 0, configuration: emptyConfiguration }, entries }
+}
+
+type IntactLog = { readonly hardState: HardState; readonly base: SnapshotMeta; readonly entries: readonly Entry[] }
+
+async function reconcile(log: IntactLog, loaded: LoadedState, logStore: LogStore): Promise<Recovered> {
+  const { state, configuration } = loaded
+  const { base, entries } = log
+  const termThere = state.index === base.index ? base.term : entries[state.index - base.index - 1]?.term
+  if (termThere === state.term || state.index === 0) {
+    // What was applied was committed, even where the hard state's commit was not written again.
+    const commit = Math.max(log.hardState.commit, state.index)
+    return { kind: 'ready', state, base, entries, hardState: { ...log.hardState, commit } }
+  }
+  if (configuration === null || configuration.index > state.index) {
+    return { kind: 'damaged', state, detail: `the log does not hold the state's index ${state.index}, nor is its configuration known` }
+  }
+  const newBase: SnapshotMeta = { index: state.index, term: state.term, configuration: configuration.configuration }
+  // Our term was below the snapshot's, so we cannot have voted in that one.
+  const raised = state.term > log.hardState.term
+  const hardState: HardState = { term: Math.max(log.hardState.term, state.term), vote: raised ? null : log.hardState.vote, commit: state.index }
+  await logStore.write({ hardState, entries: [], base: { meta: newBase, discardSuffix: true } })
+  return { kind: 'ready', state, base: newBase, entries: [], hardState }
+}

@@ -1,0 +1,89 @@
+// Keeps the durable copy of the state behind the applied state: one batch at a time, what comes meanwhile goes into the next.
+import type { StateHead, StateStore, StateWrite } from '../ports/state-store.ts'
+import type { LogIndex } from '../raft/types.ts'
+import type { StateImage } from './image.ts'
+
+/** Records waiting for the disk; beyond it `room` makes applying wait. */
+export const pendingRecordsMax = 8192
+
+export class StateWriter {
+  readonly #store: StateStore
+  readonly #head: () => StateHead
+  readonly #onError: (error: unknown) => void
+  readonly #onSynced: (index: LogIndex) => void
+  /** By table and id: of several writes to one record only the last counts. */
+  #pending = new Map<string, StateWrite>()
+  #dirty = false
+  #syncWanted = false
+  #flight: Promise<void> | null = null
+  #failed = false
+
+  /** `head` gives the head of the state as applied: it is asked when a batch is cut. */
+  constructor(options: { head: () => StateHead; onError: (error: unknown) => void; onSynced: (index: LogIndex) => void }, store: StateStore) {
+    this.#store = store
+    this.#head = options.head
+    this.#onError = options.onError
+    this.#onSynced = options.onSynced
+  }
+
+  /** Takes the writes of entries just applied; `sync` asks for a synced batch that contains them. */
+  add(writes: readonly StateWrite[], sync: boolean): void {
+    for (const write of writes) {
+      const key = `${write.table}/${write.id}`
+      // Deleted first, so that the order of records is the order of their last writes.
+      this.#pending.delete(key)
+      this.#pending.set(key, write)
+    }
+    this.#dirty = true
+    this.#syncWanted ||= sync
+    this.#begin()
+  }
+
+  get pendingRecords(): number {
+    return this.#pending.size
+  }
+
+  /** Resolves when the backlog is within its bound. */
+  async room(): Promise<void> {
+    while (this.#pending.size > pendingRecordsMax && this.#flight !== null && !this.#failed) await this.#flight
+  }
+
+  /** Everything added is on disk (synced where asked for) when it resolves. */
+  async drain(sync: boolean): Promise<void> {
+    if (sync) this.add([], true)
+    while (this.#flight !== null && !this.#failed) await this.#flight
+  }
+
+  /** Puts an image in the place of everything, synced; what still waited is part of the past. */
+  async replace(image: StateImage): Promise<void> {
+    this.#pending.clear()
+    this.#dirty = false
+    this.#syncWanted = false
+    while (this.#flight !== null && !this.#failed) await this.#flight
+    await this.#store.replace(image)
+  }
+
+  #begin(): void {
+    if (this.#flight !== null || !this.#dirty || this.#failed) return
+    const writes = [...this.#pending.values()]
+    const sync = this.#syncWanted
+    this.#pending.clear()
+    this.#dirty = false
+    this.#syncWanted = false
+    this.#flight = this.#write({ head: this.#head(), writes, sync })
+  }
+
+  async #write(batch: { readonly head: StateHead; readonly writes: readonly StateWrite[]; readonly sync: boolean }): Promise<void> {
+    try {
+      await this.#store.write(batch)
+    } catch (error) {
+      this.#failed = true
+      this.#flight = null
+      this.#onError(error)
+      return
+    }
+    this.#flight = null
+    if (batch.sync) this.#onSynced(batch.head.index)
+    this.#begin()
+  }
+}

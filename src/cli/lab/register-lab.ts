@@ -8,7 +8,7 @@ import { execInHost } from './lab-exec.ts'
 import { cutLab, isUp, killHost, labDirectory, startHost, takeDown } from './lab-power.ts'
 import { labFiles, readLab, requireHost, requireLab, type LabState } from './lab-state.ts'
 import { readStatus, renderStatus } from './lab-status.ts'
-import { bringUp, report, type LabReport } from './lab-up.ts'
+import { bringUp, type LabReport } from './lab-up.ts'
 
 type LabOptions = { readonly dir: string; readonly json?: boolean }
 type UpOptions = LabOptions & { readonly nodes?: string; readonly foreground?: boolean }

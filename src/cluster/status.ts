@@ -45,10 +45,11 @@ export type ClusterEvent =
     }
   /** A snapshot took the place of the state; `Cluster.state` is another object now. */
   | { readonly kind: 'replaced'; readonly index: LogIndex }
-  /** Role, leader, term, quorum or configuration changed. */
+  /** Role, leader, term, quorum or configuration changed, or this node halted. */
   | { readonly kind: 'status'; readonly status: ClusterStatus }
-  /** This node takes no part any more. `storage` and `assertion` are for the process to exit on. */
-  | { readonly kind: 'halted'; readonly halt: HaltKind; readonly reason: string; readonly cause: unknown }
+
+/** This node takes no part any more. `storage` and `assertion` are for the process to exit on. */
+export type Halt = { readonly kind: HaltKind; readonly reason: string; readonly cause: unknown }
 
 export const emptyConfiguration: Configuration = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false }
 

@@ -1,0 +1,169 @@
+// Raft messages as bytes: a hand-written binary form, decoded strictly, because a peer's bytes are outside data.
+import type { Configuration, Entry, Message, SnapshotMeta } from '../raft/types.ts'
+import { BinaryReader, type BinaryWriter } from './binary.ts'
+import { Malformed } from './malformed.ts'
+
+/** One encoded Raft message, without snapshot data, is at most this long. */
+export const messageBytesMax = 16 * 1024 * 1024
+const idBytesMax = 255
+const contextBytesMax = 4096
+const entriesMax = 100_000
+const idsMax = 1024
+
+/** Append only: a number's meaning never changes. */
+const kinds = [
+  'vote', 'preVote', 'voteResponse', 'preVoteResponse', 'append', 'appendResponse', 'heartbeat', 'heartbeatResponse',
+  'snapshot', 'timeoutNow', 'transferLeader', 'readIndex', 'readIndexResponse', 'forget',
+] as const satisfies readonly Message['kind'][]
+const numberOfKind = new Map<Message['kind'], number>(kinds.map((kind, number) => [kind, number]))
+
+/** An estimate from above of the encoded length, in bytes, snapshot data excluded; cheap enough to bound queues with. */
+export function messageBytes(message: Message): number {
+  let bytes = 128
+  if (message.kind === 'append') for (const entry of message.entries) bytes += entry.data.length + 24
+  return bytes
+}
+
+/** Appends the message to the writer. A snapshot's data is left out: it travels in chunks of its own. */
+export function encodeMessage(message: Message, writer: BinaryWriter): void {
+  writer.byte(numberOfKind.get(message.kind)!)
+  writer.text(message.from)
+  writer.text(message.to)
+  writer.varint(message.term)
+  switch (message.kind) {
+    case 'vote':
+    case 'preVote':
+      writer.varint(message.lastIndex)
+      writer.varint(message.lastTerm)
+      return writer.boolean(message.transfer)
+    case 'voteResponse':
+    case 'preVoteResponse':
+      return writer.boolean(message.reject)
+    case 'append':
+      return encodeAppend(message, writer)
+    case 'appendResponse':
+      writer.varint(message.index)
+      writer.boolean(message.reject)
+      writer.varint(message.hintIndex)
+      return writer.varint(message.hintTerm)
+    case 'heartbeat':
+      writer.varint(message.commit)
+      return writer.text(message.context)
+    case 'heartbeatResponse':
+    case 'readIndex':
+      return writer.text(message.context)
+    case 'snapshot':
+      return encodeSnapshotMeta(message.snapshot, writer)
+    case 'transferLeader':
+      return writer.text(message.transferee)
+    case 'readIndexResponse':
+      writer.text(message.context)
+      writer.varint(message.index)
+      return writer.boolean(message.reject)
+    case 'timeoutNow':
+    case 'forget':
+      return
+    default:
+      return message satisfies never
+  }
+}
+
+/**
+ * Decodes exactly one message. A snapshot comes back with empty data.
+ * @throws Malformed on anything that `encodeMessage` would not have written
+ */
+export function decodeMessage(bytes: Uint8Array): Message {
+  const reader = new BinaryReader(bytes)
+  const kind = kinds[reader.byte()]
+  if (kind === undefined) throw new Malformed('the message is of an unknown kind')
+  const envelope = { from: reader.text(idBytesMax), to: reader.text(idBytesMax), term: reader.varint() }
+  const message = decodeBody(kind, envelope, reader)
+  reader.end()
+  return message
+}
+
+function decodeBody(kind: Message['kind'], envelope: { from: string; to: string; term: number }, reader: BinaryReader): Message {
+  switch (kind) {
+    case 'vote':
+    case 'preVote':
+      return { ...envelope, kind, lastIndex: reader.varint(), lastTerm: reader.varint(), transfer: reader.boolean() }
+    case 'voteResponse':
+    case 'preVoteResponse':
+      return { ...envelope, kind, reject: reader.boolean() }
+    case 'append':
+      return { ...envelope, kind, ...decodeAppend(reader) }
+    case 'appendResponse':
+      return { ...envelope, kind, index: reader.varint(), reject: reader.boolean(), hintIndex: reader.varint(), hintTerm: reader.varint() }
+    case 'heartbeat':
+      return { ...envelope, kind, commit: reader.varint(), context: reader.text(contextBytesMax) }
+    case 'heartbeatResponse':
+    case 'readIndex':
+      return { ...envelope, kind, context: reader.text(contextBytesMax) }
+    case 'snapshot':
+      return { ...envelope, kind, snapshot: { ...decodeSnapshotMeta(reader), data: new Uint8Array(0) } }
+    case 'transferLeader':
+      return { ...envelope, kind, transferee: reader.text(idBytesMax) }
+    case 'readIndexResponse':
+      return { ...envelope, kind, context: reader.text(contextBytesMax), index: reader.varint(), reject: reader.boolean() }
+    case 'timeoutNow':
+    case 'forget':
+      return { ...envelope, kind }
+    default:
+      return kind satisfies never
+  }
+}
+
+function encodeAppend(message: Extract<Message, { kind: 'append' }>, writer: BinaryWriter): void {
+  writer.varint(message.prevIndex)
+  writer.varint(message.prevTerm)
+  writer.varint(message.commit)
+  writer.varint(message.entries.length)
+  for (const entry of message.entries) {
+    writer.varint(entry.index)
+    writer.varint(entry.term)
+    writer.boolean(entry.kind === 'config')
+    writer.blob(entry.data)
+  }
+}
+
+function decodeAppend(reader: BinaryReader): { prevIndex: number; prevTerm: number; commit: number; entries: Entry[] } {
+  const prevIndex = reader.varint()
+  const prevTerm = reader.varint()
+  const commit = reader.varint()
+  const count = reader.varint()
+  if (count > entriesMax) throw new Malformed('an append has too many entries')
+  const entries: Entry[] = []
+  for (let at = 1; at <= count; at++) {
+    const index = reader.varint()
+    if (index !== prevIndex + at) throw new Malformed('the entries of an append do not follow each other')
+    const term = reader.varint()
+    const kind = reader.boolean() ? 'config' : 'normal'
+    entries.push({ index, term, kind, data: reader.blob(messageBytesMax) })
+  }
+  return { prevIndex, prevTerm, commit, entries }
+}
+
+function encodeSnapshotMeta(snapshot: SnapshotMeta, writer: BinaryWriter): void {
+  writer.varint(snapshot.index)
+  writer.varint(snapshot.term)
+  const { voters, votersOutgoing, learners, learnersNext, autoLeave } = snapshot.configuration
+  for (const ids of [voters, votersOutgoing, learners, learnersNext]) {
+    writer.varint(ids.length)
+    for (const id of ids) writer.text(id)
+  }
+  writer.boolean(autoLeave)
+}
+
+function decodeSnapshotMeta(reader: BinaryReader): SnapshotMeta {
+  const index = reader.varint()
+  const term = reader.varint()
+  const ids = (): readonly string[] => {
+    const count = reader.varint()
+    if (count > idsMax) throw new Malformed('a configuration has too many members')
+    return Array.from({ length: count }, () => reader.text(idBytesMax))
+  }
+  const configuration: Configuration = {
+    voters: ids(), votersOutgoing: ids(), learners: ids(), learnersNext: ids(), autoLeave: reader.boolean(),
+  }
+  return { index, term, configuration }
+}

@@ -71,7 +71,6 @@ const envelope = {
   actor: actorSchema,
   /** Scoped by actor, kept 24 h of state time. `bodyHash` tells a retry from a reuse. */
   idempotency: z.strictObject({ key: z.string().min(1).max(255), bodyHash: z.string() }).optional(),
-  /** Nothing is changed: the answer says what would be. Never proposed with true; used by app on a copy. */
 }
 export type CommandOf<Type extends CommandType> = {
   readonly [T in Type]: {
@@ -83,6 +82,15 @@ export type CommandOf<Type extends CommandType> = {
   }
 }[Type]
 export type Command = CommandOf<CommandType>
+
+/** Puts a command together; the one place where type and payload are joined unchecked, because the signature has checked them. */
+export function makeCommand<Type extends CommandType>(
+  type: Type,
+  head: { readonly id: string; readonly actor: z.output<typeof actorSchema>; readonly idempotency?: { readonly key: string; readonly bodyHash: string } | undefined },
+  payload: CommandPayload<Type>,
+): Command {
+  return { ...head, type, payload } as unknown as Command
+}
 
 const headSchema = z.strictObject({ ...envelope, type: z.string(), payload: z.unknown() })
 

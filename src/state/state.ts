@@ -50,6 +50,11 @@ export type State = {
   readonly macs: Set<string>
 }
 
+/** Whoever keeps the state: it is another object after a snapshot was installed, so ask anew each time. */
+export interface StateHolder {
+  readonly state: State
+}
+
 export function emptyState(): State {
   const tables = Object.fromEntries(tableNames.map((name) => [name, new Map()])) as unknown as TableMaps
   return { index: 0, term: 0, timeMs: 0, digest: emptyDigest, tables, names: new Map(), vmIdsByNode: new Map(), macs: new Set() }

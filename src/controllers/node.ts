@@ -1,0 +1,76 @@
+// This node's announcement: what it is and has, said again when it changes.
+import { makeCommand } from '../model/command.ts'
+import { uuidV7, type NodeId } from '../model/id.ts'
+import type { NodeAnnouncement } from '../model/node.ts'
+import type { Cancel, Clock, Random } from '../ports/clock.ts'
+import type { Consensus } from '../ports/consensus.ts'
+import type { Log } from '../ports/log.ts'
+import type { StateHolder } from '../state/state.ts'
+
+const retryMs = 1_000
+const lookMs = 60_000
+/** Storage figures that differ less than this are the same. */
+const storageToleranceRatio = 0.05
+
+export type NodeControllerPorts = {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly consensus: Consensus & StateHolder
+  /** Measures anew; rejects while the hypervisor is away. */
+  readonly announcement: () => Promise<NodeAnnouncement>
+}
+
+export class NodeController {
+  readonly #nodeId: NodeId
+  readonly #ports: NodeControllerPorts
+  #cancel: Cancel | null = null
+  #stopped = false
+
+  constructor(options: { readonly nodeId: NodeId }, ports: NodeControllerPorts) {
+    this.#nodeId = options.nodeId
+    this.#ports = ports
+  }
+
+  start(): void {
+    this.#later(0)
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancel?.()
+  }
+
+  #later(delayMs: number): void {
+    if (this.#stopped) return
+    this.#cancel = this.#ports.clock.after(delayMs, () => void this.#look())
+  }
+
+  async #look(): Promise<void> {
+    try {
+      this.#later((await this.#announce()) ? lookMs : retryMs)
+    } catch (error) {
+      this.#ports.log.debug('announcement failed; it will be tried again', { error: String(error) })
+      this.#later(retryMs)
+    }
+  }
+
+  /** False while this node is not (known to be) a member. */
+  async #announce(): Promise<boolean> {
+    const { consensus, clock, random } = this.#ports
+    const node = consensus.state.tables.node.get(this.#nodeId)
+    if (node === undefined) return false
+    const announcement = await this.#ports.announcement()
+    if (node.announcement !== null && isSame(node.announcement, announcement)) return true
+    const head = { id: uuidV7(clock.nowMs(), random.bytes(10)), actor: { kind: 'node' as const, id: this.#nodeId, name: node.name, address: '' } }
+    const result = await consensus.propose(makeCommand('node.announce', head, { id: this.#nodeId, announcement }), {})
+    return result.kind === 'done'
+  }
+}
+
+function isSame(left: NodeAnnouncement, right: NodeAnnouncement): boolean {
+  const [former, next] = [left.capacity.storageBytes, right.capacity.storageBytes]
+  const close = Math.abs(former - next) <= former * storageToleranceRatio
+  const bare = (announcement: NodeAnnouncement) => JSON.stringify({ ...announcement, capacity: { ...announcement.capacity, storageBytes: 0 } })
+  return close && bare(left) === bare(right)
+}

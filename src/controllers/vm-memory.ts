@@ -1,0 +1,140 @@
+// What a VM controller remembers between two looks, and may forget: timers, addresses, what it booted.
+import type { StoredOperation } from '../model/operation.ts'
+import type { StoredVm } from '../model/vm.ts'
+import type { Clock } from '../ports/clock.ts'
+
+/** A guest's agent is asked at most this often. */
+const askPeriodMs = 2_500
+/** A guest without agent is not polled for ever; the resync goes on asking. */
+const pollsMax = 20
+
+type Remembered = {
+  shutdownAskedAtMs: number | null
+  /** The operation the asking belongs to; another one begins its time-out anew. */
+  shutdownFor: string | null
+  bootedGeneration: number | null
+  bootDefinition: string | null
+  resetFor: string | null
+  addresses: readonly string[]
+  askedAtMs: number
+  polls: number
+  /** `JSON of cloudInit` → path, written in this process's life. */
+  seed: { readonly key: string; readonly path: string | null } | null
+}
+
+export class VmMemory {
+  readonly #clock: Clock
+  readonly #byId = new Map<string, Remembered>()
+  readonly #orphans = new Set<string>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  has(id: string): boolean {
+    return this.#byId.has(id)
+  }
+
+  /** The parts of an observation that only this controller knows. */
+  of(vm: StoredVm, operation: StoredOperation | null): { readonly shutdownAskedMs: number | null; readonly bootedHere: boolean; readonly resetDone: boolean } {
+    const memory = this.#get(vm.id)
+    const sameReason = memory.shutdownFor === (operation?.id ?? '')
+    return {
+      shutdownAskedMs: memory.shutdownAskedAtMs !== null && sameReason ? this.#clock.monotonicMs() - memory.shutdownAskedAtMs : null,
+      bootedHere: memory.bootedGeneration === vm.generation,
+      resetDone: operation !== null && memory.resetFor === operation.id,
+    }
+  }
+
+  shutdownAsked(id: string, operation: StoredOperation | null): void {
+    const memory = this.#get(id)
+    const reason = operation?.id ?? ''
+    if (memory.shutdownAskedAtMs !== null && memory.shutdownFor === reason) return
+    memory.shutdownAskedAtMs = this.#clock.monotonicMs()
+    memory.shutdownFor = reason
+  }
+
+  booted(vm: StoredVm): void {
+    const memory = this.#get(vm.id)
+    memory.bootedGeneration = vm.generation
+    memory.bootDefinition = null
+    memory.addresses = []
+    memory.polls = 0
+    memory.askedAtMs = Number.NEGATIVE_INFINITY
+  }
+
+  resetMade(id: string, operation: StoredOperation | null): void {
+    this.#get(id).resetFor = operation?.id ?? null
+  }
+
+  settled(id: string): void {
+    this.#get(id).shutdownAskedAtMs = null
+  }
+
+  /** Was the running domain booted from another definition? What was booted before this process began is known only from its report. */
+  isBehind(vm: StoredVm, definition: string): boolean {
+    const memory = this.#get(vm.id)
+    memory.bootDefinition ??= definition
+    if (memory.bootedGeneration === null && vm.report.restartNeeded) return true
+    return memory.bootDefinition !== definition
+  }
+
+  addresses(id: string): readonly string[] {
+    return this.#get(id).addresses
+  }
+
+  learned(id: string, addresses: readonly string[]): void {
+    this.#get(id).addresses = addresses.slice(0, 64).toSorted()
+  }
+
+  mayAsk(id: string): boolean {
+    const memory = this.#get(id)
+    const nowMs = this.#clock.monotonicMs()
+    if (nowMs - memory.askedAtMs < askPeriodMs) return false
+    memory.askedAtMs = nowMs
+    return true
+  }
+
+  mayPoll(id: string): boolean {
+    return this.#get(id).polls++ < pollsMax
+  }
+
+  seeded(vm: StoredVm, path: string | null): void {
+    this.#get(vm.id).seed = { key: seedKey(vm), path }
+  }
+
+  /** The seed is written anew once in each process's life: it is small, and what lies there may be of an older spec. */
+  hasSeed(vm: StoredVm): boolean {
+    return vm.spec.cloudInit === undefined || this.#get(vm.id).seed?.key === seedKey(vm)
+  }
+
+  seedPath(vm: StoredVm): string | null {
+    return vm.spec.cloudInit === undefined ? null : (this.#get(vm.id).seed?.path ?? null)
+  }
+
+  forget(id: string): void {
+    this.#byId.delete(id)
+  }
+
+  /** True the first time. */
+  orphanIsNews(id: string): boolean {
+    if (this.#orphans.has(id)) return false
+    this.#orphans.add(id)
+    return true
+  }
+
+  #get(id: string): Remembered {
+    const known = this.#byId.get(id)
+    if (known !== undefined) return known
+    const fresh: Remembered = {
+      shutdownAskedAtMs: null, shutdownFor: null, bootedGeneration: null, bootDefinition: null, resetFor: null,
+      addresses: [], askedAtMs: Number.NEGATIVE_INFINITY, polls: 0, seed: null,
+    }
+    this.#byId.set(id, fresh)
+    return fresh
+  }
+}
+
+function seedKey(vm: StoredVm): string {
+  return JSON.stringify([vm.name, vm.spec.cloudInit ?? null])
+}

@@ -1,0 +1,40 @@
+// What engines beside the cluster's own may ask of consensus; `src/cluster` is the one implementation.
+import type { Command, CommandResult } from '../model/command.ts'
+import type { Event } from '../model/event.ts'
+import type { ConfChange, Configuration, LogIndex, Progress, Role, Term } from '../raft/types.ts'
+import type { Cancel } from './clock.ts'
+
+export type ConsensusStatus = {
+  readonly role: Role
+  readonly leaderId: string | null
+  readonly term: Term
+  readonly commit: LogIndex
+  readonly applied: LogIndex
+  readonly firstIndex: LogIndex
+  readonly lastIndex: LogIndex
+  readonly configuration: Configuration
+  readonly progress: Readonly<Record<string, Progress>>
+  /** In touch with a leader that has a majority, as far as this node can know. */
+  readonly quorum: boolean
+  /** Why this node takes no part any more; null while it does. */
+  readonly halted: string | null
+}
+
+/** What a watcher is told, in the order of application. */
+export type ConsensusNotice =
+  | { readonly kind: 'applied'; readonly index: LogIndex; readonly command: Command | null; readonly events: readonly Event[] }
+  | { readonly kind: 'replaced'; readonly index: LogIndex }
+  | { readonly kind: 'status' }
+  | { readonly kind: 'halted'; readonly reason: string }
+
+export interface Consensus {
+  /** @throws OperationalError NO_QUORUM (surely not done), OUTCOME_UNKNOWN, OVERLOADED, INVALID (too large) */
+  propose(command: Command, options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<CommandResult>
+  /** A linearizable read point, applied here when it resolves. @throws OperationalError NO_QUORUM */
+  readBarrier(signal?: AbortSignal): Promise<LogIndex>
+  waitApplied(index: LogIndex, signal?: AbortSignal): Promise<void>
+  /** On the leader only. */
+  changeConfiguration(change: ConfChange): Promise<void>
+  status(): ConsensusStatus
+  watch(listener: (notice: ConsensusNotice) => void): Cancel
+}

@@ -54,9 +54,19 @@ export class Core {
     return this.log.configuration
   }
 
-  /** May this node campaign? Only a voter whose state is not about to be replaced. */
+  /** May this node campaign? Only a voter, or one leaving with a duty left, whose state is not about to be replaced. */
   get isPromotable(): boolean {
-    return isVoter(this.configuration, this.id) && this.log.incoming === null
+    return (isVoter(this.configuration, this.id) || this.isDeparting) && this.log.incoming === null
+  }
+
+  /**
+   * A former voter whose log goes on behind what it knows to be committed. The others may not know yet that its removal is
+   * committed, need its vote, and cannot have it because its log is longer. So it may lead once more, elected by the new voters
+   * alone, until an entry of its own term has carried the removal's commit to them.
+   */
+  get isDeparting(): boolean {
+    const { log, configuration, id } = this
+    return !isVoter(configuration, id) && log.lastIndex > log.committed && log.removalOf(id) !== null
   }
 
   /** A new time-out from [electionTicks, 2·electionTicks): peers that waited in step shall not campaign in step. */

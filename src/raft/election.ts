@@ -10,7 +10,7 @@ type VoteResponse = Extract<Message, { kind: 'voteResponse' | 'preVoteResponse' 
 /** Starts a campaign unless this node leads, may not, or has a membership change unapplied (statement 32). */
 export function campaign(core: Core, options: { readonly transfer: boolean }): void {
   if (core.role === 'leader' || !core.isPromotable || core.log.hasUnappliedConfiguration) return
-  if (core.options.preVote && !options.transfer) {
+  if ((core.options.preVote || core.isDeparting) && !options.transfer) {
     becomePreCandidate(core)
     // Nothing of a pre-vote has to be durable, so our own counts at once.
     core.votes.set(core.id, true)

@@ -2,8 +2,8 @@
 import { assertRaft } from './assertion.ts'
 import { changeConfiguration } from './confchange.ts'
 import { decodeConfChange } from './confchange-codec.ts'
-import { emptyConfiguration } from './quorum.ts'
-import type { Configuration, Entry, LogIndex, Snapshot, SnapshotMeta, Term } from './types.ts'
+import { emptyConfiguration, isVoter } from './quorum.ts'
+import type { Configuration, Entry, LogIndex, RaftId, Snapshot, SnapshotMeta, Term } from './types.ts'
 
 /** Counted per entry on top of its data, so that a log of empty entries is bounded too. */
 export const entryOverheadBytes = 16
@@ -208,6 +208,12 @@ export class RaftLog {
       if (this.entryAt(index).kind === 'config') return true
     }
     return false
+  }
+
+  /** Where `id`, no voter now, ceased to be one; null when no configuration since the snapshot knew it as a voter. */
+  removalOf(id: RaftId): LogIndex | null {
+    const last = this.#configurations.findLastIndex(({ configuration }) => isVoter(configuration, id))
+    return last === -1 ? null : (this.#configurations[last + 1]?.index ?? null)
   }
 
   /** The name of a snapshot of the state as applied. */

@@ -47,6 +47,12 @@ export function maybeAutoLeave(core: Core): void {
   core.pendingConfigurationIndex = entry.index
 }
 
+/** Leader outside of its configuration: what it was elected for is done when an entry of its term is applied. */
+export function maybeDepart(core: Core): void {
+  if (core.role !== 'leader' || !core.options.stepDownOnRemoval || isVoter(core.configuration, core.id)) return
+  if (core.log.termAt(core.log.applied) === core.term) becomeFollower(core, core.term, null)
+}
+
 function switchConfiguration(core: Core): void {
   const members = new Set(membersOf(core.configuration))
   for (const id of core.progress.keys()) {

@@ -129,9 +129,16 @@ export class RaftNode {
     return applyConfChange(this.#core, entry)
   }
 
-  /** Forgets the log up to `index`, which must be applied; older or repeated indexes are ignored. */
-  compact(index: LogIndex): void {
-    this.#core.log.compact(index)
+  /**
+   * Forgets the log up to `index`, which must be applied; older or repeated indexes are ignored. Returns where the log's
+   * snapshot is now, the index to which the disk may be compacted too: less than asked for while this node, removed
+   * from the voters, may be needed once more and has to remember that it was one.
+   */
+  compact(index: LogIndex): LogIndex {
+    const { log, isDeparting, id } = this.#core
+    const removal = isDeparting ? log.removalOf(id) : null
+    log.compact(removal === null ? index : Math.min(index, removal - 1))
+    return log.snapshotIndex
   }
 
   status(): Status {

@@ -1,7 +1,7 @@
 // The cycle of Readys: gathers what is to be done, remembers what was handed out, and marks it done.
 import { assertRaft } from './assertion.ts'
 import type { Core } from './core.ts'
-import { maybeAutoLeave } from './membership.ts'
+import { maybeAutoLeave, maybeDepart } from './membership.ts'
 import { flushReads } from './read-index.ts'
 import { flushReplication } from './replication.ts'
 import type { HardState, Ready, SoftState } from './types.ts'
@@ -75,6 +75,7 @@ export class ReadyCycle {
     const lastCommitted = ready.committed.at(-1)
     if (lastCommitted !== undefined) core.log.appliedTo(lastCommitted.index)
     maybeAutoLeave(core)
+    maybeDepart(core)
   }
 
   #flush(): void {

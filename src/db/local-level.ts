@@ -1,0 +1,152 @@
+// What only this node knows (identity, highest epochs seen, its vote), in a LevelDB of its own, synced, with a proof against silent loss.
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { OperationalError } from '../model/error.ts'
+import type { LocalStore } from '../ports/state-store.ts'
+import { localKeyspaces, rangeOf } from './keyspace.ts'
+import type { Database } from './level-open.ts'
+import { openDatabase, writeFailure } from './level-open.ts'
+import type { RecordSum } from './record-sum.ts'
+import { RecordSums } from './record-sum.ts'
+import type { SequenceProof } from './sequence-proof.ts'
+import { openSequenceProof } from './sequence-proof.ts'
+
+/*
+ * <directory>/level: 00 -> {format, sequence, records: {count, sum}};  01<key> -> JSON
+ * <directory>/proof: the sequence that was acknowledged last
+ * A write makes the database durable at n, then the proof; so a crash leaves the database at the proof or one ahead.
+ */
+const format = 1
+type StoredHead = { readonly format: number; readonly sequence: number; readonly records: RecordSum }
+
+/**
+ * Opens the node's local store.
+ * @throws OperationalError STORAGE_FAILED; with `data.damaged` if something acknowledged is missing: nobody else has it, so the node must
+ * come back under a new identity (put the directory aside with `quarantineDirectory` and join again).
+ */
+export async function openLocalLevel(options: { readonly directory: string }): Promise<LocalStore & { close(): Promise<void> }> {
+  const { directory } = options
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  const database = await openDatabase(join(directory, 'level'))
+  try {
+    const proof = await openSequenceProof(join(directory, 'proof'))
+    try {
+      const { sequence, sums } = await verify(directory, database, proof)
+      return new LocalLevel({ directory, database, proof, sequence, sums })
+    } catch (error) {
+      await proof.close()
+      throw error
+    }
+  } catch (error) {
+    await database.close()
+    throw error
+  }
+}
+
+type LocalLevelParts = {
+  readonly directory: string
+  readonly database: Database
+  readonly proof: SequenceProof
+  readonly sequence: number
+  readonly sums: RecordSums
+}
+
+class LocalLevel implements LocalStore {
+  readonly #parts: LocalLevelParts
+  #sequence: number
+  #last: Promise<void> = Promise.resolve()
+  #failure: OperationalError | null = null
+
+  constructor(parts: LocalLevelParts) {
+    this.#parts = parts
+    this.#sequence = parts.sequence
+  }
+
+  async get(key: string): Promise<unknown> {
+    await this.#last
+    const text = await this.#parts.database.get(valueKey(key))
+    return text === undefined ? undefined : parse(text)
+  }
+
+  async put(key: string, value: unknown): Promise<void> {
+    const text = JSON.stringify(value)
+    await this.#write((sums) => sums.set(valueKey(key), text), { type: 'put', key: valueKey(key), value: text })
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#write((sums) => sums.delete(valueKey(key)), { type: 'del', key: valueKey(key) })
+  }
+
+  async list(prefix: string): Promise<readonly { readonly key: string; readonly value: unknown }[]> {
+    await this.#last
+    const found = await this.#parts.database.iterator(rangeOf(valueKey(prefix))).all()
+    return found.map(([key, text]) => ({ key: key.slice(localKeyspaces.value.length), value: parse(text) }))
+  }
+
+  async close(): Promise<void> {
+    await this.#last
+    await this.#parts.database.close()
+    await this.#parts.proof.close()
+  }
+
+  async #write(note: (sums: RecordSums) => void, operation: Operation): Promise<void> {
+    const { database, proof, sums, directory } = this.#parts
+    const turn = this.#last.then(async () => {
+      if (this.#failure !== null) throw this.#failure
+      try {
+        note(sums)
+        this.#sequence += 1
+        const head: StoredHead = { format, sequence: this.#sequence, records: sums.value }
+        await database.batch([operation, { type: 'put', key: localKeyspaces.head, value: JSON.stringify(head) }], { sync: true })
+        await proof.prove(this.#sequence)
+      } catch (error) {
+        this.#failure = writeFailure(directory, error)
+        throw this.#failure
+      }
+    })
+    this.#last = turn.catch(() => undefined)
+    return turn
+  }
+}
+
+type Operation = { readonly type: 'put'; readonly key: string; readonly value: string } | { readonly type: 'del'; readonly key: string }
+
+async function verify(directory: string, database: Database, proof: SequenceProof): Promise<{ readonly sequence: number; readonly sums: RecordSums }> {
+  const text = await database.get(localKeyspaces.head)
+  const head = text === undefined ? null : (parse(text) as StoredHead)
+  if (head !== null && head.format !== format) throw damaged(directory, `format ${head.format} is not known`)
+  const sums = new RecordSums()
+  for await (const [key, value] of database.iterator(rangeOf(localKeyspaces.value))) sums.set(key, value)
+  if (!sums.equals(head?.records ?? { count: 0, sum: 0 })) throw damaged(directory, 'the records do not add up')
+  const sequence = head?.sequence ?? 0
+  const proven = await provenSequence(directory, proof, sequence)
+  if (sequence !== proven && sequence !== proven + 1) throw damaged(directory, `it is at write ${sequence}, the proof says ${proven}`)
+  // The newest write may be in the page cache only; a sync and its proof make it something to rely on.
+  if (sequence > 0) {
+    await database.batch([{ type: 'put', key: localKeyspaces.head, value: text ?? '' }], { sync: true })
+    await proof.prove(sequence)
+  }
+  return { sequence, sums }
+}
+
+async function provenSequence(directory: string, proof: SequenceProof, sequence: number): Promise<number> {
+  if (typeof proof.found === 'number') return proof.found
+  // No write is made before write 0 is proven, so only an empty store can lack a proof.
+  if (sequence > 0) throw damaged(directory, proof.found === null ? 'its proof is missing' : 'its proof is unreadable')
+  await proof.prove(0)
+  return 0
+}
+
+function damaged(directory: string, detail: string): OperationalError {
+  return new OperationalError('STORAGE_FAILED', `The node's local store in ${directory} is damaged: ${detail}. The node has to join again under a new identity.`, {
+    data: { damaged: true },
+  })
+}
+
+function valueKey(key: string): string {
+  return localKeyspaces.value + key
+}
+
+function parse(text: string): unknown {
+  return JSON.parse(text) as unknown
+}

@@ -4,11 +4,11 @@ import { OperationalError } from '../model/error.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Transport } from '../ports/transport.ts'
 import type { RaftId, Term } from '../raft/types.ts'
-import { decodeEntryData, encodeEntryData } from './entry.ts'
+import { encodeEntryData } from './entry.ts'
 import type { Engine } from './engine.ts'
 import { PendingProposal, type Fate, type Fates } from './fates.ts'
 import type { Leadership } from './leadership.ts'
-import { decodeProposeReply, encodeCommand, proposeMethod, type ProposeReply } from './request.ts'
+import { decodeCommand, decodeProposeReply, encodeCommand, proposeMethod, type ProposeReply } from './request.ts'
 import { waitFor } from './wait.ts'
 
 export type ProposeOptions = { readonly signal?: AbortSignal; readonly timeoutMs?: number }
@@ -61,10 +61,12 @@ export class Proposer {
     const nowMs = this.#ports.clock.monotonicMs()
     const limits: Limits = { startMs: nowMs, endMs: nowMs + Math.min(options.timeoutMs ?? outcomeLimitMs, outcomeLimitMs), signal: options.signal }
     if (this.#fates.size >= pendingProposalsMax) throw overloaded()
+    // As it will be read back from the log, with every default filled in: an entry that cannot be read would halt every node.
+    const complete = decodeCommand(encodeCommand(command))
     for (;;) {
       limits.signal?.throwIfAborted()
       if (!this.#engine.isRunning) throw noQuorum('This node takes no part in the cluster.')
-      const attempt = await this.#attempt(command, limits)
+      const attempt = await this.#attempt(complete, limits)
       if (attempt.kind === 'failed') throw attempt.error
       if (attempt.kind === 'settled') {
         if (attempt.fate.kind === 'applied') return attempt.fate.result
@@ -75,14 +77,11 @@ export class Proposer {
     }
   }
 
-  /** As leader: validates, stamps and appends; for this node's own clients and for followers. */
+  /** As leader: stamps and appends a parsed command; for this node's own clients and for followers. */
   append(command: Command): ProposeReply {
     const timeMs = Math.max(this.#ports.clock.nowMs(), this.#stampMs, this.#engine.state.timeMs)
     const data = encodeEntryData(timeMs, command)
     if (data.length > entryBytesMax) return { kind: 'tooLarge' }
-    // An entry that cannot be read back would halt every node: better to refuse it here.
-    const readBack = decodeEntryData(data)
-    if (readBack.kind !== 'command') throw new OperationalError('INVALID', 'The command is not one that this version can apply. Nothing was changed.')
     const result = this.#engine.act((node) => node.propose(data))
     if (result === null) return { kind: 'notLeader', leader: null }
     switch (result.kind) {

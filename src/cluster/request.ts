@@ -29,7 +29,7 @@ export function decodeCommand(body: Uint8Array): Command {
   try {
     return parseCommand(JSON.parse(decoder.decode(body)))
   } catch (error) {
-    throw new OperationalError('INVALID', 'The command cannot be read by the leader. Nothing was changed; update the older node.', { cause: error })
+    throw new OperationalError('INVALID', 'The command is not one that this version can apply. Nothing was changed; update the older node.', { cause: error })
   }
 }
 

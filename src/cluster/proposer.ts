@@ -144,9 +144,10 @@ export class Proposer {
     try {
       return decodeProposeReply(await transport.request(leader.id, proposeMethod, encodeCommand(command), { timeoutMs: Math.min(replyLimitMs, limitMs) }))
     } catch (error) {
-      // INVALID was said by the leader before it appended anything; of all else only the fate will tell.
-      if (error instanceof OperationalError && error.code === 'INVALID') throw error
-      return null
+      // The leader's own word comes before it appends anything; where there was none, only the fate will tell.
+      if (!(error instanceof OperationalError) || error.code === 'PEER_UNREACHABLE') return null
+      if (error.code === 'INVALID') throw error
+      return { kind: 'notNow' }
     }
   }
 

@@ -173,7 +173,8 @@ class SegmentLog implements LogStore {
   async #writeRecord(bytes: Buffer): Promise<void> {
     const { tail, taken } = this.#head
     const end = tail + bytes.length
-    const takenAfter = end <= taken ? taken : Math.ceil(end / extendBytes) * extendBytes
+    const step = Math.min(extendBytes, this.#segmentBytesMax)
+    const takenAfter = end <= taken ? taken : Math.ceil(end / step) * step
     const padding = end <= taken ? zeros.subarray(0, 0) : zeros.subarray(0, takenAfter - end)
     await this.#current().write([bytes, padding], tail)
     await synced(this.#current().sync())

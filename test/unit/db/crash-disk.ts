@@ -1,0 +1,177 @@
+// A disk in memory for the log's file operations that loses, tears and reorders what was not synced, as the real ones may at a power cut.
+import { strict as assert } from 'node:assert'
+import type { LogFile, LogFiles } from '../../../src/db/log-files.ts'
+
+const sectorBytes = 512
+type Change = { readonly at: number; readonly bytes: Buffer } | { readonly size: number }
+type Inode = { durable: Buffer; current: Buffer; pending: Change[] }
+type NameChange = (names: Map<string, Inode>) => void
+export type RandomInteger = (boundExclusive: number) => number
+
+export class CrashDisk implements LogFiles {
+  readonly #random: RandomInteger
+  #durableNames = new Map<string, Inode>()
+  #names = new Map<string, Inode>()
+  #pendingNames: NameChange[] = []
+  #epoch = 0
+  #operationsLeft = Infinity
+  /** Called when the power goes, in the middle of an operation. */
+  #onPowerCut: () => void = () => undefined
+  /** The sync so many syncs from now fails, as after a write error: its data is gone, though it can still be read. */
+  syncsUntilFailure = Infinity
+  bytesFree = Infinity
+  operations = 0
+
+  constructor(random: RandomInteger) {
+    this.#random = random
+  }
+
+  /** The operation so many operations from now never ends. */
+  cutPowerAfter(operations: number, onPowerCut: () => void): void {
+    this.#operationsLeft = operations
+    this.#onPowerCut = onPowerCut
+  }
+
+  /** The process dies; the machine goes on, and with it the page cache. */
+  kill(): void {
+    this.#epoch += 1
+    this.#operationsLeft = Infinity
+  }
+
+  /** The machine dies: of what was not synced, any part may have reached the disk. */
+  crash(): void {
+    this.kill()
+    for (const change of this.#pendingNames) if (this.#random(2) === 0) change(this.#durableNames)
+    this.#pendingNames = []
+    for (const inode of this.#durableNames.values()) {
+      const mood = this.#random(3)
+      for (const change of inode.pending) {
+        if (mood === 0) inode.durable = applied(inode.durable, change)
+        if (mood === 1) inode.durable = this.#tornApplied(inode.durable, change)
+      }
+      inode.pending = []
+      inode.current = Buffer.from(inode.durable)
+    }
+    this.#names = new Map(this.#durableNames)
+  }
+
+  async makeDirectory(): Promise<void> {
+    await this.#operation()
+  }
+
+  async list(): Promise<readonly string[]> {
+    return [...this.#names.keys()]
+  }
+
+  async read(_directory: string, name: string): Promise<Buffer> {
+    return Buffer.from(this.#inode(name).current)
+  }
+
+  async open(_directory: string, name: string, { create }: { readonly create: boolean }): Promise<LogFile> {
+    await this.#operation()
+    if (create) {
+      const inode: Inode = { durable: Buffer.alloc(0), current: Buffer.alloc(0), pending: [] }
+      this.#rename((names) => names.set(name, inode))
+    }
+    return this.#file(this.#inode(name))
+  }
+
+  async rename(_directory: string, from: string, to: string): Promise<void> {
+    await this.#operation()
+    const inode = this.#inode(from)
+    this.#rename((names) => {
+      names.delete(from)
+      names.set(to, inode)
+    })
+  }
+
+  async remove(_directory: string, name: string): Promise<void> {
+    await this.#operation()
+    this.#inode(name)
+    this.#rename((names) => names.delete(name))
+  }
+
+  async syncDirectory(): Promise<void> {
+    await this.#operation()
+    for (const change of this.#pendingNames) change(this.#durableNames)
+    this.#pendingNames = []
+  }
+
+  #file(inode: Inode): LogFile {
+    return {
+      write: async (bytes, position) => {
+        await this.#operation()
+        const whole = Buffer.concat(bytes)
+        const grows = Math.max(0, position + whole.length - inode.current.length)
+        const fits = grows <= this.bytesFree
+        this.#change(inode, { at: position, bytes: Buffer.from(fits ? whole : whole.subarray(0, Math.floor(whole.length / 2))) })
+        if (!fits) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
+        this.bytesFree -= grows
+      },
+      truncate: async (size) => {
+        await this.#operation()
+        this.#change(inode, { size })
+      },
+      sync: async () => {
+        await this.#operation()
+        this.syncsUntilFailure -= 1
+        if (this.syncsUntilFailure === 0) {
+          inode.pending = []
+          throw Object.assign(new Error('input/output error'), { code: 'EIO' })
+        }
+        for (const change of inode.pending) inode.durable = applied(inode.durable, change)
+        inode.pending = []
+      },
+      close: async () => undefined,
+    }
+  }
+
+  #change(inode: Inode, change: Change): void {
+    inode.current = applied(inode.current, change)
+    inode.pending.push(change)
+  }
+
+  #rename(change: NameChange): void {
+    change(this.#names)
+    this.#pendingNames.push(change)
+  }
+
+  #tornApplied(content: Buffer, change: Change): Buffer {
+    if ('size' in change) return this.#random(2) === 0 ? applied(content, change) : content
+    let result = content
+    let from = 0
+    while (from < change.bytes.length) {
+      const to = Math.min(change.bytes.length, from + sectorBytes - ((change.at + from) % sectorBytes))
+      if (this.#random(2) === 0) result = applied(result, { at: change.at + from, bytes: change.bytes.subarray(from, to) })
+      from = to
+    }
+    return result
+  }
+
+  #inode(name: string): Inode {
+    const inode = this.#names.get(name)
+    assert(inode !== undefined, `no file ${name}`)
+    return inode
+  }
+
+  /** Yields, so that operations begun together overlap; never ends for a process that is dead. */
+  async #operation(): Promise<void> {
+    const epoch = this.#epoch
+    this.operations += 1
+    await Promise.resolve()
+    if (epoch === this.#epoch) {
+      this.#operationsLeft -= 1
+      if (this.#operationsLeft > 0) return
+      this.#onPowerCut()
+    }
+    await new Promise(() => undefined)
+  }
+}
+
+function applied(content: Buffer, change: Change): Buffer {
+  if ('size' in change) return Buffer.concat([content.subarray(0, change.size), Buffer.alloc(Math.max(0, change.size - content.length))])
+  const end = change.at + change.bytes.length
+  const result = end > content.length ? Buffer.concat([content, Buffer.alloc(end - content.length)]) : content
+  change.bytes.copy(result, change.at)
+  return result
+}

@@ -144,8 +144,9 @@ export class Proposer {
     try {
       return decodeProposeReply(await transport.request(leader.id, proposeMethod, encodeCommand(command), { timeoutMs: Math.min(replyLimitMs, limitMs) }))
     } catch (error) {
-      // The leader's own word comes before it appends anything; where there was none, only the fate will tell.
-      if (!(error instanceof OperationalError) || error.code === 'PEER_UNREACHABLE') return null
+      // The leader's own word comes before it appends anything; where a command left and no word came back, only the fate will tell.
+      if (!(error instanceof OperationalError) || error.code === 'OUTCOME_UNKNOWN') return null
+      if (error.code === 'PEER_UNREACHABLE' && error.data['sent'] !== false) return null
       if (error.code === 'INVALID') throw error
       return { kind: 'notNow' }
     }

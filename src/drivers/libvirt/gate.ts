@@ -1,0 +1,32 @@
+// Bounds how many slow calls are in flight, so that guests which do not answer cannot fill a connection.
+import { OperationalError } from '../../model/error.ts'
+
+export class Gate {
+  readonly #width: number
+  readonly #waitingMax: number
+  #inside = 0
+  readonly #waiting: (() => void)[] = []
+
+  constructor(options: { readonly width: number; readonly waitingMax: number }) {
+    this.#width = options.width
+    this.#waitingMax = options.waitingMax
+  }
+
+  /** @throws OperationalError OVERLOADED when too many wait already */
+  async pass<T>(action: () => Promise<T>): Promise<T> {
+    if (this.#inside >= this.#width) {
+      if (this.#waiting.length >= this.#waitingMax) throw new OperationalError('OVERLOADED', 'too many calls to guest agents wait already')
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    } else {
+      this.#inside++
+    }
+    try {
+      return await action()
+    } finally {
+      const next = this.#waiting.shift()
+      // The place goes straight to the next one.
+      if (next === undefined) this.#inside--
+      else next()
+    }
+  }
+}

@@ -29,8 +29,13 @@ export function writeHostFiles(lab: LabState, host: LabHost): void {
   writeFileSync(join(paths.root, 'etc', 'libvirtd.conf'), libvirtdConf(lab, host))
   writeFileSync(join(paths.root, 'etc', 'qemu.conf'), qemuConf(host))
   writeFileSync(join(paths.root, 'etc', 'libvirt.conf'), '')
-  writeFileSync(join(paths.root, 'hosts'), hostsFile(lab))
+  writeHostsFile(lab, host)
   writeFileSync(paths.config, `${JSON.stringify(nodeConfig(lab, host), null, 2)}\n`)
+}
+
+/** Tells a host, on or off, the names of all others. Written in place: a host that is on has this very file mounted. */
+export function writeHostsFile(lab: LabState, host: LabHost): void {
+  writeFileSync(join(hostPaths(lab, host.name).root, 'hosts'), hostsFile(lab))
 }
 
 /** The daemon's configuration (`novacron daemon --config`), as a path inside and outside the host alike. */

@@ -98,6 +98,11 @@ export async function removeNetwork(lab: Pick<LabState, 'id'>): Promise<void> {
 /** Cuts the switch between hosts of different groups, both ways and nothing else; no groups heal it. */
 export async function applyPartition(lab: LabState): Promise<void> {
   await runCommand('ip', ['netns', 'exec', hostNamespace(lab, 'switch'), 'nft', '-f', '-'], { input: partitionRules(lab) })
+  // Neighbours that were given up during the cut would be "no route to host" for another second or two after it.
+  for (const host of lab.hosts) {
+    const namespace = hostNamespace(lab, host.name)
+    if (namespaceIdentity(namespace) !== undefined) await tryCommand('ip', ['-n', namespace, 'neigh', 'flush', 'dev', 'eth0'])
+  }
 }
 
 /** The ruleset of the switch for the lab's partition. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { awaitDaemon, awaitHealthy, formCluster, loadTiny, readAccess, type Effort } from './lab-cluster.ts'
 import { LabError } from './lab-error.ts'
 import { daemonPid, powerOn, programRoot } from './lab-host.ts'
-import { hostPaths } from './host-files.ts'
+import { hostPaths, writeHostsFile } from './host-files.ts'
 import { withLabLock } from './lab-lock.ts'
 import { applyPartition, chooseIdentity, raiseSwitch } from './lab-network.ts'
 import { hostUrl, labFiles, readLab, withHosts, writeLab, type LabState } from './lab-state.ts'
@@ -101,6 +101,7 @@ async function raiseHosts(lab: LabState, effort: Effort): Promise<void> {
   await Promise.all(
     lab.hosts.map(async (host) => {
       await powerOn(lab, host)
+      writeHostsFile(lab, host)
       await awaitDaemon(lab, host, effort)
     }),
   )

@@ -24,7 +24,8 @@ export type FoundLog = {
   readonly position: ChainPosition
   /** Oldest first; the last one is written on. */
   readonly segments: FoundSegment[]
-  /** Where the last segment's records end, and its last record, if there is one. */
+  /** The last segment's header, where its records end, and its last record, if there is one. */
+  readonly header: Buffer
   readonly tail: number
   readonly lastRecord: { readonly bytes: Buffer; readonly offset: number } | null
   /** Files that a crash left behind: segments already dropped, or one whose creation was cut short. */
@@ -61,6 +62,7 @@ type Replay = {
   /** The chain one record before `position`. */
   previous: ChainPosition | null
   segments: FoundSegment[]
+  header: Buffer
   tail: number
   lastRecord: FoundLog['lastRecord']
 }
@@ -75,7 +77,8 @@ function judge(replay: Replay, proof: Proof, strays: readonly string[]): LogFind
   else if (chainAtProof !== proof.position.chain) return damaged(`${ends}, and their checksums differ`)
   const gap = image.gap()
   if (gap !== null) return damaged(gap)
-  return { kind: 'intact', image, proof, position: replay.position, segments: replay.segments, tail: replay.tail, lastRecord: replay.lastRecord, strays }
+  const { segments, header, tail, lastRecord } = replay
+  return { kind: 'intact', image, proof, position: replay.position, segments, header, tail, lastRecord, strays }
 }
 
 function redoMirror(replay: Replay, proof: Proof): boolean {
@@ -133,12 +136,14 @@ function startReplay(header: SegmentHeader | null): Replay {
     position: header?.start ?? { sequence: 0, chain: 0 },
     previous: null,
     segments: [],
+    header: Buffer.alloc(0),
     tail: 0,
     lastRecord: null,
   }
 }
 
 function replayRecords(replay: Replay, file: Buffer, headerEnd: number): string | null {
+  replay.header = Buffer.from(file.subarray(0, headerEnd))
   replay.tail = headerEnd
   replay.lastRecord = null
   for (let record = readRecord(file, headerEnd, replay.position); record !== null; record = readRecord(file, record.end, replay.position)) {

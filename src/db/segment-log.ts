@@ -196,13 +196,13 @@ class SegmentLog implements LogStore {
     await former.close()
   }
 
+  /** The header becomes durable with the first record: until then the segment before it says it all. The name must be durable first. */
   async #startSegment(number: number): Promise<void> {
     const { logId, position, hardState, base, lastIndex } = this.#head
     const header = encodeSegmentHeader({ logId, number, start: position, hardState, base, lastIndex })
     const file = await this.#files.open(this.#directory, segmentName(number), { create: true })
     try {
       await file.write([header], 0)
-      await synced(file.sync())
       await synced(this.#files.syncDirectory(this.#directory))
     } catch (error) {
       await file.close()
@@ -230,7 +230,7 @@ class SegmentLog implements LogStore {
 
   /**
    * Goes on after a restart. What was found may be in the page cache only (the process died, the machine did not), even after a sync
-   * that failed in a former life, so the last record is written and synced anew before anybody trusts it; equal bytes cannot tear.
+   * that failed in a former life, so header and last record are written and synced anew before anybody trusts them; equal bytes cannot tear.
    */
   async #resume(found: FoundLog): Promise<void> {
     const { image, position, segments } = found
@@ -251,6 +251,7 @@ class SegmentLog implements LogStore {
     this.#segment = await this.#files.open(this.#directory, segmentName(segment.number), { create: false })
     this.#proof = await this.#files.open(this.#directory, proofFileName, { create: false })
     await this.#segment.truncate(found.tail)
+    await this.#segment.write([found.header], 0)
     if (found.lastRecord !== null) await this.#segment.write([found.lastRecord.bytes], found.lastRecord.offset)
     await synced(this.#segment.sync())
     segment.bytes = found.tail

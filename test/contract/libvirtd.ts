@@ -26,7 +26,7 @@ export class PrivateLibvirtd {
     this.#holder = spawn(
       'setpriv',
       ['--pdeathsig', 'KILL', 'unshare', '-m', '-p', '-f', '--kill-child=KILL', '--propagation', 'private', 'bash', join(this.directory, 'hold.sh')],
-      { stdio: ['ignore', 'ignore', 'inherit'] },
+      { stdio: 'ignore' },
     )
     await until(() => existsSync(join(this.directory, 'held')), 'the namespaces of the private libvirtd')
     await this.startDaemon()

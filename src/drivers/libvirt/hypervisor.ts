@@ -135,9 +135,10 @@ export class LibvirtHypervisor implements Hypervisor {
   async shutdown(id: string): Promise<void> {
     const domain = await this.#require(id)
     if (isOff(domain)) return
-    const reference = calls.domainRef(id)
-    this.#shutdownByAgent(id)
-    await this.#unlessIn(id, 'off', () => this.#connection().call(calls.shutdownFlags, { domain: reference, flags: flags.shutdownAcpi }))
+    const { connection, driver } = this.#control.session()
+    const real = driver === 'QEMU'
+    if (real) this.#shutdownByAgent(id)
+    await this.#unlessIn(id, 'off', () => connection.call(calls.shutdownFlags, { domain: calls.domainRef(id), flags: real ? flags.shutdownAcpi : 0 }))
   }
 
   async destroy(id: string): Promise<void> {
@@ -176,7 +177,6 @@ export class LibvirtHypervisor implements Hypervisor {
     } catch (error) {
       if (!isCode(error, 'DOMAIN_MISSING')) throw error
     }
-    this.#own.delete(id)
     this.#endedByHost.delete(id)
   }
 

@@ -47,6 +47,22 @@ export function applyCommand(state: State, entry: Entry & { readonly command: Co
   return { result, writes: [...writes, ...trim(state)], events }
 }
 
+export type Preview = { readonly result: CommandResult; readonly changes: ReturnType<Transaction['pending']> }
+
+/** What applying a command now would come to; the state is not changed. */
+export function previewCommand(state: State, options: { readonly timeMs: number; readonly command: Command }): Preview {
+  const { command } = options
+  const index = state.index + 1
+  const transaction = new Transaction(state, { index, timeMs: Math.max(state.timeMs, options.timeMs), actor: command.actor, commandId: command.id })
+  try {
+    const outcome = dispatch(transaction, command)
+    return { result: { kind: 'done', index, ...outcome }, changes: transaction.pending() }
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    return { result: { kind: 'refused', code: error.code, message: error.message, fields: error.fields }, changes: [] }
+  }
+}
+
 /** Applies an entry that changes nothing but the index: a no-op or a configuration change. */
 export function applyEmpty(state: State, entry: Entry): void {
   advance(state, entry)

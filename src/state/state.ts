@@ -48,6 +48,8 @@ export type State = {
   readonly names: Map<string, string>
   readonly vmIdsByNode: Map<string, Set<string>>
   readonly macs: Set<string>
+  /** SHA-256 of an API token's secret → its id. */
+  readonly tokenIdsByHash: Map<string, string>
 }
 
 /** Whoever keeps the state: it is another object after a snapshot was installed, so ask anew each time. */
@@ -57,7 +59,7 @@ export interface StateHolder {
 
 export function emptyState(): State {
   const tables = Object.fromEntries(tableNames.map((name) => [name, new Map()])) as unknown as TableMaps
-  return { index: 0, term: 0, timeMs: 0, digest: emptyDigest, tables, names: new Map(), vmIdsByNode: new Map(), macs: new Set() }
+  return { index: 0, term: 0, timeMs: 0, digest: emptyDigest, tables, names: new Map(), vmIdsByNode: new Map(), macs: new Set(), tokenIdsByHash: new Map() }
 }
 
 export function stateHash(state: State): string {
@@ -97,6 +99,7 @@ function indexRecord(state: State, table: TableName, record: Tables[TableName]):
     const named = record as Named
     state.names.set(nameKey(named.kind, named.project, named.name), named.id)
   }
+  if (table === 'token') state.tokenIdsByHash.set((record as StoredToken).secretHash, (record as StoredToken).id)
   if (table !== 'vm') return
   const vm = record as StoredVm
   for (const nic of vm.spec.nics) if (nic.mac !== undefined) state.macs.add(nic.mac)
@@ -112,6 +115,7 @@ function unindex(state: State, table: TableName, record: Tables[TableName]): voi
     const key = nameKey(named.kind, named.project, named.name)
     if (state.names.get(key) === named.id) state.names.delete(key)
   }
+  if (table === 'token') state.tokenIdsByHash.delete((record as StoredToken).secretHash)
   if (table !== 'vm') return
   const vm = record as StoredVm
   for (const nic of vm.spec.nics) if (nic.mac !== undefined) state.macs.delete(nic.mac)

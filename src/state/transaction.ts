@@ -76,6 +76,11 @@ export class Transaction {
     this.#events.push(draft)
   }
 
+  /** What commit would write. */
+  pending(): readonly { readonly table: TableName; readonly id: string; readonly before: unknown; readonly after: unknown }[] {
+    return [...this.#pending.values()].map(({ table, id, record }) => ({ table, id, before: this.state.tables[table].get(id) ?? null, after: record }))
+  }
+
   /** Writes everything into the state and returns what was written and said. */
   commit(): { readonly writes: readonly StateWrite[]; readonly events: readonly Event[] } {
     const at = new Date(this.timeMs).toISOString()

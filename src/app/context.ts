@@ -1,0 +1,85 @@
+// What the use cases stand on, and the small questions all of them ask of it.
+import { uuidV7, type NodeId } from '../model/id.ts'
+import type { Clock, Random } from '../ports/clock.ts'
+import type { Consensus } from '../ports/consensus.ts'
+import type { Hypervisor } from '../ports/hypervisor.ts'
+import type { Log } from '../ports/log.ts'
+import type { PresenceView } from '../ports/presence.ts'
+import type { StorageDriver } from '../ports/storage.ts'
+import type { PeerStreams, Transport } from '../ports/transport.ts'
+import type { Vault } from '../ports/vault.ts'
+import type { State, StateHolder } from '../state/state.ts'
+
+export type AppPorts = {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly consensus: Consensus & StateHolder
+  readonly transport: Transport
+  readonly streams: PeerStreams
+  readonly presence: PresenceView
+  readonly hypervisor: Hypervisor
+  readonly storage: StorageDriver
+  readonly vault: Vault
+}
+
+/** A node not heard of for this long by gossip is not ready, though its connection may still stand. */
+export const presenceAgeMsMax = 8_000
+const readinessCacheMs = 50
+
+export class AppContext {
+  readonly nodeId: NodeId
+  readonly version: string
+  readonly ports: AppPorts
+  #readiness: { readonly atMs: number; readonly byNode: Map<string, string> } = { atMs: Number.NEGATIVE_INFINITY, byNode: new Map() }
+
+  constructor(options: { readonly nodeId: NodeId; readonly version: string }, ports: AppPorts) {
+    this.nodeId = options.nodeId
+    this.version = options.version
+    this.ports = ports
+  }
+
+  get state(): State {
+    return this.ports.consensus.state
+  }
+
+  newId(): string {
+    return uuidV7(this.ports.clock.nowMs(), this.ports.random.bytes(10))
+  }
+
+  nodeName(nodeId: string | null): string | null {
+    return nodeId === null ? null : (this.state.tables.node.get(nodeId)?.name ?? null)
+  }
+
+  /** Empty where the node is ready; else why not. Looked at anew at most every 50 ms: a list of VMs asks for each. */
+  unreadiness(nodeId: string): string {
+    const nowMs = this.ports.clock.monotonicMs()
+    if (nowMs - this.#readiness.atMs > readinessCacheMs) this.#readiness = { atMs: nowMs, byNode: new Map() }
+    const { byNode } = this.#readiness
+    const known = byNode.get(nodeId)
+    if (known !== undefined) return known
+    const reason = this.#lookAt(nodeId)
+    byNode.set(nodeId, reason)
+    return reason
+  }
+
+  #lookAt(nodeId: string): string {
+    const status = this.ports.consensus.status()
+    if (nodeId === this.nodeId) {
+      if (status.halted !== null) return status.halted
+      return status.quorum ? '' : 'has no quorum'
+    }
+    if (!this.ports.transport.peers().some((peer) => peer.nodeId === nodeId && peer.connected)) return 'is not connected'
+    const presence = this.ports.presence.of(nodeId)
+    if (presence !== null && presence.ageMs > presenceAgeMsMax) return `was last heard of ${Math.round(presence.ageMs / 1000)} s ago`
+    return ''
+  }
+
+  readyNodeIds(): ReadonlySet<string> {
+    return new Set([...this.state.tables.node.keys()].filter((id) => this.unreadiness(id) === ''))
+  }
+}
+
+export function isoTime(timeMs: number): string {
+  return new Date(timeMs).toISOString()
+}

@@ -1,0 +1,156 @@
+// Records of the state → resources as answered, with what is computed at read: phase, readiness, load.
+import type { Image } from '../model/image.ts'
+import type { Node } from '../model/node.ts'
+import { operationKinds, type Operation, type StoredOperation } from '../model/operation.ts'
+import type { Condition } from '../model/resource.ts'
+import type { StoredImage } from '../model/image.ts'
+import type { StoredNode } from '../model/node.ts'
+import type { StoredToken, Token } from '../model/token.ts'
+import type { StoredUser, User } from '../model/user.ts'
+import type { StoredVm, Vm, VmPhase } from '../model/vm.ts'
+import { shownPhase } from '../planner/vm.ts'
+import { isCancellable } from '../state/operation.ts'
+import { allocationOf, imageUses } from '../state/query.ts'
+import { isoTime, type AppContext } from './context.ts'
+
+export function phaseOf(context: AppContext, vm: StoredVm): VmPhase {
+  const operation = vm.operationId === null ? null : (context.state.tables.operation.get(vm.operationId) ?? null)
+  const heard = vm.assignment === null || context.unreadiness(vm.assignment.nodeId) === '' || vm.assignment.nodeId === context.nodeId
+  return shownPhase(vm, operation, heard)
+}
+
+export function presentVm(context: AppContext, vm: StoredVm): Vm {
+  const phase = phaseOf(context, vm)
+  return {
+    id: vm.id, kind: 'vm', name: vm.name, project: vm.project, labels: vm.labels, revision: vm.revision, generation: vm.generation,
+    spec: vm.spec,
+    status: {
+      phase,
+      node: context.nodeName(vm.assignment?.nodeId ?? null),
+      nodeId: vm.assignment?.nodeId ?? null,
+      epoch: vm.assignment?.epoch ?? 0,
+      observedGeneration: vm.report.observedGeneration,
+      addresses: vm.report.addresses,
+      message: phase === 'unknown' ? unknownBecause(context, vm) : vm.report.message,
+      operation: vm.operationId,
+      createdAt: isoTime(vm.createdMs),
+      conditions: conditionsOf(context, vm, phase),
+    },
+  }
+}
+
+function unknownBecause(context: AppContext, vm: StoredVm): string {
+  const nodeId = vm.assignment?.nodeId ?? ''
+  return `Node ${context.nodeName(nodeId) ?? nodeId} ${context.unreadiness(nodeId)}.`
+}
+
+function conditionsOf(context: AppContext, vm: StoredVm, phase: VmPhase): Condition[] {
+  const cause = { commandId: vm.cause.commandId, actor: vm.cause.actor, ...(vm.cause.operationId === undefined ? {} : { operationId: vm.cause.operationId }) }
+  const wanted = { running: 'running', stopped: 'stopped', paused: 'paused' }[vm.spec.runState]
+  const ready: Condition = {
+    type: 'Ready', status: phase === 'unknown' ? 'unknown' : phase === wanted ? 'true' : 'false',
+    reason: phase, message: phase === 'unknown' ? unknownBecause(context, vm) : vm.report.message, sinceMs: vm.phaseSinceMs, cause,
+  }
+  if (vm.report.code !== '') return [ready, { type: 'Failed', status: 'true', reason: vm.report.code, message: vm.report.message, sinceMs: vm.phaseSinceMs, cause }]
+  if (!vm.report.restartNeeded) return [ready]
+  return [ready, { type: 'RestartNeeded', status: 'true', reason: 'specChanged', message: 'The change takes effect at the next start.', sinceMs: vm.phaseSinceMs, cause }]
+}
+
+export function presentNode(context: AppContext, node: StoredNode): Node {
+  const status = context.ports.consensus.status()
+  const presence = context.ports.presence.of(node.id)
+  const peer = context.ports.transport.peers().find((candidate) => candidate.nodeId === node.id)
+  const reason = context.unreadiness(node.id)
+  const announcement = node.announcement
+  const httpAddress = announcement?.httpAddress ?? ''
+  return {
+    id: node.id, kind: 'node', name: node.name, project: '', labels: node.labels, revision: node.revision, generation: node.generation,
+    spec: node.spec,
+    status: {
+      role: roleOf(status, node.id),
+      ready: reason === '',
+      reason,
+      version: announcement?.version ?? '',
+      addresses: httpAddress === '' ? [] : [httpAddress.replace(/:\d+$/, '')],
+      url: httpAddress === '' ? '' : `https://${httpAddress}`,
+      accelerator: announcement?.accelerator ?? '',
+      hypervisor: announcement?.hypervisor ?? '',
+      capacity: announcement?.capacity ?? { cpus: 1, memoryMiB: 1, storageBytes: 0 },
+      allocated: allocationOf(context.state, node.id),
+      load: presence?.load ?? null,
+      lastSeenAt: presence === null ? null : isoTime(context.ports.clock.nowMs() - presence.ageMs),
+      rttMs: peer?.rttMs ?? null,
+      conditions: [],
+    },
+  }
+}
+
+export function roleOf(status: { readonly leaderId: string | null; readonly configuration: { readonly voters: readonly string[]; readonly learners: readonly string[] } }, nodeId: string): Node['status']['role'] {
+  if (status.leaderId === nodeId) return 'leader'
+  if (status.configuration.voters.includes(nodeId)) return 'voter'
+  return status.configuration.learners.includes(nodeId) ? 'learner' : 'none'
+}
+
+export function presentImage(context: AppContext, image: StoredImage): Image {
+  return {
+    id: image.id, kind: 'image', name: image.name, project: image.project, labels: image.labels, revision: image.revision, generation: image.generation,
+    spec: image.spec,
+    status: {
+      nodes: image.holders.map((id) => context.nodeName(id) ?? id).toSorted(),
+      uses: imageUses(context.state, image.id),
+      createdAt: isoTime(image.createdMs),
+      conditions: [],
+    },
+  }
+}
+
+export function presentOperation(context: AppContext, operation: StoredOperation): Operation {
+  const names = operationKinds[operation.spec.operation]
+  return {
+    id: operation.id, kind: 'operation', name: operation.name, project: operation.project, labels: operation.labels,
+    revision: operation.revision, generation: operation.generation, spec: operation.spec,
+    status: {
+      state: operation.state,
+      step: operation.step,
+      steps: names.map((name, at) => ({ name, ...stepTimes(operation, at), state: stepState(operation, at) })),
+      node: context.nodeName(operation.nodeId),
+      actor: operation.actor,
+      startedAt: isoTime(operation.startedMs),
+      endedAt: operation.endedMs === null ? null : isoTime(operation.endedMs),
+      error: operation.error,
+      cancellable: isCancellable(operation),
+    },
+  }
+}
+
+function stepTimes(operation: StoredOperation, at: number): { readonly startedAt: string | null; readonly endedAt: string | null } {
+  const step = operation.steps[at]
+  const time = (timeMs: number | null | undefined) => (timeMs === null || timeMs === undefined ? null : isoTime(timeMs))
+  return { startedAt: time(step?.startedMs), endedAt: time(step?.endedMs) }
+}
+
+function stepState(operation: StoredOperation, at: number): Operation['status']['steps'][number]['state'] {
+  if (operation.state === 'done' || at < operation.step) return 'done'
+  if (at > operation.step) return 'waiting'
+  if (operation.state === 'failed') return 'failed'
+  return operation.state === 'cancelled' ? 'cancelled' : 'running'
+}
+
+export function presentUser(user: StoredUser): User {
+  return {
+    id: user.id, kind: 'user', name: user.name, project: '', labels: user.labels, revision: user.revision, generation: user.generation, spec: user.spec,
+    status: { createdAt: isoTime(user.createdMs), passwordChangedAt: isoTime(user.passwordChangedMs) },
+  }
+}
+
+export function presentToken(context: AppContext, token: StoredToken): Token {
+  return {
+    id: token.id, kind: 'token', name: token.name, project: '', labels: token.labels, revision: token.revision, generation: token.generation, spec: token.spec,
+    status: {
+      user: context.state.tables.user.get(token.userId)?.name ?? token.userId,
+      createdAt: isoTime(token.createdMs),
+      expiresAt: token.expiresMs === null ? null : isoTime(token.expiresMs),
+      revoked: token.revokedMs !== null,
+    },
+  }
+}

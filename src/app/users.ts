@@ -1,0 +1,76 @@
+// Use cases of users.
+import { OperationalError } from '../model/error.ts'
+import { labelsSchema, type UserId } from '../model/id.ts'
+import { passwordChangeSchema, userCreateSchema, type StoredUser, type User } from '../model/user.ts'
+import { findByRef } from '../state/query.ts'
+import { authorize, may } from './authorize.ts'
+import type { AppContext } from './context.ts'
+import type { Caller, ListQuery, Page, Users, WriteOptions, Written } from './face.ts'
+import { listPage, type ListShape } from './list.ts'
+import { parseInput } from './parse.ts'
+import { presentUser } from './present.ts'
+import { dryRun, propose } from './write.ts'
+
+const shape: ListShape<StoredUser> = {
+  id: (user) => user.id, name: (user) => user.name, labels: (user) => user.labels, sortDefault: 'name',
+  fields: { name: (user) => user.name, created: (user) => user.createdMs, role: (user) => user.spec.bindings[0]?.role ?? '' },
+}
+
+export class UserUseCases implements Users {
+  readonly #context: AppContext
+
+  constructor(context: AppContext) {
+    this.#context = context
+  }
+
+  /** Who may not administer sees themselves. */
+  list(caller: Caller, query: ListQuery): Page<User> {
+    const all = this.#context.state.tables.user.values()
+    const visible = may(caller, 'administer', '') ? all : [...all].filter((user) => user.id === caller.userId)
+    return listPage(visible, shape, query, presentUser)
+  }
+
+  get(caller: Caller, ref: string): User {
+    return presentUser(this.#find(caller, ref))
+  }
+
+  async create(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<User>> {
+    authorize(caller, 'administer', '', 'users')
+    const input = parseInput(userCreateSchema, body)
+    const labels = parseInput(labelsSchema, input.labels ?? {})
+    const passwordHash = options.dryRun ? '' : await this.#context.ports.vault.hashPassword(input.password)
+    const payload = { id: this.#context.newId() as UserId, name: input.name, labels, spec: input.spec, passwordHash }
+    if (options.dryRun) return dryRun(this.#context, caller, 'user.create', payload, 'user')
+    const done = await propose(this.#context, caller.actor, 'user.create', payload, options)
+    return this.get(caller, done.id)
+  }
+
+  /** One's own needs the present password too. */
+  async setPassword(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<User>> {
+    const user = this.#find(caller, ref)
+    const input = parseInput(passwordChangeSchema, body)
+    const { vault } = this.#context.ports
+    if (user.id !== caller.userId) authorize(caller, 'administer', '', 'other users\' passwords')
+    else if (!(await vault.verifyPassword(input.current ?? '', user.passwordHash))) {
+      throw new OperationalError('INVALID', 'The present password is wrong. Nothing was changed.', { data: { fields: [{ path: 'current', message: 'is wrong' }] } })
+    }
+    const payload = { id: user.id as UserId, passwordHash: options.dryRun ? '' : await vault.hashPassword(input.password) }
+    if (options.dryRun) return dryRun(this.#context, caller, 'user.setPassword', payload, 'user')
+    await propose(this.#context, caller.actor, 'user.setPassword', payload, options)
+    return this.get(caller, user.id)
+  }
+
+  async delete(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>> {
+    authorize(caller, 'administer', '', 'users')
+    const payload = { id: this.#find(caller, ref).id as UserId }
+    if (options.dryRun) return dryRun(this.#context, caller, 'user.delete', payload, 'user')
+    await propose(this.#context, caller.actor, 'user.delete', payload, options)
+    return null
+  }
+
+  #find(caller: Caller, ref: string): StoredUser {
+    const user = findByRef(this.#context.state, 'user', ref, '')
+    if (user === undefined || (user.id !== caller.userId && !may(caller, 'administer', ''))) throw new OperationalError('NOT_FOUND', `There is no user ${ref.slice(0, 80)}.`)
+    return user
+  }
+}

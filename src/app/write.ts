@@ -1,0 +1,95 @@
+// The way of every write: command, dry run or proposal, outcome as a value or an error, and waiting for what follows.
+import { makeCommand, type CommandPayload, type CommandResult, type CommandType } from '../model/command.ts'
+import { OperationalError } from '../model/error.ts'
+import type { Actor } from '../model/user.ts'
+import { previewCommand } from '../state/apply.ts'
+import type { TableName } from '../state/state.ts'
+import { Refusal } from '../state/transaction.ts'
+import type { AppContext } from './context.ts'
+import type { Caller, Difference, DryRun, WriteOptions } from './face.ts'
+
+export const waitSecondsMax = 300
+type Done = Extract<CommandResult, { kind: 'done' }>
+
+/** @throws the refusal as an OperationalError, or what `Consensus.propose` throws */
+export async function propose<Type extends CommandType>(
+  context: AppContext, actor: Actor, type: Type, payload: CommandPayload<Type>, options: Pick<WriteOptions, 'idempotencyKey' | 'bodyHash' | 'signal'> | null,
+): Promise<Done> {
+  const idempotency = options === null || options.idempotencyKey === null ? undefined : { key: options.idempotencyKey, bodyHash: options.bodyHash }
+  const command = makeCommand(type, { id: context.newId(), actor, idempotency }, payload)
+  // A client that goes away does not take its command back: the outcome stays what it is.
+  const result = await context.ports.consensus.propose(command, {})
+  if (result.kind === 'refused') throw refusalError(result)
+  return result
+}
+
+function refusalError(result: Extract<CommandResult, { kind: 'refused' }>): OperationalError {
+  const fields = result.fields ?? []
+  return new OperationalError(result.code, result.message, { data: fields.length === 0 ? {} : { fields } })
+}
+
+/** Runs a question about the state that may refuse. */
+export function orThrow<T>(ask: () => T): T {
+  try {
+    return ask()
+  } catch (error) {
+    if (error instanceof Refusal) throw refusalError({ kind: 'refused', code: error.code, message: error.message, fields: error.fields })
+    throw error
+  }
+}
+
+/** What a command would change in one table, as differences between resources. @throws the refusal it would meet */
+export function dryRun<Type extends CommandType>(context: AppContext, caller: Caller, type: Type, payload: CommandPayload<Type>, table: TableName): DryRun {
+  const command = makeCommand(type, { id: context.newId(), actor: caller.actor }, payload)
+  const { result, changes } = previewCommand(context.state, { timeMs: context.ports.clock.nowMs(), command })
+  if (result.kind === 'refused') throw refusalError(result)
+  const differences: Difference[] = []
+  for (const change of changes) if (change.table === table) compare('', visible(change.before), visible(change.after), differences)
+  return { dryRun: true, differences }
+}
+
+/** The parts of a record that a client knows and may wish. */
+function visible(record: unknown): unknown {
+  if (record === null) return null
+  const { name, labels, spec } = record as { readonly name?: unknown; readonly labels?: unknown; readonly spec?: unknown }
+  return { name, labels, spec }
+}
+
+function compare(path: string, before: unknown, after: unknown, into: Difference[]): void {
+  if (JSON.stringify(before) === JSON.stringify(after)) return
+  if (!isObject(before) || !isObject(after)) {
+    into.push({ path, before: before ?? null, after: after ?? null })
+    return
+  }
+  for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
+    compare(path === '' ? key : `${path}.${key}`, before[key], after[key], into)
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+}
+
+/** Resolves when the predicate holds, the time is over, or the caller has gone. The predicate is asked after every applied entry. */
+export async function waitUntil(context: AppContext, options: { readonly seconds: number; readonly signal: AbortSignal; readonly holds: () => boolean }): Promise<void> {
+  const { seconds, signal, holds } = options
+  if (seconds <= 0 || signal.aborted || holds()) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const check = () => {
+    if (holds()) resolve()
+  }
+  const cancels = [
+    context.ports.consensus.watch((notice) => {
+      if (notice.kind === 'applied' || notice.kind === 'replaced') check()
+    }),
+    context.ports.clock.after(Math.min(seconds, waitSecondsMax) * 1000, resolve),
+  ]
+  const onAbort = () => resolve()
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    await promise
+  } finally {
+    for (const cancel of cancels) cancel()
+    signal.removeEventListener('abort', onAbort)
+  }
+}

@@ -1,0 +1,61 @@
+// Routes of the cluster itself: its state, join tokens, joining.
+import type { JoinTokenView } from '../../app/face.ts'
+import { OperationalError } from '../../model/error.ts'
+import { joinTokenOf } from '../authentication.ts'
+import { readParameters } from '../query.ts'
+import type { Route } from '../route.ts'
+import { schemas } from './schemas.ts'
+
+const base = '/api/v1/cluster'
+const json = ['application/json']
+
+export const clusterRoutes: readonly Route[] = [
+  {
+    method: 'GET', path: base, operationId: 'getCluster', tag: 'Cluster', summary: 'Show the cluster as this node sees it', credential: 'caller', query: readParameters,
+    answers: { 200: { description: 'The cluster', schema: schemas.cluster } }, errors: [],
+    handle: (caller, { app }) => ({ status: 200, body: app.membership.view(caller) }),
+  },
+  {
+    method: 'GET', path: `${base}/join-tokens`, operationId: 'listJoinTokens', tag: 'Cluster', summary: 'List join tokens', credential: 'caller', query: readParameters,
+    answers: { 200: { description: 'All join tokens that are kept', schema: schemas.joinTokenList } }, errors: [],
+    handle: (caller, { app }) => {
+      const items = app.membership.listJoinTokens(caller)
+      return { status: 200, body: { items, next: null, total: items.length } }
+    },
+  },
+  {
+    method: 'POST', path: `${base}/join-tokens`, operationId: 'createJoinToken', tag: 'Cluster', summary: 'Create a join token: for one node, once, for a time', credential: 'caller',
+    body: { required: false, types: json, schema: schemas.joinTokenCreate },
+    answers: { 201: { description: 'The join token', schema: schemas.joinToken } }, errors: ['INVALID', 'LIMIT_REACHED'],
+    handle: async (caller, { app, body, write }) => {
+      const token = await app.membership.createJoinToken(caller, body, write)
+      return { status: 201, body: token, headers: { Location: `${base}/join-tokens/${token.id}` } }
+    },
+  },
+  {
+    method: 'GET', path: `${base}/join-tokens/{id}`, operationId: 'getJoinToken', tag: 'Cluster', summary: 'Show a join token, without its secret', credential: 'caller', query: readParameters,
+    answers: { 200: { description: 'The join token', schema: schemas.joinTokenView } }, errors: ['NOT_FOUND'],
+    handle: (caller, { app, params }) => ({ status: 200, body: joinTokenById(app.membership.listJoinTokens(caller), params['id']!) }),
+  },
+  {
+    method: 'DELETE', path: `${base}/join-tokens/{id}`, operationId: 'revokeJoinToken', tag: 'Cluster', summary: 'Revoke a join token', credential: 'caller',
+    answers: { 204: { description: 'Revoked' } }, errors: ['NOT_FOUND'],
+    handle: async (caller, { app, params, write }) => {
+      await app.membership.revokeJoinToken(caller, params['id']!, write)
+      return { status: 204 }
+    },
+  },
+  {
+    method: 'POST', path: `${base}/join`, operationId: 'join', tag: 'Cluster', summary: 'Become a member; the join token is the credential. Used by "novacron cluster join"', credential: 'joinToken',
+    body: { required: true, types: json, schema: schemas.join },
+    answers: { 200: { description: 'Admitted', schema: schemas.joined } },
+    errors: ['TOKEN_INVALID', 'TOKEN_EXPIRED', 'TOKEN_USED', 'TOKEN_OTHER_CLUSTER', 'NAME_TAKEN', 'INVALID', 'NOT_CLUSTERED'],
+    handle: async ({ app, headers, body, address }) => ({ status: 200, body: await app.membership.admit(joinTokenOf(headers), body, address) }),
+  },
+]
+
+function joinTokenById(tokens: readonly JoinTokenView[], id: string): JoinTokenView {
+  const token = tokens.find((one) => one.id === id)
+  if (token === undefined) throw new OperationalError('NOT_FOUND', `There is no join token ${id}.`)
+  return token
+}

@@ -1,0 +1,109 @@
+// Turns the table of routes into handlers: query, body and headers are checked the same way for each of them.
+import type { Context, Hono } from 'hono'
+import type { App } from '../../app/face.ts'
+import { errorTable, OperationalError } from '../../model/error.ts'
+import type { Clock } from '../../ports/clock.ts'
+import { checkOrigin, joinTokenOf, unauthenticated } from '../authentication.ts'
+import { hasBody, invite, mediaTypeOf, parseJson, readBody, streamBody } from '../body.ts'
+import { addressOf, callerOf, type HttpEnv } from '../context.ts'
+import { writeOptionsOf } from '../preconditions.ts'
+import { parseQuery } from '../query.ts'
+import type { Answer, OpenRoute, Route, RouteRequest } from '../route.ts'
+
+type Dependencies = { readonly app: App; readonly clock: Clock; readonly stopping: AbortSignal }
+type HttpContext = Context<HttpEnv>
+
+/** Registers every route, and 405 for the other methods of its path. */
+export function mountApi(router: Hono<HttpEnv>, table: readonly Route[], dependencies: Dependencies): void {
+  const methods = new Map<string, string[]>()
+  for (const route of table) {
+    const path = route.path.replaceAll(/\{(\w+)\}/g, ':$1')
+    methods.set(path, [...(methods.get(path) ?? []), ...(route.method === 'GET' ? ['GET', 'HEAD'] : [route.method])])
+    router.on(route.method, path, async (context) => {
+      context.set('route', route.path)
+      return route.credential === 'caller' ? serve(context, route, dependencies) : serveOpen(context, route, dependencies)
+    })
+  }
+  for (const [path, allowed] of methods) router.all(path, (context) => refuseMethod(context.req.method, allowed))
+}
+
+/** @throws METHOD_NOT_ALLOWED */
+export function refuseMethod(method: string, allowed: readonly string[]): never {
+  throw new OperationalError('METHOD_NOT_ALLOWED', `${method} is not possible here; ${allowed.join(', ')} is.`, { data: { allow: allowed.join(', ') } })
+}
+
+async function serve(context: HttpContext, route: Extract<Route, { readonly credential: 'caller' }>, dependencies: Dependencies): Promise<Response> {
+  const { app } = dependencies
+  const request = await prepare(context, route, dependencies)
+  const { query, signal } = request
+  if (query['consistent'] === true) await app.readBarrier(signal)
+  if (query['minIndex'] !== undefined) await app.waitIndex(Number(query['minIndex']), signal)
+  // Taken before a read, so that what is answered is at least that new; taken after a write, so that it covers the write.
+  const indexBefore = app.freshness().index
+  const answer = await route.handle(callerOf(context), request)
+  if (answer instanceof Response) return answer
+  return render(answer, app, route.method === 'GET' ? indexBefore : app.freshness().index)
+}
+
+async function serveOpen(context: HttpContext, route: OpenRoute, dependencies: Dependencies): Promise<Response> {
+  const { headers } = context.req.raw
+  if (route.credential === 'joinToken') joinTokenOf(headers)
+  else checkOrigin(headers, false)
+  let request: RouteRequest
+  try {
+    request = await prepare(context, route, dependencies)
+  } catch (error) {
+    // Here the body is the credential: while it cannot be read, nobody has shown one, and that goes before every other fault.
+    if (route.credential === 'password' && error instanceof OperationalError && errorTable[error.code].status < 500) throw unauthenticated(error.message)
+    throw error
+  }
+  return render(await route.handle(request), dependencies.app, dependencies.app.freshness().index)
+}
+
+async function prepare(context: HttpContext, route: Route, { app, clock, stopping }: Dependencies): Promise<RouteRequest> {
+  const { raw } = context.req
+  const { incoming, outgoing } = context.env
+  const url = new URL(raw.url)
+  const query = parseQuery(url.searchParams, route.query ?? {})
+  const signal = AbortSignal.any([raw.signal, stopping])
+  let bytes: Uint8Array = new Uint8Array()
+  let body: unknown = {}
+  const binary = route.body?.schema === 'binary'
+  if (route.method === 'GET') {
+    if (hasBody(incoming)) throw new OperationalError('MALFORMED', 'A GET request has no body.')
+  } else if (binary) {
+    checkMediaType(raw.headers, route)
+    invite(incoming, outgoing)
+  } else if (hasBody(incoming)) {
+    checkMediaType(raw.headers, route)
+    bytes = await readBody(incoming, outgoing, clock)
+    if (bytes.length > 0) body = parseJson(bytes)
+    if (route.body === undefined && (typeof body !== 'object' || body === null || Object.keys(body).length > 0)) {
+      throw new OperationalError('INVALID', 'This request takes no input.', { data: { fields: [{ path: '', message: 'must be empty' }] } })
+    }
+  }
+  if (route.body?.required === true && !binary && bytes.length === 0) throw new OperationalError('MALFORMED', 'The body is empty; send JSON.')
+  const write = writeOptionsOf({ method: route.method, url, headers: raw.headers, signal, dryRun: query['dryRun'] === true }, bytes)
+  return {
+    app, params: context.req.param(), query, body, write, url, headers: raw.headers, address: addressOf(incoming), signal,
+    stream: () => streamBody(incoming, clock),
+  }
+}
+
+function checkMediaType(headers: Headers, route: Route): void {
+  const accepted = route.body?.types ?? ['application/json']
+  const type = mediaTypeOf(headers)
+  if (!accepted.includes(type)) throw new OperationalError('UNSUPPORTED_MEDIA_TYPE', `The content type must be ${accepted.join(' or ')}${type === '' ? '; none was sent' : ''}.`)
+  const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(headers.get('Content-Type') ?? '')?.[1]
+  if (charset !== undefined && charset.toLowerCase() !== 'utf-8') throw new OperationalError('UNSUPPORTED_MEDIA_TYPE', 'JSON is sent as UTF-8.')
+}
+
+function render(answer: Answer, app: App, index: number): Response {
+  const headers = new Headers(answer.headers)
+  headers.set('Novacron-Index', String(index))
+  const { staleSinceMs } = app.freshness()
+  if (staleSinceMs !== null) headers.set('Novacron-Stale-Since', new Date(staleSinceMs).toISOString())
+  if (answer.body === undefined) return new Response(null, { status: answer.status, headers })
+  headers.set('Content-Type', 'application/json')
+  return new Response(JSON.stringify(answer.body), { status: answer.status, headers })
+}

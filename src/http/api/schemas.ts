@@ -1,0 +1,58 @@
+// Schemas of the API by name, as they appear in the OpenAPI document; each is the model's own.
+import { z } from 'zod'
+import { auditRecordSchema } from '../../model/audit.ts'
+import { clusterViewSchema } from '../../model/cluster.ts'
+import { eventSchema } from '../../model/event.ts'
+import { imageSchema } from '../../model/image.ts'
+import { nodeSchema, nodeSpecSchema } from '../../model/node.ts'
+import { operationSchema } from '../../model/operation.ts'
+import { joinTokenCreateSchema, tokenCreateSchema, tokenSchema } from '../../model/token.ts'
+import { passwordChangeSchema, userCreateSchema, userSchema } from '../../model/user.ts'
+import { vmCreateSchema, vmReplaceSchema, vmSchema, vmStopSchema } from '../../model/vm.ts'
+import type { SchemaRef } from '../route.ts'
+
+const named = (name: string, schema: z.ZodType): SchemaRef => ({ name, schema })
+const listOf = (name: string, item: z.ZodType) =>
+  named(`${name}List`, z.strictObject({ items: z.array(item), next: z.string().nullable().describe('Cursor of the next page; null on the last'), total: z.number().int().describe('All that match') }))
+
+const mergePatch = z.record(z.string(), z.unknown()).describe('JSON merge patch (RFC 7396) over name, labels and spec: null takes a value away')
+const differenceSchema = z.strictObject({ path: z.string(), before: z.unknown(), after: z.unknown() })
+
+const joinTokenViewSchema = z.strictObject({
+  id: z.string(), createdAt: z.string(), expiresAt: z.string(), state: z.enum(['valid', 'used', 'expired', 'revoked']), usedBy: z.string().nullable(),
+})
+const sessionSchema = z.strictObject({
+  user: z.strictObject({ id: z.string(), name: z.string(), bindings: z.array(z.strictObject({ role: z.string(), scope: z.string() })) }),
+  expiresAt: z.string().nullable().describe('Null for an API token'),
+  csrf: z.string().nullable().describe('Send it as X-CSRF-Token with every write of this session'),
+})
+
+export const schemas = {
+  vm: named('Vm', vmSchema), vmList: listOf('Vm', vmSchema), vmCreate: named('VmCreate', vmCreateSchema), vmReplace: named('VmReplace', vmReplaceSchema),
+  vmPatch: named('VmPatch', mergePatch), vmStop: named('VmStop', vmStopSchema),
+  vmDelete: named('VmDelete', z.strictObject({ force: z.boolean().default(false).describe('Cut the power first') })),
+  node: named('Node', nodeSchema), nodeList: listOf('Node', nodeSchema),
+  nodePatch: named('NodePatch', z.strictObject({ labels: z.record(z.string(), z.string().nullable()).optional(), spec: nodeSpecSchema.partial().optional() })),
+  image: named('Image', imageSchema), imageList: listOf('Image', imageSchema),
+  operation: named('Operation', operationSchema), operationList: listOf('Operation', operationSchema),
+  user: named('User', userSchema), userList: listOf('User', userSchema), userCreate: named('UserCreate', userCreateSchema),
+  passwordChange: named('PasswordChange', passwordChangeSchema),
+  token: named('Token', tokenSchema), tokenList: listOf('Token', tokenSchema), tokenCreate: named('TokenCreate', tokenCreateSchema),
+  event: named('Event', eventSchema), eventList: listOf('Event', eventSchema),
+  auditList: listOf('AuditRecord', auditRecordSchema),
+  cluster: named('Cluster', clusterViewSchema),
+  joinTokenCreate: named('JoinTokenCreate', joinTokenCreateSchema),
+  joinToken: named('JoinToken', z.strictObject({ id: z.string(), token: z.string().describe('Shown this once'), expiresAt: z.string() })),
+  joinTokenView: named('JoinTokenView', joinTokenViewSchema),
+  joinTokenList: named('JoinTokenList', z.strictObject({ items: z.array(joinTokenViewSchema), next: z.null(), total: z.number().int() })),
+  join: named('Join', z.record(z.string(), z.unknown()).describe('Between nodes: the joiner\'s keys and announcement')),
+  joined: named('Joined', z.record(z.string(), z.unknown()).describe('Between nodes: what the joiner needs to become a member')),
+  signIn: named('SignIn', z.strictObject({ name: z.string().max(63), password: z.string().max(256) })),
+  session: named('Session', sessionSchema),
+  dryRun: named('DryRun', z.strictObject({ dryRun: z.literal(true), differences: z.array(differenceSchema) })),
+} as const satisfies Readonly<Record<string, SchemaRef>>
+
+export const problemSchema = named('Problem', z.strictObject({
+  type: z.string(), title: z.string(), status: z.number().int(), detail: z.string(), code: z.string(),
+  fields: z.array(z.strictObject({ path: z.string(), message: z.string() })).optional().describe('Wrong places of the input'),
+}))

@@ -1,0 +1,17 @@
+// The table of all API routes.
+import type { Route } from '../route.ts'
+import { clusterRoutes } from './cluster.ts'
+import { eventRoutes, type WatchEvents } from './events.ts'
+import { imageRoutes } from './images.ts'
+import { nodeRoutes } from './nodes.ts'
+import { operationRoutes } from './operations.ts'
+import { sessionRoutes } from './session.ts'
+import { tokenRoutes } from './tokens.ts'
+import { userRoutes } from './users.ts'
+import { vmRoutes } from './vms.ts'
+
+export function routeTable(watchEvents: WatchEvents): readonly Route[] {
+  return [
+    ...sessionRoutes, ...vmRoutes, ...imageRoutes, ...nodeRoutes, ...clusterRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...tokenRoutes,
+  ]
+}

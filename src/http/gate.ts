@@ -1,0 +1,70 @@
+// The gate in front of everything: a credential before any other question, and the checks on a browser's cookie.
+import type { Context, MiddlewareHandler } from 'hono'
+import type { App } from '../app/face.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Assets } from './assets.ts'
+import { authenticate, checkCsrf, checkOrigin, isWrite, unauthenticated } from './authentication.ts'
+import { hasBody, mediaTypeOf, parseForm, readBody } from './body.ts'
+import { addressOf, type HttpEnv } from './context.ts'
+import { problemResponse } from './problem.ts'
+import type { Route } from './route.ts'
+
+type Dependencies = {
+  readonly app: App | null
+  readonly clock: Clock
+  readonly assets: Assets | null
+  readonly table: readonly Route[]
+  /** Whether a path is a page's: there a visitor is sent to sign in. */
+  readonly isPage: (path: string) => boolean
+}
+
+export function createGate(dependencies: Dependencies): MiddlewareHandler<HttpEnv> {
+  const { app, assets, table, isPage, clock } = dependencies
+  const open = new Set(table.filter((route) => route.credential !== 'caller').map((route) => `${route.method} ${route.path}`))
+  const isPublic = (method: string, path: string) => {
+    const read = method === 'GET' || method === 'HEAD'
+    if (path === '/login') return read || method === 'POST'
+    return (read && (path === '/healthz' || path === '/readyz' || assets?.isPublic(path) === true)) || open.has(`${method} ${path}`)
+  }
+  return async (context, next) => {
+    const { method, path } = context.req
+    const { headers } = context.req.raw
+    const isOpen = isPublic(method, path)
+    const caller = app === null ? null : await authenticate(app, headers, addressOf(context.env.incoming))
+    context.set('caller', caller)
+    context.set('form', null)
+    if (caller === null && !isOpen) return refuse(context, isPage(path))
+    if (!isWrite(method)) return next()
+    const isApi = path.startsWith('/api/')
+    // The open API routes check their own: a program that signs in or joins sends no Origin.
+    const byCookie = caller !== null && caller.session !== null
+    if (byCookie || !isApi) checkOrigin(headers, byCookie && !isOpen)
+    if (!isApi && mediaTypeOf(headers) === 'application/x-www-form-urlencoded' && hasBody(context.env.incoming)) {
+      context.set('form', parseForm(await readBody(context.env.incoming, context.env.outgoing, clock)))
+    }
+    if (caller !== null && !isOpen) checkCsrf(caller, headers.get('X-CSRF-Token') ?? context.get('form')?.get('_csrf') ?? null)
+    return next()
+  }
+}
+
+function refuse(context: Context<HttpEnv>, page: boolean): Response {
+  const { headers, url } = context.req.raw
+  const target = new URL(url)
+  const login = (path: string) => (path === '/' ? '/login' : `/login?next=${encodeURIComponent(path)}`)
+  if (headers.get('HX-Request') === 'true') {
+    // htmx swaps a 401 into the page unless told to leave it.
+    const response = problemResponse(unauthenticated('The session is over; sign in again.'))
+    response.headers.set('HX-Redirect', login(pathOf(headers.get('HX-Current-URL'))))
+    return response
+  }
+  const wanted = page || (!target.pathname.startsWith('/api/') && (headers.get('Accept') ?? '').includes('text/html'))
+  if (!wanted) return problemResponse(unauthenticated())
+  const read = context.req.method === 'GET' || context.req.method === 'HEAD'
+  return new Response(null, { status: 303, headers: { Location: read ? login(target.pathname + target.search) : '/login' } })
+}
+
+function pathOf(url: string | null): string {
+  if (url === null || !URL.canParse(url)) return '/'
+  const { pathname, search } = new URL(url)
+  return pathname + search
+}

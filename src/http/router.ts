@@ -1,0 +1,162 @@
+// All that is served under one origin, in the order it is asked: health, credential, API, documents, metrics, pages.
+import { Hono } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
+import { html } from 'hono/html'
+import type { App } from '../app/face.ts'
+import { OperationalError } from '../model/error.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Log } from '../ports/log.ts'
+import { renderDocs } from './api/docs.ts'
+import { mountApi, refuseMethod } from './api/mount.ts'
+import { openApi } from './api/openapi.ts'
+import { routeTable } from './api/table.ts'
+import type { Assets } from './assets.ts'
+import { endedSessionCookie, renderSessionCookie } from './authentication.ts'
+import { compressed } from './compression.ts'
+import { addressOf, callerOf, type HttpEnv, type UiOptions } from './context.ts'
+import { createEventStreams } from './event-stream.ts'
+import { createGate } from './gate.ts'
+import type { Metrics } from './metrics.ts'
+import { problemResponse } from './problem.ts'
+import { secure } from './security.ts'
+
+export type RouterDependencies = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly version: string
+  /** Null where the pages' files are not there. */
+  readonly assets: Assets | null
+  readonly metrics: Metrics
+  readonly stopping: AbortSignal
+  readonly pages: ((app: App, options: UiOptions) => Hono<HttpEnv>) | null
+  /** Why this node cannot serve at all; null while it can. */
+  readonly halted: () => string | null
+}
+
+/** @param app null while the node is in no cluster: then nobody has a credential */
+export function createRouter(app: App | null, dependencies: RouterDependencies): Hono<HttpEnv> {
+  const { clock, stopping, assets, version, metrics, halted } = dependencies
+  const router = new Hono<HttpEnv>()
+  const table = routeTable(createEventStreams({ clock, stopping }))
+  const pages = app === null ? null : (dependencies.pages?.(app, uiOptionsOf(dependencies)) ?? null)
+  router.onError((error, context) => answerError(error, context, dependencies.log))
+  router.notFound(() => problemResponse(new OperationalError('NOT_FOUND', 'There is nothing at this path.')))
+  router.use('*', createFinish(app, dependencies))
+  router.use('*', createGate({ app, clock, assets, table, isPage: pageTest(pages) }))
+  mountHealth(router, app, halted)
+  if (assets !== null) {
+    router.get('/assets/*', (context) => {
+      context.set('route', '/assets')
+      return assets.answer(context.req.path, context.req.raw) ?? context.notFound()
+    })
+  }
+  if (app === null) {
+    mountUnclustered(router)
+    return router
+  }
+  mountApi(router, table, { app, clock, stopping })
+  mountDocuments(router, { document: JSON.stringify(openApi(table, version)), page: renderDocs(table, { version, styleUrl: styleOf(assets) }) })
+  mountMetrics(router, app, metrics)
+  if (pages !== null) router.route('/', pages)
+  return router
+}
+
+/** Security headers, compression, the access log and figures: around every answer, errors included. */
+function createFinish(app: App | null, { clock, log, metrics }: RouterDependencies): MiddlewareHandler<HttpEnv> {
+  return async (context, next) => {
+    const begunMs = clock.monotonicMs()
+    const { method, path } = context.req
+    context.set('route', 'other')
+    await next()
+    const given = context.res
+    const streamed = (given.headers.get('Content-Type') ?? '').startsWith('text/event-stream')
+    if (method === 'HEAD' && streamed) await given.body?.cancel()
+    const response = await compressed(given, context.req.header('Accept-Encoding') ?? null)
+    secure(response.headers)
+    // Hono would merge the former answer's headers into the new one.
+    context.res = undefined
+    context.res = response
+    const seconds = (clock.monotonicMs() - begunMs) / 1000
+    if (app !== null && !streamed) metrics.observe({ node: app.freshness().node.name, method, route: context.get('route'), status: response.status, seconds })
+    log.debug('http request', { method, path, status: response.status, durationMs: Math.round(seconds * 1000), address: addressOf(context.env.incoming), actor: context.get('caller')?.actor.name ?? '' })
+  }
+}
+
+function answerError(error: unknown, context: Context<HttpEnv>, log: Log): Response {
+  const aborted = error instanceof Error && error.name === 'AbortError'
+  if (!(error instanceof OperationalError) && !aborted) {
+    log.error('http request failed', { method: context.req.method, path: context.req.path, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  }
+  // The client went away, or we are stopping; the former does not read it.
+  if (aborted) return problemResponse(new OperationalError('STOPPING', 'The request was ended before its answer.'))
+  return problemResponse(error)
+}
+
+function mountHealth(router: Hono<HttpEnv>, app: App | null, halted: () => string | null): void {
+  router.get('/healthz', (context) => {
+    context.set('route', '/healthz')
+    return context.json({ status: 'running' })
+  })
+  router.get('/readyz', (context) => {
+    context.set('route', '/readyz')
+    const reason = halted() ?? (app === null ? 'in no cluster' : app.readiness())
+    return reason === null ? context.json({ ready: true }) : context.json({ ready: false, reason }, 503, { 'Retry-After': '1' })
+  })
+  for (const path of ['/healthz', '/readyz']) router.all(path, (context) => refuseMethod(context.req.method, ['GET', 'HEAD']))
+}
+
+/** What a node in no cluster has to say. */
+function mountUnclustered(router: Hono<HttpEnv>): void {
+  router.get('/login', (context) => context.html(html`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>NovaCron</title></head>
+<body><main><h1>This node is in no cluster yet</h1><p>On the node, as root, run <code>novacron cluster init</code> for a new cluster, or <code>novacron cluster join TOKEN</code> to join one.</p></main></body></html>`))
+  router.post('/api/v1/cluster/join', () => {
+    throw new OperationalError('NOT_CLUSTERED', 'This node is in no cluster that could be joined; ask a member.')
+  })
+}
+
+function mountDocuments(router: Hono<HttpEnv>, { document, page }: { readonly document: string; readonly page: ReturnType<typeof renderDocs> }): void {
+  router.get('/api/v1/openapi.json', (context) => {
+    context.set('route', '/api/v1/openapi.json')
+    return context.body(document, 200, { 'Content-Type': 'application/json' })
+  })
+  router.get('/api/docs', (context) => {
+    context.set('route', '/api/docs')
+    return context.html(page)
+  })
+  for (const path of ['/api/v1/openapi.json', '/api/docs']) router.all(path, (context) => refuseMethod(context.req.method, ['GET', 'HEAD']))
+}
+
+function mountMetrics(router: Hono<HttpEnv>, app: App, metrics: Metrics): void {
+  router.get('/metrics', async (context) => {
+    context.set('route', '/metrics')
+    const scope = context.req.query('scope') ?? 'node'
+    if (scope !== 'node' && scope !== 'cluster') throw new OperationalError('INVALID', 'scope is node or cluster.', { data: { fields: [{ path: 'scope', message: 'must be node or cluster' }] } })
+    const { text, contentType } = await metrics.render(app, callerOf(context), scope)
+    return context.body(text, 200, { 'Content-Type': contentType })
+  })
+  router.all('/metrics', (context) => refuseMethod(context.req.method, ['GET', 'HEAD']))
+}
+
+function uiOptionsOf({ clock, log, version, assets, stopping }: RouterDependencies): UiOptions {
+  return {
+    clock, log, version, stopping,
+    assetUrl: assets === null ? (name) => `/assets/${name}` : assets.assetUrl,
+    setSessionCookie: (context, cookie, expiresMs) => context.header('Set-Cookie', renderSessionCookie(cookie, expiresMs), { append: true }),
+    clearSessionCookie: (context) => context.header('Set-Cookie', endedSessionCookie, { append: true }),
+  }
+}
+
+function styleOf(assets: Assets | null): string | null {
+  try {
+    return assets?.assetUrl('app.css') ?? null
+  } catch {
+    return null
+  }
+}
+
+/** A page's path begins as one of the pages' routes does. */
+function pageTest(pages: Hono<HttpEnv> | null): (path: string) => boolean {
+  const beginnings = new Set(['', ...(pages?.routes ?? []).map(({ path }) => path.split('/')[1] ?? '').filter((part) => /^[a-z]/.test(part))])
+  return (path) => beginnings.has(path.split('/')[1] ?? '')
+}

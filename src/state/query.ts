@@ -53,6 +53,7 @@ function reserves(vm: StoredVm): boolean {
 export function misfit(state: State, node: StoredNode, options: { readonly spec: VmSpec; readonly images: readonly StoredImage[]; readonly running: boolean; readonly ownVmId: string }): string | null {
   const { spec, images, running, ownVmId } = options
   if (node.announcement === null) return 'has not said what it has'
+  if (node.announcement.accelerator === 'none') return 'has no hypervisor that answers'
   const { capacity } = node.announcement
   const missing = images.find((image) => !image.holders.includes(node.id))
   if (missing !== undefined) return `does not hold image ${missing.name}`

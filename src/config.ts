@@ -1,0 +1,62 @@
+// A node's configuration: /etc/novacron/node.json, parsed once into a frozen object. Cluster settings are resources, not here.
+import { readFile } from 'node:fs/promises'
+import { hostname, networkInterfaces } from 'node:os'
+import { z } from 'zod'
+import { nameSchema } from './model/id.ts'
+
+export const configPathDefault = '/etc/novacron/node.json'
+const port = z.number().int().min(0).max(65_535)
+
+/** Every key with its default and one line of what it is. */
+export const configSchema = z.strictObject({
+  name: nameSchema.optional().describe('Name of the node; default: the host name up to the first dot'),
+  dataDir: z.string().default('/var/lib/novacron').describe('Directory of everything the node keeps'),
+  listen: z.strictObject({ host: z.string().default('0.0.0.0'), port: port.default(8443) }).prefault({}).describe('Where UI, API and metrics are served (HTTPS)'),
+  peer: z.strictObject({ host: z.string().default('0.0.0.0'), port: port.default(7400) }).prefault({}).describe('Where other nodes connect'),
+  advertise: z.string().optional().describe('IP address under which others reach this node; default: the first that is not loopback'),
+  libvirt: z.strictObject({ socket: z.string().optional().describe('Path of libvirt\'s socket; default: where libvirtd or virtqemud has it') }).prefault({}),
+  accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto').describe('auto tries a guest instruction under KVM and else takes TCG'),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  lab: z.boolean().default(false).describe('The node is one of a lab\'s on one machine'),
+})
+export type Config = Readonly<z.output<typeof configSchema>> & { readonly name: string; readonly advertise: string }
+
+/**
+ * Reads and checks the file; one that is not there means all defaults.
+ * @throws Error with a sentence for people
+ */
+export async function loadConfig(path: string): Promise<Config> {
+  const parsed = configSchema.safeParse(await readJson(path))
+  if (!parsed.success) {
+    const issues = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`)
+    throw new Error(`${path} is not valid: ${issues.join('; ')}`)
+  }
+  const name = parsed.data.name ?? hostname().split('.')[0]?.toLowerCase() ?? ''
+  if (!nameSchema.safeParse(name).success) throw new Error(`the host name ${JSON.stringify(name)} is no DNS label; set "name" in ${path}`)
+  const advertise = parsed.data.advertise ?? firstAddress()
+  if (advertise === null) throw new Error(`this host has no address but loopback; set "advertise" in ${path}`)
+  return Object.freeze({ ...parsed.data, name, advertise })
+}
+
+async function readJson(path: string): Promise<unknown> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {}
+    throw error
+  }
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new Error(`${path} is not JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+}
+
+function firstAddress(): string | null {
+  for (const addresses of Object.values(networkInterfaces())) {
+    const found = addresses?.find((address) => !address.internal && address.family === 'IPv4')
+    if (found !== undefined) return found.address
+  }
+  return null
+}

@@ -1,0 +1,127 @@
+// One member of a cluster, wired from ports alone: the daemon gives it the real ones, the simulator its own.
+import { createApp, type RunningApp } from './app/app.ts'
+import { Cluster, type ClusterOptions } from './cluster/cluster.ts'
+import { ImageController } from './controllers/image.ts'
+import { MembershipController } from './controllers/membership.ts'
+import { NodeController } from './controllers/node.ts'
+import { VmController } from './controllers/vm.ts'
+import { Presence } from './gossip/presence.ts'
+import { featureLevel } from './model/feature-level.ts'
+import type { NodeId } from './model/id.ts'
+import type { NodeAnnouncement } from './model/node.ts'
+import type { Clock, Random } from './ports/clock.ts'
+import type { HostProbe, Hypervisor } from './ports/hypervisor.ts'
+import type { Log } from './ports/log.ts'
+import type { LogStore } from './ports/log-store.ts'
+import type { StateStore } from './ports/state-store.ts'
+import type { StorageDriver } from './ports/storage.ts'
+import type { Gossip, Member, PeerStreams, Transport } from './ports/transport.ts'
+import type { Vault } from './ports/vault.ts'
+
+export type NodePorts = {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly logStore: LogStore
+  readonly stateStore: StateStore
+  readonly transport: Transport
+  readonly streams: PeerStreams
+  readonly gossip: Gossip
+  readonly hypervisor: Hypervisor
+  readonly storage: StorageDriver
+  readonly probe: HostProbe
+  readonly vault: Vault
+}
+
+export type NodeOptions = {
+  readonly nodeId: NodeId
+  readonly version: string
+  /** host:port under which others reach this node. */
+  readonly peerAddress: string
+  readonly httpAddress: string
+  /** Whom to dial until the state tells the members. */
+  readonly members: readonly Member[]
+  readonly cluster?: Omit<ClusterOptions, 'nodeId' | 'onHalted'>
+  readonly onHalted?: ClusterOptions['onHalted']
+}
+
+export type ClusterNode = {
+  readonly app: RunningApp
+  readonly cluster: Cluster
+  readonly vmController: VmController
+  /** `bootstrap` forms a new cluster of one, where nothing was written yet. */
+  start(options: { readonly bootstrap: boolean }): Promise<void>
+  /** Guests go on. */
+  stop(): Promise<void>
+}
+
+export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode {
+  const { nodeId, version } = options
+  const { clock, random, log, transport, hypervisor, storage, gossip, probe } = ports
+  const clusterOptions = { ...options.cluster, nodeId, ...(options.onHalted === undefined ? {} : { onHalted: options.onHalted }) }
+  const cluster = new Cluster(clusterOptions, ports)
+  const presence = new Presence({ nodeId, version, appliedIndex: () => cluster.status().applied }, { gossip, clock, probe, log })
+  const appPorts = { ...ports, consensus: cluster, presence }
+  const app = createApp({ nodeId, version }, appPorts)
+  const shared = { clock, random, log, consensus: cluster }
+  const vmController = new VmController({ nodeId }, { ...shared, hypervisor, storage })
+  const controllers = [
+    new NodeController({ nodeId }, { ...shared, announcement: () => announcementOf(options, ports) }),
+    new MembershipController(shared),
+    new ImageController({ ...shared, storage }),
+  ]
+  const stopping = new AbortController()
+  return {
+    app,
+    cluster,
+    vmController,
+    async start({ bootstrap }) {
+      await storage.start()
+      await hypervisor.start(stopping.signal)
+      await cluster.start({ bootstrap })
+      cluster.watch((event) => {
+        if (event.kind === 'replaced' || (event.kind === 'applied' && event.events.some((each) => each.kind === 'node' || each.kind === 'cluster'))) setMembers(options, cluster, transport)
+      })
+      setMembers(options, cluster, transport)
+      await transport.start({
+        ...cluster.handle(),
+        connected: () => {},
+      })
+      presence.start()
+      vmController.start()
+      for (const controller of controllers) controller.start()
+    },
+    async stop() {
+      for (const controller of controllers) controller.stop()
+      app.stop()
+      presence.stop()
+      await vmController.stop()
+      await cluster.stop()
+      await transport.stop()
+      stopping.abort()
+      await hypervisor.stop()
+    },
+  }
+}
+
+function setMembers(options: NodeOptions, cluster: Cluster, transport: Transport): void {
+  const known = [...cluster.state.tables.node.values()].flatMap((node): Member[] => {
+    // Of itself a node needs no address, and a new one has announced none yet.
+    const address = node.announcement?.peerAddress ?? (node.id === options.nodeId ? options.peerAddress : null)
+    return address === null ? [] : [{ nodeId: node.id, name: node.name, peerId: node.peerId, address }]
+  })
+  transport.setMembers(known.length > 0 ? known : options.members)
+}
+
+/** Without a hypervisor that answers, the node says so, and nothing is placed on it. */
+async function announcementOf(options: NodeOptions, ports: Pick<NodePorts, 'hypervisor' | 'storage' | 'probe'>): Promise<NodeAnnouncement> {
+  const { version, peerAddress, httpAddress } = options
+  const [info, usage, load] = await Promise.all([ports.hypervisor.info().catch(() => null), ports.storage.usage(), ports.probe.load()])
+  const memoryMiB = info?.memoryMiB ?? Math.max(1, Math.floor(load.memoryTotalBytes / 2 ** 20))
+  return {
+    version, featureLevel, peerAddress, httpAddress,
+    accelerator: info?.accelerator ?? 'none',
+    hypervisor: info?.description ?? '',
+    capacity: { cpus: info?.cpus ?? 1, memoryMiB, storageBytes: usage.totalBytes },
+  }
+}

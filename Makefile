@@ -37,7 +37,7 @@ test: setup
 	@$(pinned) SEEDS=$(SEEDS) node test/run.ts
 
 sim:
-	@$(pinned) SEEDS='$(SEEDS)' SEED='$(SEED)' vitest run --project sim
+	@$(pinned) SEEDS='$(SEEDS)' SEED='$(SEED)' node test/sim/run.ts
 
 bench: tiny
 	@$(pinned) node bench/run.ts

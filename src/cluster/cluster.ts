@@ -245,10 +245,10 @@ function notLeader(leader: string | null): OperationalError {
   return new OperationalError('STATE_CONFLICT', 'This node does not lead the cluster.', { data: { leader } })
 }
 
-/** The active voter whose log is longest; ids break ties. */
+/** The voter heard from whose log is longest; ids break ties. */
 function bestSuccessor(status: Status): NodeId | null {
   const candidates = Object.entries(status.progress)
-    .filter(([id, progress]) => id !== status.id && !progress.isLearner && progress.recentActive)
-    .sort(([leftId, left], [rightId, right]) => right.match - left.match || (leftId < rightId ? -1 : 1))
+    .filter(([id, progress]) => id !== status.id && !progress.isLearner)
+    .sort(([leftId, left], [rightId, right]) => Number(right.recentActive) - Number(left.recentActive) || right.match - left.match || (leftId < rightId ? -1 : 1))
   return (candidates[0]?.[0] as NodeId | undefined) ?? null
 }

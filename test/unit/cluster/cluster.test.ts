@@ -1,0 +1,268 @@
+// Proposals, reads, membership and recovery of whole engines on simulated ports.
+import { describe, expect, it } from 'vitest'
+import { encodeEntryData } from '../../../src/cluster/entry.ts'
+import type { ClusterEvent } from '../../../src/cluster/status.ts'
+import type { Command } from '../../../src/model/command.ts'
+import { stateHash } from '../../../src/state/state.ts'
+import { revokeSession } from './command.ts'
+import { SimCluster, type SimNode } from './sim-cluster.ts'
+
+const smallLog = { compaction: { entriesMax: 20, bytesMax: 1_000_000 } }
+
+async function write(sim: SimCluster, node: SimNode, count = 1): Promise<void> {
+  for (let at = 0; at < count; at += 1) {
+    const result = await sim.settle(node.cluster.propose(revokeSession(`s${at}`)))
+    expect(result.kind).toBe('done')
+  }
+}
+const followers = (sim: SimCluster): SimNode[] => sim.nodes.filter((node) => node !== sim.leader)
+const isEven = (sim: SimCluster): boolean => new Set(sim.nodes.map((node) => `${node.cluster.state.index} ${stateHash(node.cluster.state)}`)).size === 1
+const remembers = (node: SimNode, session: string): boolean => node.cluster.state.tables.revokedSession.has(session)
+
+describe('cluster of one', () => {
+  it('forms, writes, and is the same after a crash', async () => {
+    const sim = await SimCluster.formed(1)
+    const node = sim.node(0)
+    expect(node.cluster.status()).toMatchObject({ role: 'leader', quorum: true, halted: null, configuration: { voters: [node.nodeId] } })
+    await write(sim, node, 5)
+    const { index } = node.cluster.state
+    const hash = stateHash(node.cluster.state)
+    sim.crash(node)
+    await sim.boot(node)
+    await sim.until(() => node.cluster.state.index >= index)
+    expect(stateHash(node.cluster.state)).toBe(hash)
+    await write(sim, node)
+  })
+
+  it('writes its state on an orderly stop, so that nothing is to be replayed', async () => {
+    const sim = await SimCluster.formed(1)
+    const node = sim.node(0)
+    await write(sim, node, 3)
+    const { index } = node.cluster.state
+    await sim.settle(node.cluster.stop())
+    expect(node.disk.state.head?.index).toBe(index)
+    expect(node.disk.stateUnsynced).toEqual([])
+  })
+})
+
+describe('writes', () => {
+  it('answer at any node once that node has applied them', async () => {
+    const sim = await SimCluster.formed(3)
+    for (const [at, node] of sim.nodes.entries()) {
+      const result = await sim.settle(node.cluster.propose(revokeSession(`at-${at}`)))
+      expect(result).toMatchObject({ kind: 'done', index: node.cluster.state.index })
+      expect(remembers(node, `at-${at}`)).toBe(true)
+    }
+    await sim.until(() => isEven(sim))
+  })
+
+  it('share one sync when they come together', async () => {
+    const sim = await SimCluster.formed(3)
+    const leader = sim.node(0)
+    for (const node of sim.nodes) node.disk.faults.fsyncDelayMs = 50
+    const startMs = sim.queue.nowMs
+    await sim.settle(Promise.all(Array.from({ length: 64 }, (_, at) => leader.cluster.propose(revokeSession(`b${at}`)))))
+    // One round here and, at the same time, one at the followers.
+    expect(sim.queue.nowMs - startMs).toBeLessThan(150)
+  })
+
+  it('are refused as results, not as errors', async () => {
+    const sim = await SimCluster.formed(1)
+    const command: Command = { ...revokeSession('x'), type: 'vm.act', payload: { id: revokeSession('y').id, action: 'start', operationId: revokeSession('z').id, force: false, timeoutSeconds: 1 } } as unknown as Command
+    expect(await sim.settle(sim.node(0).cluster.propose(command))).toMatchObject({ kind: 'refused', code: 'NOT_FOUND' })
+  })
+
+  it('that are no commands or too large are INVALID and reach no log', async () => {
+    const sim = await SimCluster.formed(3)
+    const { lastIndex } = sim.node(0).cluster.status()
+    const bad = [{ ...revokeSession('x'), payload: { id: 3 } }, { ...revokeSession('x'), type: 'vm.teleport' }, revokeSession('x'.repeat(1_100_000))] as Command[]
+    for (const command of bad) {
+      for (const node of sim.nodes) await expect(sim.settle(node.cluster.propose(command))).rejects.toMatchObject({ code: 'INVALID' })
+    }
+    expect(sim.node(0).cluster.status().lastIndex).toBe(lastIndex)
+  })
+
+  it('fail with NO_QUORUM within a second where there is no leader, and are surely not done', async () => {
+    const sim = await SimCluster.formed(3)
+    const lonely = followers(sim)[0] as SimNode
+    sim.network.partition([[lonely.nodeId], sim.nodes.filter((node) => node !== lonely).map(({ nodeId }) => nodeId)])
+    await sim.until(() => lonely.cluster.status().leaderId === null)
+    const startMs = sim.queue.nowMs
+    await expect(sim.settle(lonely.cluster.propose(revokeSession('never')))).rejects.toMatchObject({ code: 'NO_QUORUM' })
+    expect(sim.queue.nowMs - startMs).toBeLessThanOrEqual(1000)
+    await sim.runFor(10_000)
+    const againMs = sim.queue.nowMs
+    await expect(sim.settle(lonely.cluster.propose(revokeSession('never')))).rejects.toMatchObject({ code: 'NO_QUORUM' })
+    expect(sim.queue.nowMs - againMs).toBe(0)
+    sim.network.heal()
+    await sim.until(() => isEven(sim) && lonely.cluster.status().leaderId !== null)
+    expect(sim.nodes.some((node) => remembers(node, 'never'))).toBe(false)
+  })
+
+  it('hear OUTCOME_UNKNOWN within 5 s when their leader is cut off with them', async () => {
+    const sim = await SimCluster.formed(3)
+    const leader = sim.node(0)
+    sim.network.partition([[leader.nodeId], followers(sim).map(({ nodeId }) => nodeId)])
+    const startMs = sim.queue.nowMs
+    await expect(sim.settle(leader.cluster.propose(revokeSession('maybe')))).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+    expect(sim.queue.nowMs - startMs).toBeLessThanOrEqual(5000)
+    expect(leader.cluster.waiting().proposals).toBe(0)
+  })
+
+  it('are made again, and once, when the former leader had taken them and lost them', async () => {
+    const sim = await SimCluster.formed(3)
+    const former = sim.node(0)
+    const rest = followers(sim)
+    sim.network.partition([[former.nodeId], rest.map(({ nodeId }) => nodeId)])
+    const proposed = former.cluster.propose(revokeSession('kept'))
+    await sim.until(() => rest.some((node) => node.cluster.status().role === 'leader'))
+    sim.network.heal()
+    expect(await sim.settle(proposed)).toMatchObject({ kind: 'done' })
+    await sim.until(() => isEven(sim))
+    expect(remembers(former, 'kept')).toBe(true)
+  })
+
+  it('stop at their signal', async () => {
+    const sim = await SimCluster.formed(3)
+    const leader = sim.node(0)
+    sim.network.partition([[leader.nodeId], followers(sim).map(({ nodeId }) => nodeId)])
+    const abort = new AbortController()
+    const proposed = leader.cluster.propose(revokeSession('x'), { signal: abort.signal })
+    await sim.runFor(10)
+    abort.abort(new Error('the client went away'))
+    await expect(sim.settle(proposed)).rejects.toThrow('the client went away')
+    expect(leader.cluster.waiting().proposals).toBe(0)
+  })
+
+  it('are stamped with a time that never goes back', async () => {
+    const sim = await SimCluster.formed(1)
+    const node = sim.node(0)
+    await write(sim, node)
+    const { timeMs } = node.cluster.state
+    node.clock.setSkew(-3_600_000)
+    await write(sim, node)
+    expect(node.cluster.state.timeMs).toBeGreaterThanOrEqual(timeMs)
+  })
+})
+
+describe('reads', () => {
+  it('see every write acknowledged before, at any node', async () => {
+    const sim = await SimCluster.formed(3)
+    await write(sim, sim.node(1))
+    const { index } = sim.node(1).cluster.state
+    for (const node of sim.nodes) {
+      const readIndex = await sim.settle(node.cluster.readBarrier())
+      expect(readIndex).toBeGreaterThanOrEqual(index)
+      expect(node.cluster.state.index).toBeGreaterThanOrEqual(readIndex)
+    }
+  })
+
+  it('are not confirmed by a leader that is cut off', async () => {
+    const sim = await SimCluster.formed(3)
+    const leader = sim.node(0)
+    sim.network.partition([[leader.nodeId], followers(sim).map(({ nodeId }) => nodeId)])
+    const startMs = sim.queue.nowMs
+    await expect(sim.settle(leader.cluster.readBarrier())).rejects.toMatchObject({ code: 'NO_QUORUM' })
+    expect(sim.queue.nowMs - startMs).toBeLessThanOrEqual(1000)
+    expect(leader.cluster.waiting().reads).toBe(0)
+  })
+})
+
+describe('members', () => {
+  it('elect another leader when theirs crashes, and take it back with all it missed by snapshot', async () => {
+    const sim = await SimCluster.formed(3, smallLog)
+    const former = sim.node(0)
+    await write(sim, former, 3)
+    sim.crash(former)
+    const startMs = sim.queue.nowMs
+    await sim.until(() => sim.leader !== undefined)
+    expect(sim.queue.nowMs - startMs).toBeLessThanOrEqual(3000)
+    const events: ClusterEvent[] = []
+    await write(sim, sim.leader as SimNode, 120)
+    expect(sim.leader?.cluster.status().firstIndex).toBeGreaterThan(60)
+    await sim.boot(former)
+    former.cluster.watch((event) => events.push(event))
+    await sim.until(() => isEven(sim))
+    expect(events.some((event) => event.kind === 'replaced')).toBe(true)
+    sim.crash(former)
+    await sim.boot(former)
+    await sim.until(() => isEven(sim))
+    expect(former.halts).toEqual([])
+  })
+
+  it('hand leadership over', async () => {
+    const sim = await SimCluster.formed(3)
+    const target = sim.node(2)
+    await sim.settle(sim.node(0).cluster.transferLeadership(target.nodeId))
+    await sim.until(() => target.cluster.status().role === 'leader')
+    await sim.settle(target.cluster.transferLeadership())
+    await sim.until(() => sim.leader !== undefined && sim.leader !== target)
+    await expect(sim.settle(target.cluster.transferLeadership())).rejects.toMatchObject({ code: 'STATE_CONFLICT' })
+  })
+
+  it('can be removed, also the leader', async () => {
+    const sim = await SimCluster.formed(3)
+    const leader = sim.node(0)
+    await sim.settle(leader.cluster.changeConfiguration({ transition: 'auto', steps: [{ kind: 'remove', id: leader.nodeId }] }))
+    await sim.until(() => sim.leader !== undefined && sim.leader !== leader)
+    expect((sim.leader as SimNode).cluster.status().configuration.voters).not.toContain(leader.nodeId)
+    await write(sim, sim.leader as SimNode)
+  })
+})
+
+describe('halts', () => {
+  it('with a failed sync, for good, while the others go on', async () => {
+    const sim = await SimCluster.formed(3)
+    const leader = sim.node(0)
+    leader.disk.faults.fsyncFails = true
+    const proposed = leader.cluster.propose(revokeSession('x'))
+    await expect(sim.settle(proposed)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+    expect(leader.halts).toMatchObject([{ kind: 'storage' }])
+    leader.disk.faults.fsyncFails = false
+    await sim.until(() => sim.leader !== undefined && sim.leader !== leader)
+    await write(sim, sim.leader as SimNode)
+    await expect(sim.settle(leader.cluster.propose(revokeSession('x')))).rejects.toMatchObject({ code: 'NO_QUORUM' })
+    expect(leader.cluster.status()).toMatchObject({ quorum: false })
+    sim.crash(leader)
+    await sim.boot(leader)
+    await sim.until(() => isEven(sim))
+  })
+
+  it('on a damaged log, and neither votes nor counts', async () => {
+    const sim = await SimCluster.formed(3)
+    const damaged = sim.node(2)
+    sim.crash(damaged)
+    damaged.disk.damage()
+    await sim.boot(damaged)
+    expect(damaged.halts).toMatchObject([{ kind: 'damaged' }])
+    sim.crash(sim.node(1))
+    await sim.runFor(10_000)
+    expect(sim.leader).toBeUndefined()
+  })
+
+  it('where the log is gone and the state is not', async () => {
+    const sim = await SimCluster.formed(1)
+    const node = sim.node(0)
+    await write(sim, node)
+    await sim.settle(node.cluster.stop())
+    node.disk.discardLog()
+    await sim.boot(node)
+    expect(node.halts).toMatchObject([{ kind: 'damaged' }])
+  })
+
+  it('before an entry of a newer version, but not before one that may be skipped', async () => {
+    const sim = await SimCluster.formed(1)
+    const node = sim.node(0)
+    await sim.settle(node.cluster.stop())
+    const { log } = node.disk
+    if (log === null) throw new Error('there is no log')
+    const { term } = log.entries.at(-1) as { term: number }
+    const next = log.entries.length + 1
+    const entry = (index: number, type: string) => ({ index, term, kind: 'normal' as const, data: encodeEntryData(1, { ...revokeSession('x'), type } as unknown as Command) })
+    log.entries.push(entry(next, 'ignorable.hint'), entry(next + 1, 'vm.teleport'))
+    await sim.boot(node)
+    await sim.until(() => node.halts.length > 0)
+    expect(node.halts).toMatchObject([{ kind: 'unknownCommand' }])
+    expect(node.cluster.state.index).toBe(next)
+  })
+})

@@ -5,6 +5,7 @@ import { OperationalError, type ErrorCode } from '../../src/model/error.ts'
 import { domainDigest } from '../../src/ports/domain-digest.ts'
 import type { Domain, DomainEvent, DomainSpec, Hypervisor } from '../../src/ports/hypervisor.ts'
 import type { ByteStream } from '../../src/ports/transport.ts'
+import { expectCode } from './expect-code.ts'
 import { until } from './libvirtd.ts'
 
 /** What a driver may lack, each with how it says so; everything else has to work. */
@@ -325,15 +326,6 @@ export function hypervisorContract(name: string, open: () => Promise<HypervisorS
       })
     }
   })
-}
-
-/** Expects an OperationalError with that code. */
-export async function expectCode(promise: Promise<unknown>, code: ErrorCode): Promise<void> {
-  const outcome: unknown = await promise.then(
-    () => 'no error at all',
-    (error: unknown) => (error instanceof OperationalError ? error.code : error),
-  )
-  expect(outcome).toBe(code)
 }
 
 /** Acts and reads until the text has come; then, unless told otherwise, gives the console back. */

@@ -7,6 +7,7 @@ import type { Log } from '../../ports/log.ts'
 import type { LocalStore } from '../../ports/state-store.ts'
 import type { ByteStream } from '../../ports/transport.ts'
 import { EpochGuard, staleEpoch } from '../epoch-guard.ts'
+import { Gate } from '../gate.ts'
 import { probeAccelerator, type Accelerator } from './accelerator.ts'
 import { usableAddresses } from './addresses.ts'
 import * as calls from './calls.ts'
@@ -14,7 +15,6 @@ import { openDomainConsole } from './console.ts'
 import { findDomain, listOwnDomains } from './domain-reader.ts'
 import { isCode, isLibvirtError, libvirtErrors } from './errors.ts'
 import { readEvent } from './events.ts'
-import { Gate } from './gate.ts'
 import { LibvirtLink, type Endpoint, type Session } from './link.ts'
 import type { RpcConnection } from './rpc.ts'
 
@@ -38,7 +38,7 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #control: LibvirtLink
   /** Calls that wait for a guest's agent have a connection of their own: a dead guest must not delay the living. */
   readonly #agents: LibvirtLink
-  readonly #agentGate = new Gate({ width: 4, waitingMax: 256 })
+  readonly #agentGate = new Gate({ purpose: 'calls to guest agents', width: 4, waitingMax: 256 })
   readonly #epochs: EpochGuard
   readonly #listeners = new Set<(event: DomainEvent) => void>()
   /** Ids known to be ours; an event of another id is looked up before it is passed on. */

@@ -1,13 +1,15 @@
-// Bounds how many slow calls are in flight, so that guests which do not answer cannot fill a connection.
-import { OperationalError } from '../../model/error.ts'
+// Bounds how many slow things are in flight at once and how many may wait for their turn.
+import { OperationalError } from '../model/error.ts'
 
 export class Gate {
+  readonly #purpose: string
   readonly #width: number
   readonly #waitingMax: number
   #inside = 0
   readonly #waiting: (() => void)[] = []
 
-  constructor(options: { readonly width: number; readonly waitingMax: number }) {
+  constructor(options: { readonly purpose: string; readonly width: number; readonly waitingMax: number }) {
+    this.#purpose = options.purpose
     this.#width = options.width
     this.#waitingMax = options.waitingMax
   }
@@ -15,7 +17,7 @@ export class Gate {
   /** @throws OperationalError OVERLOADED when too many wait already */
   async pass<T>(action: () => Promise<T>): Promise<T> {
     if (this.#inside >= this.#width) {
-      if (this.#waiting.length >= this.#waitingMax) throw new OperationalError('OVERLOADED', 'too many calls to guest agents wait already')
+      if (this.#waiting.length >= this.#waitingMax) throw new OperationalError('OVERLOADED', `too many ${this.#purpose} wait already`)
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     } else {
       this.#inside++

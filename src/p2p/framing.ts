@@ -23,8 +23,11 @@ export class FrameStream {
   #bytes = 0
   #waiting: Waiting | null = null
   #paused = false
+  #resuming = false
   #ended = false
   #closed: Error | null = null
+  /** Set when the reading side was cut: whatever came before does not count any more. */
+  #failure: Error | null = null
 
   constructor(stream: Stream) {
     this.stream = stream
@@ -38,9 +41,9 @@ export class FrameStream {
       if (data instanceof Uint8Array) this.#onChunk(data)
       else for (const chunk of data) this.#onChunk(chunk)
       this.#settle()
-      if (this.#waiting === null && this.#bytes > readAheadBytesMax) this.#pause()
+      this.#pauseWhenFull()
     })
-    if (stream.status !== 'open') this.#closed = new StreamClosed('the stream was closed')
+    if (stream.status !== 'open') this.#onEnd((this.#closed = new StreamClosed('the stream was closed')))
   }
 
   get open(): boolean {
@@ -116,7 +119,7 @@ export class FrameStream {
   }
 
   #onChunk(chunk: Uint8Array): void {
-    if (chunk.length === 0) return
+    if (chunk.length === 0 || this.#failure !== null) return
     this.#chunks.push(chunk)
     this.#bytes += chunk.length
   }
@@ -124,7 +127,7 @@ export class FrameStream {
   #onEnd(error: Error | null): void {
     this.#ended = true
     if (error !== null) {
-      this.#closed ??= new StreamClosed('the stream was cut', { cause: error })
+      this.#failure ??= error instanceof StreamClosed ? error : new StreamClosed('the stream was cut', { cause: error })
       this.#chunks = []
       this.#bytes = 0
     }
@@ -141,19 +144,23 @@ export class FrameStream {
   }
 
   async #need(bytes: number): Promise<boolean> {
-    if (this.#bytes < bytes) {
+    this.#throwFailure()
+    if (this.#bytes < bytes && this.#waiting !== null) throw new Error('assertion: a stream has one reader')
+    if (this.#bytes < bytes && (!this.#ended || this.#paused)) {
+      // Waiting comes first: resuming delivers at once, and what is awaited must not make the stream pause again.
+      const arrived = new Promise<void>((resolve) => {
+        this.#waiting = { bytes, resolve }
+      })
       this.#resume()
-      if (!this.#ended && this.#bytes < bytes) {
-        if (this.#waiting !== null) throw new Error('assertion: a stream has one reader')
-        await new Promise<void>((resolve) => {
-          this.#waiting = { bytes, resolve }
-        })
-      }
+      await arrived
     }
-    if (this.#bytes >= bytes) return true
-    // A clean end sets no reason; a cut one must not look like an end.
-    if (this.#closed !== null && this.stream.status !== 'closed' && this.stream.status !== 'open' && this.stream.status !== 'closing') throw this.#closed
-    return false
+    // A cut must not look like an end; `arrived` is also what a cut resolves.
+    this.#throwFailure()
+    return this.#bytes >= bytes
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== null) throw this.#failure
   }
 
   #peekLength(): number {
@@ -188,8 +195,9 @@ export class FrameStream {
     return taken
   }
 
-  #pause(): void {
-    if (this.#paused || this.stream.readStatus !== 'readable') return
+  #pauseWhenFull(): void {
+    if (this.#waiting !== null || this.#bytes <= readAheadBytesMax) return
+    if (this.#paused || this.#resuming || this.stream.readStatus !== 'readable') return
     this.#paused = true
     this.stream.pause()
   }
@@ -197,12 +205,16 @@ export class FrameStream {
   #resume(): void {
     if (!this.#paused) return
     this.#paused = false
+    // resume() delivers what had piled up before it tells the muxer; a pause from within would be undone there.
+    this.#resuming = true
     try {
       this.stream.resume()
     } catch {
       // It was closed while it waited; what was read stays readable.
     }
-    if (this.stream.readableEnded) this.#ended = true
+    this.#resuming = false
+    if (this.stream.readableEnded || this.stream.readStatus === 'closed') this.#onEnd(null)
+    else this.#pauseWhenFull()
   }
 }
 

@@ -152,7 +152,7 @@ describe('simulated faults', () => {
     const network = new SimNetwork({ clock: new SimClock(queue), random: new SimRandom(1) })
     const clocks = new Map(ids.map((nodeId) => [nodeId, new SimClock(queue)]))
     const arrivals: string[] = []
-    const transports = new Map(ids.map((nodeId) => [nodeId, network.endpoint(nodeId, clocks.get(nodeId)!).transport]))
+    const transports = new Map(ids.map((nodeId) => [nodeId, network.endpoint(nodeId, clocks.get(nodeId)).transport]))
     for (const [nodeId, transport] of transports) {
       transport.setMembers(ids.map((each) => ({ nodeId: each, name: each, peerId: each, address: '' })))
       await transport.start({ message: () => void arrivals.push(`${nodeId} at ${Math.floor(queue.nowMs / 1000)} s`), request: async (_from, _method, body) => body, connected: () => undefined, disconnected: () => undefined })

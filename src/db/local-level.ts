@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OperationalError } from '../model/error.ts'
 import type { LocalStore } from '../ports/state-store.ts'
+import { parseCheckedJson, renderCheckedJson } from './checked-json.ts'
 import { localKeyspaces, rangeOf } from './keyspace.ts'
 import type { Database } from './level-open.ts'
 import { openDatabase, writeFailure } from './level-open.ts'
@@ -12,7 +13,7 @@ import type { SequenceProof } from './sequence-proof.ts'
 import { openSequenceProof } from './sequence-proof.ts'
 
 /*
- * <directory>/level: 00 -> {format, sequence, records: {count, sum}};  01<key> -> JSON
+ * <directory>/level: 00 -> checksum, {format, sequence, records: {count, sum}};  01<key> -> JSON
  * <directory>/proof: the sequence that was acknowledged last
  * A write makes the database durable at n, then the proof; so a crash leaves the database at the proof or one ahead.
  */
@@ -35,7 +36,7 @@ export async function openLocalLevel(options: { readonly directory: string }): P
       return new LocalLevel({ directory, database, proof, sequence, sums })
     } catch (error) {
       await proof.close()
-      throw error
+      throw error instanceof OperationalError ? error : damaged(directory, `it cannot be read: ${String(error)}`)
     }
   } catch (error) {
     await database.close()
@@ -97,7 +98,7 @@ class LocalLevel implements LocalStore {
         note(sums)
         this.#sequence += 1
         const head: StoredHead = { format, sequence: this.#sequence, records: sums.value }
-        await database.batch([operation, { type: 'put', key: localKeyspaces.head, value: JSON.stringify(head) }], { sync: true })
+        await database.batch([operation, { type: 'put', key: localKeyspaces.head, value: renderCheckedJson(head) }], { sync: true })
         await proof.prove(this.#sequence)
       } catch (error) {
         this.#failure = writeFailure(directory, error)
@@ -113,7 +114,8 @@ type Operation = { readonly type: 'put'; readonly key: string; readonly value: s
 
 async function verify(directory: string, database: Database, proof: SequenceProof): Promise<{ readonly sequence: number; readonly sums: RecordSums }> {
   const text = await database.get(localKeyspaces.head)
-  const head = text === undefined ? null : (parse(text) as StoredHead)
+  const head = text === undefined ? null : (parseCheckedJson(text) as StoredHead | null)
+  if (text !== undefined && head === null) throw damaged(directory, 'the checksum of its head does not match')
   if (head !== null && head.format !== format) throw damaged(directory, `format ${head.format} is not known`)
   const sums = new RecordSums()
   for await (const [key, value] of database.iterator(rangeOf(localKeyspaces.value))) sums.set(key, value)

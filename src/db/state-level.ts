@@ -2,6 +2,7 @@
 import { strict as assert } from 'node:assert'
 import { OperationalError } from '../model/error.ts'
 import type { StateHead, StateStore, StateWrite } from '../ports/state-store.ts'
+import { parseCheckedJson, renderCheckedJson } from './checked-json.ts'
 import { rangeOf, stateKeyspaces } from './keyspace.ts'
 import type { Database } from './level-open.ts'
 import { openDatabase, quarantineDirectory, syncDatabaseLogs, writeFailure } from './level-open.ts'
@@ -9,7 +10,7 @@ import type { RecordSum } from './record-sum.ts'
 import { RecordSums } from './record-sum.ts'
 
 /*
- * 00                          -> {format, generation, head, records: {count, sum}}
+ * 00                          -> checksum, {format, generation, head, records: {count, sum}}
  * 01<generation>/<table>/<id> -> JSON
  * A replacement writes the next generation beside the present one, then one synced batch changes the head; a crash before leaves strays
  * of a generation that nobody reads, and they are deleted at the next load.
@@ -138,7 +139,7 @@ class StateLevel implements StateStore {
 
   #headOperation(head: StateHead): Operation {
     const stored: StoredHead = { format, generation: this.#generation, head, records: this.#sums.value }
-    return { type: 'put', key: stateKeyspaces.head, value: JSON.stringify(stored) }
+    return { type: 'put', key: stateKeyspaces.head, value: renderCheckedJson(stored) }
   }
 
   async #inTurn(action: () => Promise<void>): Promise<void> {
@@ -169,7 +170,8 @@ function generationPrefix(generation: number): string {
 
 function parseHead(text: string | undefined): StoredHead | null | string {
   if (text === undefined) return null
-  const stored = JSON.parse(text) as StoredHead
+  const stored = parseCheckedJson(text) as StoredHead | null
+  if (stored === null) return 'the checksum of its head does not match'
   return stored.format === format ? stored : `format ${stored.format} is not known`
 }
 

@@ -1,0 +1,64 @@
+// The guard over the log: removed logs and logs set back as a whole, seen from the local store.
+import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openLocalLevel } from '../../../src/db/local-level.ts'
+import { forgetLog, guardLog } from '../../../src/db/log-guard.ts'
+import { openSegmentLog } from '../../../src/db/segment-log.ts'
+import type { LogBatch, LogRecovery } from '../../../src/ports/log-store.ts'
+import { batch, entries } from '../../contract/log-store.ts'
+
+let root = ''
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'novacron-guard-'))
+})
+afterAll(async () => rm(root, { recursive: true }))
+
+/** One life of a node: opens, writes if it may, closes. */
+async function live(name: string, batches: readonly LogBatch[] = [], before?: 'forget'): Promise<LogRecovery> {
+  const local = await openLocalLevel({ directory: join(root, name, 'local') })
+  if (before === 'forget') await forgetLog(local)
+  const store = guardLog(openSegmentLog({ directory: join(root, name, 'log') }), local)
+  const recovery = await store.open()
+  for (const one of batches) await store.write(one)
+  await store.close()
+  await local.close()
+  return recovery
+}
+
+const term1 = batch({ hardState: { term: 1, vote: null, commit: 0 }, entries: entries(1, 3, 1) })
+const vote1 = batch({ hardState: { term: 1, vote: 'b', commit: 0 } })
+const term2 = batch({ hardState: { term: 2, vote: null, commit: 0 }, entries: entries(4, 5, 2) })
+
+test('a new log is fresh, an old one intact, a removed one damaged until it is forgotten', async () => {
+  expect(await live('removed', [term1])).toEqual({ kind: 'fresh' })
+  expect((await live('removed')).kind).toBe('intact')
+  await rm(join(root, 'removed', 'log'), { recursive: true })
+  expect((await live('removed')).kind).toBe('damaged')
+  expect(await live('removed', [], 'forget')).toEqual({ kind: 'fresh' })
+})
+
+test.each([
+  { missing: 'a vote', later: vote1 },
+  { missing: 'a term', later: term2 },
+])('a log set back to a copy that lacks $missing is damaged', async ({ missing, later }) => {
+  const directory = join(root, missing, 'log')
+  await live(missing, [term1])
+  await cp(directory, `${directory}-older`, { recursive: true })
+  await live(missing, [later])
+  expect((await live(missing)).kind).toBe('intact')
+  await rm(directory, { recursive: true })
+  await cp(`${directory}-older`, directory, { recursive: true })
+  expect((await live(missing)).kind).toBe('damaged')
+})
+
+test('a crash between log and local store is no damage', async () => {
+  const directory = join(root, 'between')
+  await live('between', [term1])
+  await cp(join(directory, 'local'), join(directory, 'local-older'), { recursive: true })
+  await live('between', [vote1, term2])
+  await rm(join(directory, 'local'), { recursive: true })
+  await cp(join(directory, 'local-older'), join(directory, 'local'), { recursive: true })
+  expect((await live('between')).kind).toBe('intact')
+})

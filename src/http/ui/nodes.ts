@@ -1,0 +1,70 @@
+// The list of nodes and the page of one.
+import { Hono } from 'hono'
+import type { Caller } from '../../app/face.ts'
+import type { Node } from '../../model/node.ts'
+import type { Frame } from '../../../ui/views/frame.ts'
+import { nodeCells as cellsCard, nodeFacts, nodeFigures, nodeHead, nodePage, nodeVms, type NodeDetails } from '../../../ui/views/node.ts'
+import { nodesConsensus, nodesLine, nodesPage, nodesTable, type NodeList } from '../../../ui/views/nodes.ts'
+import { callerOf, type HttpEnv } from '../context.ts'
+import type { Cell } from './cell.ts'
+import { answerPage, refOf, requestFrame, type Ui } from './page.ts'
+import { answerRedirect, fieldOf, formOf, writeOptionsOf } from './write.ts'
+
+const nodesMax = 1000
+const vmsDrawnMax = 200
+const eventsShown = 8
+
+export function nodesRoutes(ui: Ui): Hono<HttpEnv> {
+  const { app } = ui
+  return new Hono<HttpEnv>()
+    .get('/nodes', (context) => {
+      const frame = requestFrame(ui, context)
+      return answerPage(ui, context, frame, { title: 'Nodes', section: 'nodes', live: 'page=nodes' }, nodesPage(frame, readNodes(ui, callerOf(context))))
+    })
+    .get('/nodes/:ref', (context) => {
+      const caller = callerOf(context)
+      const frame = requestFrame(ui, context)
+      const data = readNode(ui, caller, app.nodes.get(caller, refOf(context)))
+      return answerPage(ui, context, frame, { title: data.node.name, section: 'nodes', crumbs: [{ text: 'Nodes', href: '/nodes' }], live: `page=node&id=${data.node.id}` }, nodePage(frame, data))
+    })
+    .post('/nodes/:ref/schedulable', async (context) => {
+      const caller = callerOf(context)
+      const node = app.nodes.get(caller, refOf(context))
+      await app.nodes.patch(caller, node.id, { spec: { schedulable: fieldOf(formOf(context), 'schedulable') === 'yes' } }, writeOptionsOf(context))
+      return answerRedirect(context, `/nodes/${node.name}`)
+    })
+}
+
+function readNodes(ui: Ui, caller: Caller): NodeList {
+  return { nodes: ui.app.nodes.list(caller, { limit: nodesMax, after: null, sort: null, filter: null }).items, cluster: ui.app.membership.view(caller) }
+}
+
+function readNode(ui: Ui, caller: Caller, node: Node): NodeDetails {
+  const { app } = ui
+  const vms = app.vms.list(caller, { limit: vmsDrawnMax, after: null, sort: null, filter: `node:${node.name}` })
+  return { node, vms: vms.items, vmsTotal: vms.total, events: app.records.events(caller, { limit: eventsShown, after: null, sort: null, filter: `resource:${node.id}` }).items }
+}
+
+export function nodesCells(ui: Ui, caller: Caller): (frame: Frame) => Cell[] {
+  return (frame) => {
+    const data = readNodes(ui, caller)
+    return [
+      { id: 'nodes-line', html: nodesLine(data) },
+      { id: 'nodes-table', html: nodesTable(frame, data.nodes) },
+      { id: 'nodes-raft', html: nodesConsensus(frame, data) },
+    ]
+  }
+}
+
+export function nodeCells(ui: Ui, caller: Caller, id: string): (frame: Frame) => Cell[] {
+  return (frame) => {
+    const data = readNode(ui, caller, ui.app.nodes.get(caller, id))
+    return [
+      { id: 'node-head', html: nodeHead(frame, data.node) },
+      { id: 'node-figures', html: nodeFigures(frame, data.node) },
+      { id: 'node-cells', html: cellsCard(data) },
+      { id: 'node-vms', html: nodeVms(frame, data) },
+      { id: 'node-facts', html: nodeFacts(frame, data.node) },
+    ]
+  }
+}

@@ -1,0 +1,43 @@
+// Words about operations that several pages use.
+import type { Operation, OperationKind } from '../../src/model/operation.ts'
+import { duration } from './figures.ts'
+import type { Frame } from './frame.ts'
+
+const verbs: Readonly<Record<OperationKind, string>> = {
+  'vm-start': 'Start', 'vm-stop': 'Stop', 'vm-restart': 'Restart', 'vm-reset': 'Reset', 'vm-pause': 'Pause', 'vm-resume': 'Resume', 'vm-delete': 'Delete',
+}
+const progressWords: Readonly<Record<OperationKind, string>> = {
+  'vm-start': 'Starting', 'vm-stop': 'Stopping', 'vm-restart': 'Restarting', 'vm-reset': 'Resetting', 'vm-pause': 'Pausing', 'vm-resume': 'Resuming', 'vm-delete': 'Deleting',
+}
+const stepWords: Readonly<Record<string, string>> = {
+  boot: 'Start it on its node', shutdown: 'Power it off', reset: 'Reset it', pause: 'Pause its CPUs', resume: 'Let its CPUs go on', remove: 'Remove it with its disks',
+}
+
+/** "Start web". */
+export function operationTitle(operation: Pick<Operation, 'spec'>): string {
+  return `${verbs[operation.spec.operation] ?? operation.spec.operation} ${operation.spec.target.name}`
+}
+
+/** "Starting web". */
+export function operationProgressTitle(operation: Pick<Operation, 'spec'>): string {
+  return `${progressWords[operation.spec.operation] ?? operation.spec.operation} ${operation.spec.target.name}`
+}
+
+export function stepWord(name: string): string {
+  return stepWords[name] ?? name
+}
+
+/** Share of the steps that are done, 0…100. */
+export function operationPercent(operation: Pick<Operation, 'status'>): number {
+  const { steps } = operation.status
+  if (steps.length === 0) return 0
+  return Math.round((steps.filter((step) => step.state === 'done').length / steps.length) * 100)
+}
+
+/** "1.4 s", "after 41 s: the guest did not power off", "for 3 s so far". */
+export function operationResult(frame: Pick<Frame, 'nowMs'>, operation: Pick<Operation, 'status'>): string {
+  const { status } = operation
+  const ms = (status.endedAt === null ? frame.nowMs : Date.parse(status.endedAt)) - Date.parse(status.startedAt)
+  if (status.error !== null) return `after ${duration(ms)}: ${status.error.message}`
+  return status.endedAt === null ? `for ${duration(ms)} so far` : duration(ms)
+}

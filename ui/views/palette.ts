@@ -1,0 +1,36 @@
+// What the palette offers: things first, then pages; commands on the thing of a page are added by the page's script.
+import { html } from 'hono/html'
+import type { Image } from '../../src/model/image.ts'
+import type { Node } from '../../src/model/node.ts'
+import type { Vm } from '../../src/model/vm.ts'
+import type { Frame, Html } from './frame.ts'
+import { icon } from './icon.ts'
+import { vmPath } from './vm-words.ts'
+
+export type Found = { readonly vms: readonly Vm[]; readonly nodes: readonly Node[]; readonly images: readonly Image[] }
+export const foundMax = 8
+
+const pages = [
+  { href: '/vms/new', icon: 'plus', text: 'Create VM', hint: 'Action · C' },
+  { href: '/', icon: 'overview', text: 'Overview', hint: 'Page · G O' },
+  { href: '/vms', icon: 'vm', text: 'Virtual machines', hint: 'Page · G V' },
+  { href: '/images', icon: 'image', text: 'Images', hint: 'Page' },
+  { href: '/nodes', icon: 'node', text: 'Nodes', hint: 'Page · G N' },
+  { href: '/operations', icon: 'ops', text: 'Operations', hint: 'Page · G P' },
+  { href: '/events', icon: 'events', text: 'Events', hint: 'Page · G E' },
+  { href: '/access', icon: 'access', text: 'Access: password, tokens, users', hint: 'Page' },
+] as const
+
+/** Options of the list box that fit `query`. */
+export function paletteOptions(frame: Pick<Frame, 'asset'>, found: Found, query: string): Html {
+  const words = query.trim().toLowerCase()
+  const things = [
+    ...found.vms.map((vm) => ({ href: vmPath(vm), icon: 'vm', text: vm.name, hint: `VM · ${vm.status.node ?? 'no node'}` })),
+    ...found.nodes.map((node) => ({ href: `/nodes/${node.name}`, icon: 'node', text: node.name, hint: 'Node' })),
+    ...found.images.map((image) => ({ href: `/images?q=${encodeURIComponent(image.name)}`, icon: 'image', text: image.name, hint: 'Image' })),
+  ]
+  const options = [...things.slice(0, foundMax), ...pages.filter((page) => page.text.toLowerCase().includes(words))]
+  return html`${options.map(
+    (option, at) => html`<a role="option" id="p${at}" href="${option.href}" tabindex="-1" aria-selected="false">${icon(frame, option.icon)}<span>${option.text}</span><small>${option.hint}</small></a>`,
+  )}`
+}

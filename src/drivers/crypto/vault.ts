@@ -1,0 +1,27 @@
+// The vault of one node: the crypto drivers behind the Vault port.
+import type { Vault } from '../../ports/vault.ts'
+import { createAuthority, fingerprint, issueCertificate, nodeCertificateDays } from './authority.ts'
+import type { NodeIdentity } from './identity.ts'
+import { createPasswordHasher } from './passwords.ts'
+import { open, seal, unwrapKey, wrapKey } from './sealing.ts'
+import { createApiTokenSecret, createReadablePassword, createSecret, encodeJoinToken, equalSecrets, parseJoinToken, sha256Hex } from './secrets.ts'
+import { signSession, verifySession } from './sessions.ts'
+
+export function createVault(identity: Pick<NodeIdentity, 'x25519Private'>): Vault {
+  const hasher = createPasswordHasher()
+  return {
+    hashPassword: (password) => hasher.hash(password),
+    verifyPassword: (password, hash) => hasher.verify(password, hash),
+    signSession, verifySession, sha256Hex, equalSecrets, encodeJoinToken, parseJoinToken,
+    apiTokenSecret: () => createApiTokenSecret(),
+    secret: () => createSecret(),
+    readablePassword: () => createReadablePassword(),
+    seal: (key, plaintext, purpose) => seal(key, plaintext, purpose),
+    open,
+    wrapKey: (recipient, key) => wrapKey(Buffer.from(recipient, 'base64url'), key),
+    unwrapKey: (wrapped) => unwrapKey(identity.x25519Private, wrapped),
+    createAuthority: (options) => createAuthority(options),
+    issueCertificate: ({ publicKeyPem, ...rest }) => issueCertificate({ ...rest, key: { kind: 'publicKey', pem: publicKeyPem }, days: nodeCertificateDays }),
+    fingerprint,
+  }
+}

@@ -1,0 +1,36 @@
+// Entry point: `novacron daemon` runs a node, everything else is the command line of a client.
+import { configPathDefault, loadConfig } from './config.ts'
+
+const usageExit = 2
+
+async function main(argv: readonly string[]): Promise<number> {
+  if (argv[0] !== 'daemon') {
+    const { runCli } = await import('./cli/program.ts')
+    return runCli([...argv], { stdout: process.stdout, stderr: process.stderr, stdin: process.stdin, env: process.env })
+  }
+  const path = configPath(argv.slice(1))
+  if (path === null) {
+    process.stderr.write(`usage: novacron daemon [--config FILE]\n\nRuns this host's node. FILE is JSON; default ${configPathDefault}.\n`)
+    return argv.includes('--help') ? 0 : usageExit
+  }
+  const config = await loadConfig(path)
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
+  const { runDaemon } = await import('./daemon.ts')
+  await runDaemon(config, stop.signal)
+  return 0
+}
+
+/** Null where the arguments are not understood. */
+function configPath(argv: readonly string[]): string | null {
+  if (argv.length === 0) return configPathDefault
+  const [flag, value] = argv[0]?.startsWith('--config=') === true ? ['--config', argv[0].slice('--config='.length)] : argv
+  return flag === '--config' && value !== undefined && argv.length <= 2 ? value : null
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  process.stderr.write(`novacron: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+}

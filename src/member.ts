@@ -1,0 +1,86 @@
+// One node's membership with the real drivers: opened from the membership file, closed again.
+import { join } from 'node:path'
+import type { Halt } from './cluster/status.ts'
+import type { Config } from './config.ts'
+import { guardLog } from './db/log-guard.ts'
+import { openSegmentLog } from './db/segment-log.ts'
+import { openStateLevel } from './db/state-level.ts'
+import type { NodeIdentity } from './drivers/crypto/identity.ts'
+import type { NodeId } from './model/id.ts'
+import { createNode, type ClusterNode } from './node.ts'
+import { createP2p, type P2p } from './p2p/p2p.ts'
+import type { Clock, Random } from './ports/clock.ts'
+import type { HostProbe, Hypervisor } from './ports/hypervisor.ts'
+import type { Log } from './ports/log.ts'
+import type { LocalStore } from './ports/state-store.ts'
+import type { StorageDriver } from './ports/storage.ts'
+import type { Vault } from './ports/vault.ts'
+import type { MembershipRecord } from './membership-file.ts'
+
+/** What this host has, whether it is a member or not. */
+export type Host = {
+  readonly config: Config
+  readonly log: Log
+  readonly identity: NodeIdentity
+  readonly local: LocalStore & { close(): Promise<void> }
+  readonly storage: StorageDriver
+  readonly createHypervisor: () => Hypervisor
+  readonly clock: Clock
+  readonly random: Random
+  readonly vault: Vault
+  readonly probe: HostProbe
+  readonly version: string
+}
+
+export const raftDirectory = (dataDir: string): string => join(dataDir, 'raft')
+export const stateDirectory = (dataDir: string): string => join(dataDir, 'state')
+
+export class Member {
+  readonly node: ClusterNode
+  readonly p2p: P2p
+  /** The chain is sent whole, so that a joiner finds the authority its token names. */
+  readonly tls: { readonly certPem: string; readonly keyPem: string }
+
+  constructor(node: ClusterNode, p2p: P2p, record: Pick<MembershipRecord, 'certificatePem' | 'caCertificate' | 'tlsKeyPem'>) {
+    this.node = node
+    this.p2p = p2p
+    this.tls = { certPem: `${record.certificatePem.trimEnd()}\n${record.caCertificate.trimEnd()}\n`, keyPem: record.tlsKeyPem }
+  }
+
+  async stop(): Promise<void> {
+    await this.node.stop()
+    await this.p2p.stop()
+  }
+}
+
+export function peerAddressOf(config: Config): string {
+  return `${config.advertise}:${config.peer.port}`
+}
+export function httpAddressOf(config: Config): string {
+  return `${config.advertise}:${config.listen.port}`
+}
+
+/** Opens stores and network and starts the node. */
+export async function openMember(host: Host, record: MembershipRecord, options: { readonly bootstrap: boolean; readonly onHalted: (halt: Halt) => void }): Promise<Member> {
+  const { config, identity, log, clock } = host
+  const stateStore = await openStateLevel({
+    directory: stateDirectory(config.dataDir),
+    onDamage: (damage) => log.error('the state on disk is damaged; it was put aside', damage),
+  })
+  const p2p = await createP2p({ privateKey: identity.ed25519Seed, nodeId: identity.nodeId, listen: config.peer, clock, log })
+  const node = createNode(
+    {
+      nodeId: identity.nodeId as NodeId, version: host.version, members: record.members,
+      peerAddress: peerAddressOf(config), httpAddress: httpAddressOf(config), onHalted: options.onHalted,
+    },
+    {
+      clock, random: host.random, log,
+      logStore: guardLog(openSegmentLog({ directory: raftDirectory(config.dataDir) }), host.local),
+      stateStore,
+      transport: p2p.transport, streams: p2p.streams, gossip: p2p.gossip,
+      hypervisor: host.createHypervisor(), storage: host.storage, probe: host.probe, vault: host.vault,
+    },
+  )
+  await node.start({ bootstrap: options.bootstrap })
+  return new Member(node, p2p, record)
+}

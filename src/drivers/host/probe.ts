@@ -1,58 +1,67 @@
-// How busy this host is, read from /proc and the storage: for eyes and placement hints, never for safety.
+// Measures the load of the host and of this process: /proc, the storage, and the event loop.
 import { readFile } from 'node:fs/promises'
-import { cpus } from 'node:os'
-import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
-import type { NodeLoad } from '../../model/node.ts'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { HostProbe } from '../../ports/hypervisor.ts'
+import type { StorageDriver } from '../../ports/storage.ts'
+import type { NodeLoad } from '../../model/node.ts'
 
+const loopSampleMs = 50
+const nanosecondsPerMs = 1e6
+
+type Usage = StorageDriver['usage']
 type CpuTimes = { readonly busy: number; readonly total: number }
-const kibibyte = 1024
 
 export class LinuxProbe implements HostProbe {
-  readonly #usage: () => Promise<{ readonly usedBytes: number; readonly totalBytes: number }>
-  readonly #delay = monitorEventLoopDelay({ resolution: 20 })
-  #former: CpuTimes = readCpuTimes()
+  readonly #storage: Usage
+  readonly #loop: ReturnType<typeof monitorEventLoopDelay>
+  readonly #procDirectory: string
+  #before: CpuTimes = { busy: 0, total: 0 }
 
-  /** @param options `storage` measures the pool "local" */
-  constructor(options: { readonly storage: () => Promise<{ readonly usedBytes: number; readonly totalBytes: number }> }) {
-    this.#usage = options.storage
-    this.#delay.enable()
+  /** `storage` measures where volumes lie; `procDirectory` is where /proc is, default /proc. */
+  constructor(options: { readonly storage: Usage; readonly procDirectory?: string }) {
+    this.#procDirectory = options.procDirectory ?? '/proc'
+    this.#storage = options.storage
+    this.#loop = monitorEventLoopDelay({ resolution: loopSampleMs })
+    this.#loop.enable()
   }
 
-  /** CPU and loop delay are since the last call. */
+  /** Ends the sampling of the event loop. */
+  stop(): void {
+    this.#loop.disable()
+  }
+
+  /** CPU use and loop delay (99th percentile) since the last call; the first one tells the CPU use since boot. */
   async load(): Promise<NodeLoad> {
-    const [memory, storage, uptime] = await Promise.all([readFile('/proc/meminfo', 'utf8'), this.#usage(), readFile('/proc/uptime', 'utf8')])
-    const times = readCpuTimes()
-    const total = times.total - this.#former.total
-    const cpuRatio = total <= 0 ? 0 : Math.min(1, Math.max(0, (times.busy - this.#former.busy) / total))
-    this.#former = times
-    const totalBytes = memoryField(memory, 'MemTotal')
-    // The histogram counts the sampling period itself.
-    const loopDelayMs = Math.max(0, this.#delay.percentile(99) / 1e6 - 20)
-    this.#delay.reset()
+    const [stat, memory, uptime, storage] = await Promise.all([this.#read('stat'), this.#read('meminfo'), this.#read('uptime'), this.#storage()])
+    const times = parseCpuTimes(stat)
+    const elapsed = times.total - this.#before.total
+    const cpuRatio = elapsed <= 0 ? 0 : Math.min(1, Math.max(0, (times.busy - this.#before.busy) / elapsed))
+    this.#before = times
+    // A sample is the time between two ticks, so what is over the period is delay.
+    const percentile = this.#loop.count === 0 ? 0 : this.#loop.percentile(99) / nanosecondsPerMs
+    const loopDelayMs = Math.max(0, percentile - loopSampleMs)
+    this.#loop.reset()
+    const { totalBytes, availableBytes } = parseMemory(memory)
     return {
-      cpuRatio,
-      memoryUsedBytes: Math.max(0, totalBytes - memoryField(memory, 'MemAvailable')),
-      memoryTotalBytes: totalBytes,
-      storageUsedBytes: storage.usedBytes,
-      storageTotalBytes: storage.totalBytes,
-      loopDelayMs: Number.isFinite(loopDelayMs) ? loopDelayMs : 0,
-      uptimeSeconds: Number.parseFloat(uptime) || performance.now() / 1000,
+      cpuRatio, memoryUsedBytes: totalBytes - availableBytes, memoryTotalBytes: totalBytes,
+      storageUsedBytes: storage.usedBytes, storageTotalBytes: storage.totalBytes,
+      loopDelayMs, uptimeSeconds: Math.floor(Number(uptime.split(' ')[0])),
     }
   }
-}
 
-function readCpuTimes(): CpuTimes {
-  let busy = 0
-  let total = 0
-  for (const { times } of cpus()) {
-    busy += times.user + times.nice + times.sys + times.irq
-    total += times.user + times.nice + times.sys + times.irq + times.idle
+  async #read(name: string): Promise<string> {
+    return readFile(`${this.#procDirectory}/${name}`, 'utf8')
   }
-  return { busy, total }
 }
 
-function memoryField(text: string, field: string): number {
-  const match = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(text)
-  return Number(match?.[1] ?? 0) * kibibyte
+/** proc(5), /proc/stat: user nice system idle iowait irq softirq steal, in ticks. Guest time is in user already. */
+function parseCpuTimes(stat: string): CpuTimes {
+  const fields = (/^cpu +(.+)$/m.exec(stat)?.[1] ?? '').split(' ').slice(0, 8).map(Number)
+  const total = fields.reduce((sum, ticks) => sum + ticks, 0)
+  return { busy: total - (fields[3] ?? 0) - (fields[4] ?? 0), total }
+}
+
+function parseMemory(meminfo: string): { readonly totalBytes: number; readonly availableBytes: number } {
+  const kibibytes = (name: string): number => Number(new RegExp(`^${name}: +(\\d+) kB$`, 'm').exec(meminfo)?.[1] ?? 0) * 1024
+  return { totalBytes: kibibytes('MemTotal'), availableBytes: kibibytes('MemAvailable') }
 }

@@ -1,0 +1,114 @@
+// The binary form of Raft messages: what is written is read back, and no bytes whatsoever do more than be refused.
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { BinaryReader, BinaryWriter } from '../../../src/p2p/binary.ts'
+import { Malformed } from '../../../src/p2p/malformed.ts'
+import { decodeMessage, encodeMessage, messageBytes } from '../../../src/p2p/message-codec.ts'
+import type { Message } from '../../../src/raft/types.ts'
+
+const number = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
+const small = fc.integer({ min: 0, max: 1_000_000 })
+const id = fc.string({ unit: 'grapheme', maxLength: 20 })
+const bytes = fc.uint8Array({ maxLength: 300 })
+const ids = fc.array(id, { maxLength: 5 })
+const envelope = { from: id, to: id, term: number }
+const entries = fc.array(fc.record({ term: number, kind: fc.constantFrom('normal' as const, 'config' as const), data: bytes }), { maxLength: 6 })
+
+const message: fc.Arbitrary<Message> = fc.oneof(
+  fc.record({ ...envelope, kind: fc.constantFrom('vote' as const, 'preVote' as const), lastIndex: number, lastTerm: number, transfer: fc.boolean() }),
+  fc.record({ ...envelope, kind: fc.constantFrom('voteResponse' as const, 'preVoteResponse' as const), reject: fc.boolean() }),
+  fc
+    .record({ ...envelope, prevIndex: small, prevTerm: number, commit: number, entries })
+    .map((parts) => ({ ...parts, kind: 'append' as const, entries: parts.entries.map((entry, at) => ({ index: parts.prevIndex + 1 + at, ...entry })) })),
+  fc.record({ ...envelope, kind: fc.constant('appendResponse' as const), index: number, reject: fc.boolean(), hintIndex: number, hintTerm: number }),
+  fc.record({ ...envelope, kind: fc.constant('heartbeat' as const), commit: number, context: id }),
+  fc.record({ ...envelope, kind: fc.constantFrom('heartbeatResponse' as const, 'readIndex' as const), context: id }),
+  fc.record({ ...envelope, kind: fc.constantFrom('timeoutNow' as const, 'forget' as const) }),
+  fc.record({ ...envelope, kind: fc.constant('transferLeader' as const), transferee: id }),
+  fc.record({ ...envelope, kind: fc.constant('readIndexResponse' as const), context: id, index: number, reject: fc.boolean() }),
+  fc
+    .record({ ...envelope, index: number, snapshotTerm: number, voters: ids, votersOutgoing: ids, learners: ids, learnersNext: ids, autoLeave: fc.boolean() })
+    .map(({ from, to, term, index, snapshotTerm, ...configuration }) => ({ kind: 'snapshot' as const, from, to, term, snapshot: { index, term: snapshotTerm, configuration, data: new Uint8Array(0) } })),
+)
+
+function encoded(value: Message): Uint8Array {
+  const writer = new BinaryWriter(16)
+  encodeMessage(value, writer)
+  return new Uint8Array(writer.finish())
+}
+
+function refusedOrRead(input: Uint8Array): void {
+  try {
+    decodeMessage(input)
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error
+  }
+}
+
+describe('message codec', () => {
+  test('reads back what it wrote, in no more bytes than estimated', () => {
+    fc.assert(
+      fc.property(message, (value) => {
+        const bytesWritten = encoded(value)
+        expect(decodeMessage(bytesWritten)).toEqual(value)
+        if (value.kind === 'append') expect(bytesWritten.length).toBeLessThanOrEqual(messageBytes(value) + 2 * 80)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  test('refuses every prefix and every longer form', () => {
+    fc.assert(
+      fc.property(message, fc.nat(), (value, cut) => {
+        const whole = encoded(value)
+        expect(() => decodeMessage(whole.subarray(0, cut % whole.length))).toThrow(Malformed)
+        expect(() => decodeMessage(Uint8Array.from([...whole, 0]))).toThrow(Malformed)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('no damage and no garbage does more than be refused', () => {
+    fc.assert(
+      fc.property(message, fc.nat(), fc.integer({ min: 0, max: 255 }), (value, at, byte) => {
+        const damaged = encoded(value)
+        damaged[at % damaged.length] = byte
+        refusedOrRead(damaged)
+      }),
+      { numRuns: 5000 },
+    )
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 400 }), refusedOrRead), { numRuns: 5000 })
+  })
+
+  test('a count that promises more than there is allocates nothing of that size', () => {
+    const writer = new BinaryWriter()
+    encodeMessage({ kind: 'append', from: 'a', to: 'b', term: 1, prevIndex: 0, prevTerm: 0, commit: 0, entries: [] }, writer)
+    const promising = Uint8Array.from([...writer.finish().subarray(0, -1), 0xff, 0xff, 0x05])
+    expect(() => decodeMessage(promising)).toThrow(Malformed)
+    const tooMany = Uint8Array.from([...writer.finish().subarray(0, -1), 0xff, 0xff, 0xff, 0x7f])
+    expect(() => decodeMessage(tooMany)).toThrow('too many entries')
+  })
+
+  test('entry data is a copy: it does not keep the frame alive', () => {
+    const frame = encoded({ kind: 'append', from: 'a', to: 'b', term: 1, prevIndex: 0, prevTerm: 0, commit: 0, entries: [{ index: 1, term: 1, kind: 'normal', data: Uint8Array.of(1, 2, 3) }] })
+    const read = decodeMessage(frame)
+    frame.fill(0)
+    expect(read.kind === 'append' && read.entries[0]?.data).toEqual(Uint8Array.of(1, 2, 3))
+    expect(read.kind === 'append' && read.entries[0]?.data.buffer.byteLength).toBe(3)
+  })
+})
+
+describe('varint', () => {
+  test.each([0, 1, 127, 128, 16_383, 16_384, 2 ** 32, Number.MAX_SAFE_INTEGER])('%d', (value) => {
+    const writer = new BinaryWriter(1)
+    writer.varint(value)
+    expect(new BinaryReader(writer.finish()).varint()).toBe(value)
+  })
+
+  test('beyond 2^53 - 1 is refused both ways', () => {
+    expect(() => new BinaryWriter().varint(2 ** 53)).toThrow(RangeError)
+    expect(() => new BinaryWriter().varint(-1)).toThrow(RangeError)
+    expect(() => new BinaryReader(Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 127)).varint()).toThrow(Malformed)
+    expect(() => new BinaryReader(new Uint8Array(9).fill(255)).varint()).toThrow(Malformed)
+  })
+})

@@ -53,7 +53,7 @@ async function countLevel(directory: string): Promise<number> {
 const candidates: readonly Candidate[] = [
   {
     name: 'segments + proof',
-    configuration: 'openSegmentLog, segmentBytesMax 16 MiB; record and proof with a copy synced at once up to 63 KiB, above that in turn',
+    configuration: 'openSegmentLog, segmentBytesMax 16 MiB; record and proof with a copy synced at once up to 62 KiB, above that in turn',
     open: async (directory) => {
       const store = openSegmentLog({ directory: join(directory, 'segments') })
       await store.open()
@@ -89,7 +89,7 @@ const candidates: readonly Candidate[] = [
   },
   {
     name: 'LevelDB + copy at once',
-    configuration: 'as before, but a copy of the batch (up to 63 KiB) is synced in two slots at the same time, the copy being the proof',
+    configuration: 'as before, but a copy of the batch (up to 62 KiB) is synced in two slots at the same time, the copy being the proof',
     open: async (directory) => {
       const database = await openLevel(directory)
       const copy = await open(join(directory, 'copy'), 'w+')
@@ -106,7 +106,7 @@ const candidates: readonly Candidate[] = [
         write: async (batch) => {
           const operations = levelOperations(batch)
           const bytes = Buffer.concat(operations.map((operation) => operation.value))
-          if (bytes.length < 63 * 1024) await Promise.all([database.batch(operations, { sync: true }), prove(bytes)])
+          if (bytes.length < 62 * 1024) await Promise.all([database.batch(operations, { sync: true }), prove(bytes)])
           else {
             await database.batch(operations, { sync: true })
             await prove(bytes.subarray(0, 64))

@@ -6,7 +6,7 @@ import { OperationalError } from '../model/error.ts'
 
 export type Database = Level
 
-/** @throws OperationalError STORAGE_FAILED; `data.damaged` says that the files contradict each other and opening again will not help. */
+/** @throws OperationalError STORAGE_FULL, or STORAGE_FAILED; `data.damaged` says that the files contradict each other and opening again will not help. */
 export async function openDatabase(directory: string): Promise<Database> {
   await mkdir(dirname(directory), { recursive: true, mode: 0o700 })
   const database: Database = new Level(directory)
@@ -19,6 +19,7 @@ export async function openDatabase(directory: string): Promise<Database> {
     if (code === 'LEVEL_LOCKED') {
       throw new OperationalError('STORAGE_FAILED', `The database ${directory} is in use by another process. Stop it first.`, { cause: error })
     }
+    if (isFull(error)) throw writeFailure(directory, error)
     const damaged = code === 'LEVEL_CORRUPTION' || code === 'LEVEL_NOT_FOUND' || code === 'LEVEL_INVALID_ARGUMENT' || isContradiction(error)
     throw new OperationalError('STORAGE_FAILED', `The database ${directory} could not be opened.`, { cause: error, data: { damaged } })
   }
@@ -26,8 +27,7 @@ export async function openDatabase(directory: string): Promise<Database> {
 
 /** A failed write as an operating fault. LevelDB itself refuses later writes after a failed sync. */
 export function writeFailure(directory: string, error: unknown): OperationalError {
-  const isFull = /no space left|quota exceeded/i.test(messages(error))
-  if (isFull) return new OperationalError('STORAGE_FULL', `The disk of the database ${directory} is full. Free some space and restart the node.`, { cause: error })
+  if (isFull(error)) return new OperationalError('STORAGE_FULL', `The disk of the database ${directory} is full. Free some space and restart the node.`, { cause: error })
   return new OperationalError('STORAGE_FAILED', `The database ${directory} could not be written; it accepts nothing more until the node is restarted.`, { cause: error })
 }
 
@@ -76,6 +76,10 @@ function levelCode(error: unknown): string | undefined {
 
 function isContradiction(error: unknown): boolean {
   return /corruption|missing files|does not end with newline|no such file|not an sstable/i.test(messages(error))
+}
+
+function isFull(error: unknown): boolean {
+  return /no space left|quota exceeded/i.test(messages(error))
 }
 
 function messages(error: unknown): string {

@@ -74,7 +74,7 @@ describe('damage to the state', () => {
     await store.close()
   }
 
-  test('300 damages: what is loaded is a state that once was, whole, or nothing and told so', { timeout: 60_000 }, async () => {
+  test('150 damages: what is loaded is a state that once was, whole, or nothing and told so', { timeout: 60_000 }, async () => {
     const directory = join(root, 'state')
     await writeState(await openStateLevel({ directory }))
     // Opened once more, so that tables exist beside the log.
@@ -83,7 +83,7 @@ describe('damage to the state', () => {
     await reopened.close()
     const random = randomOf(11)
     const seen = { newest: 0, older: 0, nothing: 0 }
-    for (let round = 0; round < 300; round += 1) {
+    for (let round = 0; round < 150; round += 1) {
       const copy = await copyOf(directory)
       const what = await damageOne(copy, random)
       const told: string[] = []
@@ -152,7 +152,7 @@ describe('damage to the state', () => {
 })
 
 describe('damage to the local store', () => {
-  test('300 damages: everything is there, or it says so', { timeout: 60_000 }, async () => {
+  test('150 damages: everything is there, or it says so', { timeout: 60_000 }, async () => {
     const directory = join(root, 'local')
     const store = await openLocalLevel({ directory })
     for (let at = 0; at < 40; at += 1) await store.put(`epoch/${at % 9}`, at)
@@ -160,7 +160,7 @@ describe('damage to the local store', () => {
     await store.close()
     const random = randomOf(5)
     const seen = { whole: 0, damaged: 0 }
-    for (let round = 0; round < 300; round += 1) {
+    for (let round = 0; round < 150; round += 1) {
       const copy = await copyOf(directory)
       const what = await damageLocal(copy, random)
       try {

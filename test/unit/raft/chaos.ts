@@ -1,6 +1,6 @@
 // One seeded run of a small cluster under faults, then healed: what the network checks on the way must hold, and it must make progress again.
 import type { RaftNodeOptions } from '../../../src/raft/options.ts'
-import type { ConfChange, RaftId } from '../../../src/raft/types.ts'
+import type { ConfChange, Message, RaftId } from '../../../src/raft/types.ts'
 import { RaftNetwork, seededRandom, type Member } from './network.ts'
 
 export type ChaosOptions = {
@@ -12,23 +12,28 @@ export type ChaosOptions = {
 
 export type ChaosReport = { readonly network: RaftNetwork; readonly faults: Readonly<Record<string, number>> }
 
-type Run = { readonly network: RaftNetwork; readonly random: (bound: number) => number; readonly faults: Record<string, number>; serial: number }
+type Run = { readonly network: RaftNetwork; readonly random: (bound: number) => number; readonly faults: Record<string, number>; serial: number; readonly isStorm: boolean; readonly late: Message[] }
 
-const voters = ['a', 'b', 'c']
-const joiners = ['d', 'e']
-const all = [...voters, ...joiners]
+const all = ['a', 'b', 'c', 'd', 'e']
+/** Messages kept back for a very late second delivery. */
+const lateMessagesMax = 16
 
 /** Throws with what was violated. Each seed draws which faults it has. */
 export function runChaos(options: ChaosOptions): ChaosReport {
   const { seed, steps } = options
+  const random = seededRandom(seed ^ 0x5eed)
+  // In a storm nobody is held back from campaigning, and leaders follow each other fast.
+  const isStorm = random(3) === 0
+  const votersCount = random(3) === 0 ? 5 : random(4) === 0 ? 2 : 3
+  const node = { inflightMessagesMax: 1 + random(4), messageBytesMax: random(2) === 0 ? 1 : 100, committedBytesMax: 1 + random(100) }
   const network = new RaftNetwork({
-    ids: voters,
-    blank: joiners,
+    ids: all.slice(0, votersCount),
+    blank: all.slice(votersCount),
     seed,
-    node: { inflightMessagesMax: 4, messageBytesMax: 100, committedBytesMax: 100, ...options.node },
+    node: { ...node, ...(isStorm ? { preVote: false, checkQuorum: false } : {}), ...options.node },
     ...(options.mutate === undefined ? {} : { mutate: options.mutate }),
   })
-  const run: Run = { network, random: seededRandom(seed ^ 0x5eed), faults: {}, serial: 0 }
+  const run: Run = { network, random, isStorm, faults: {}, serial: 0, late: [] }
   const events = drawEvents(run)
   for (let step = 0; step < steps; step += 1) {
     const event = events[run.random(events.length)]
@@ -55,25 +60,31 @@ function drawEvents(run: Run): readonly (() => void)[] {
   const maybe = (times: number, act: () => void): void => {
     if (random(2) === 0) add(times, act)
   }
-  add(40, () => isAnyInFlight() && network.deliver(0))
-  add(30, () => void network.beginReady(member()))
-  add(30, () => void network.finishSync(member()))
-  add(random(5) + 1, () => network.tick(member()))
+  // A queue that grows for ever would only mean that nothing ever arrives in time.
+  add(40, () => {
+    for (let backlog = 1 + Math.floor(network.inFlight.length / 10); backlog > 0; backlog -= 1) network.deliver(0)
+  })
+  add(60, () => void network.beginReady(member()))
+  add(60, () => void network.finishSync(member()))
+  add(random(12) + 1, () => network.tick(member()))
   add(4, () => propose(run, member()))
   add(4, () => propose(run, network.leader()?.id ?? member()))
   add(2, () => read(run, member()))
   maybe(8, fault('reorder', () => isAnyInFlight() && (network.deliver(position()), true)))
-  maybe(3, fault('lose', () => isAnyInFlight() && (network.lose(position()), true)))
+  maybe(1 + random(4), fault('lose', () => isAnyInFlight() && (network.lose(position()), true)))
   maybe(3, fault('repeat', () => isAnyInFlight() && network.inFlight.length < 200 && repeat(run, position())))
-  maybe(1, fault('crash', () => random(4) === 0 && crash(run, member())))
+  maybe(3, fault('late', () => late(run)))
+  maybe(1, fault('crash', () => random(run.isStorm ? 1 : 4) === 0 && crash(run, member())))
+  maybe(1, fault('crashLeader', () => random(run.isStorm ? 1 : 5) === 0 && crash(run, network.leader()?.id ?? member())))
   maybe(1, fault('isolate', () => random(6) === 0 && network.isolated.size < 2 && (network.isolated.add(member()), true)))
-  maybe(1, fault('campaign', () => random(2) === 0 && (up(run, member(), (id) => network.node(id).campaign()), true)))
-  maybe(1, fault('transfer', () => random(3) === 0 && (up(run, member(), (id) => network.node(id).transferLeadership(pick(voters))), true)))
+  maybe(1, fault('cutLink', () => random(4) === 0 && network.cutLinks.size < 3 && (network.cutLinks.add(`${member()}>${member()}`), true)))
+  maybe(1 + random(4), fault('campaign', () => random(run.isStorm ? 3 : 6) === 0 && (up(run, member(), (id) => network.node(id).campaign()), true)))
+  maybe(1, fault('transfer', () => random(3) === 0 && (up(run, member(), (id) => network.node(id).transferLeadership(member())), true)))
   maybe(1, fault('forget', () => random(4) === 0 && (up(run, member(), (id) => network.node(id).forgetLeader()), true)))
-  maybe(1, fault('change', () => change(run, network.leader()?.id ?? member(), drawChange(run, pick))))
+  maybe(1 + random(3), fault('change', () => change(run, network.leader()?.id ?? member(), drawChange(run, pick))))
   maybe(1, () => up(run, member(), (id) => network.compact(id, network.node(id).status().applied)))
-  add(1, () => network.isolated.clear())
-  add(1, () => network.restart(member()))
+  add(1, () => random(3) === 0 && (network.isolated.clear(), network.cutLinks.clear()))
+  add(3, () => network.restart(member()))
   return events
 }
 
@@ -95,6 +106,20 @@ function repeat(run: Run, position: number): boolean {
   const message = run.network.inFlight[position]
   if (message === undefined || message.kind === 'snapshot') return false
   run.network.inFlight.splice(run.random(run.network.inFlight.length), 0, message)
+  return true
+}
+
+/** Keeps messages and delivers them once more, long after; a snapshot only while its image is known, which is for ever here. */
+function late(run: Run): boolean {
+  const { network, random } = run
+  if (run.late.length < lateMessagesMax || random(4) === 0) {
+    const message = network.inFlight[random(network.inFlight.length + 1)]
+    if (message !== undefined) run.late[run.late.length < lateMessagesMax ? run.late.length : random(lateMessagesMax)] = message
+    return false
+  }
+  const message = run.late[random(run.late.length)]
+  if (message === undefined) return false
+  network.receive(message)
   return true
 }
 
@@ -122,6 +147,7 @@ function drawChange(run: Run, pick: <Value>(values: readonly Value[]) => Value):
 function heal(run: Run): void {
   const { network } = run
   network.isolated.clear()
+  network.cutLinks.clear()
   for (const id of all) network.restart(id)
   for (let round = 0; round < 30; round += 1) {
     network.tickAll(10)

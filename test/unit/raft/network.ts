@@ -57,7 +57,8 @@ export class RaftNetwork {
   inFlight: Message[] = []
   /** Members cut from the rest; both directions. */
   readonly isolated = new Set<RaftId>()
-  readonly history: string[] = []
+  /** One-way cuts, written `from>to`. */
+  readonly cutLinks = new Set<string>()
   readonly committedEntries = new Map<LogIndex, { readonly text: string; readonly observedTerm: Term }>()
   maxCommit: LogIndex = 0
   elections = 0
@@ -173,7 +174,8 @@ export class RaftNetwork {
   /** Reaches its receiver, unless that is down or cut off. */
   receive(message: Message): void {
     const receiver = this.members.get(message.to)
-    const isLost = receiver === undefined || !receiver.isUp || this.isolated.has(message.from) || this.isolated.has(message.to)
+    const isCut = this.isolated.has(message.from) || this.isolated.has(message.to) || this.cutLinks.has(`${message.from}>${message.to}`)
+    const isLost = receiver === undefined || !receiver.isUp || isCut
     if (message.kind === 'snapshot') this.#reportSnapshot(message, isLost ? 'failed' : 'finished')
     if (!isLost) receiver.node.step(message)
   }

@@ -25,6 +25,8 @@ export class NodeController {
   readonly #nodeId: NodeId
   readonly #ports: NodeControllerPorts
   #cancel: Cancel | null = null
+  #unwatch: Cancel | null = null
+  #busy = false
   #stopped = false
 
   constructor(options: { readonly nodeId: NodeId }, ports: NodeControllerPorts) {
@@ -34,24 +36,34 @@ export class NodeController {
 
   start(): void {
     this.#later(0)
+    this.#unwatch = this.#ports.consensus.watch((notice) => {
+      const arrived = notice.kind === 'replaced' || (notice.kind === 'applied' && notice.events.some((event) => event.kind === 'cluster' || event.resourceId === this.#nodeId))
+      // Right after this node became a member; its own announcement makes an event too, after which nothing is left to say.
+      if (arrived && !this.#busy) this.#later(0)
+    })
   }
 
   stop(): void {
     this.#stopped = true
+    this.#unwatch?.()
     this.#cancel?.()
   }
 
   #later(delayMs: number): void {
     if (this.#stopped) return
+    this.#cancel?.()
     this.#cancel = this.#ports.clock.after(delayMs, () => void this.#look())
   }
 
   async #look(): Promise<void> {
+    this.#busy = true
     try {
       this.#later((await this.#announce()) ? lookMs : retryMs)
     } catch (error) {
       this.#ports.log.debug('announcement failed; it will be tried again', { error: String(error) })
       this.#later(retryMs)
+    } finally {
+      this.#busy = false
     }
   }
 

@@ -25,6 +25,7 @@ export type Consoles = { upgrade(request: IncomingMessage, socket: Duplex, head:
 export function createConsoles(dependencies: { readonly app: () => App | null; readonly clock: Clock; readonly log: Log; readonly stopping: AbortSignal }): Consoles {
   const { clock, log, stopping } = dependencies
   const server = new WebSocketServer({ noServer: true, maxPayload: frameBytesMax, perMessageDeflate: false, clientTracking: false })
+  server.on('wsClientError', (_error, socket) => refuse(socket, new OperationalError('MALFORMED', 'This is no WebSocket handshake.')))
   let open = 0
   return {
     upgrade(request, socket, head) {

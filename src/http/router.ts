@@ -11,7 +11,7 @@ import { mountApi, refuseMethod } from './api/mount.ts'
 import { openApi } from './api/openapi.ts'
 import { routeTable } from './api/table.ts'
 import type { Assets } from './assets.ts'
-import { endedSessionCookie, renderSessionCookie } from './authentication.ts'
+import { endedSessionCookie, joinTokenOf, renderSessionCookie, unauthenticated } from './authentication.ts'
 import { compressed } from './compression.ts'
 import { addressOf, callerOf, type HttpEnv, type UiOptions } from './context.ts'
 import { createEventStreams } from './event-stream.ts'
@@ -76,8 +76,10 @@ function createFinish(app: App | null, { clock, log, metrics }: RouterDependenci
     // Hono would merge the former answer's headers into the new one.
     context.res = undefined
     context.res = response
+    // Whatever was asked for that is not there is one thing: the labels stay few.
+    const route = response.status === 404 && !context.get('route').startsWith('/api/') ? 'other' : context.get('route')
     const seconds = (clock.monotonicMs() - begunMs) / 1000
-    if (app !== null && !streamed) metrics.observe({ node: app.freshness().node.name, method, route: context.get('route'), status: response.status, seconds })
+    if (app !== null && !streamed) metrics.observe({ node: app.freshness().node.name, method, route, status: response.status, seconds })
     log.debug('http request', { method, path, status: response.status, durationMs: Math.round(seconds * 1000), address: addressOf(context.env.incoming), actor: context.get('caller')?.actor.name ?? '' })
   }
 }
@@ -110,7 +112,11 @@ function mountUnclustered(router: Hono<HttpEnv>): void {
   router.get('/login', (context) => context.html(html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>NovaCron</title></head>
 <body><main><h1>This node is in no cluster yet</h1><p>On the node, as root, run <code>novacron cluster init</code> for a new cluster, or <code>novacron cluster join TOKEN</code> to join one.</p></main></body></html>`))
-  router.post('/api/v1/cluster/join', () => {
+  router.post('/api/v1/session', () => {
+    throw unauthenticated('This node is in no cluster: nobody can sign in yet.')
+  })
+  router.post('/api/v1/cluster/join', (context) => {
+    joinTokenOf(context.req.raw.headers)
     throw new OperationalError('NOT_CLUSTERED', 'This node is in no cluster that could be joined; ask a member.')
   })
 }

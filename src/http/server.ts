@@ -63,6 +63,8 @@ export async function startHttp(options: HttpOptions): Promise<Http> {
   const server = createServer({
     cert: options.tls.certPem, key: options.tls.keyPem, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'], handshakeTimeout: headersTimeoutMs,
     maxHeaderSize: headerBytesMax, headersTimeout: headersTimeoutMs, keepAliveTimeout: keepAliveMs,
+    // How often slow ones are looked for; Node's default is 30 s.
+    connectionsCheckingInterval: headersTimeoutMs / 2,
     // Bodies have time-outs of their own: an image may take hours, JSON may not.
     requestTimeout: 0,
     shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',

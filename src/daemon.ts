@@ -22,7 +22,7 @@ import { startHttp, type Http } from './http/server.ts'
 import { uiRoutes } from './http/ui/routes.ts'
 import { readMembership, readOrNull, writePrivateFile } from './membership-file.ts'
 import { uuidV7 } from './model/id.ts'
-import { Member, type Host } from './member.ts'
+import type { Host, Member } from './member.ts'
 import type { Log } from './ports/log.ts'
 import { version } from './version.ts'
 

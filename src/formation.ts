@@ -104,7 +104,7 @@ export class Formation {
       await this.#close()
       throw error
     }
-    await this.#until(() => member.node.cluster.state.tables.node.get(identity.nodeId)?.announcement != null)
+    await this.#until(() => (member.node.cluster.state.tables.node.get(identity.nodeId)?.announcement ?? null) !== null)
     return { caCertificate: authority.certificatePem, adminUser: adminName, adminPassword: password, token: secret }
   }
 

@@ -1,5 +1,5 @@
 // Input from a face → typed values, or INVALID with a path for each wrong field.
-import { z } from 'zod'
+import type { z } from 'zod'
 import { OperationalError, type FieldError } from '../model/error.ts'
 
 const fieldsMax = 50

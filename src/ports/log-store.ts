@@ -1,5 +1,5 @@
 // Durable home of the Raft log and hard state. Damage is told from emptiness and from a torn tail; the core keeps the log in memory.
-import type { Entry, HardState, LogIndex, SnapshotMeta } from '../raft/types.ts'
+import type { Entry, HardState, SnapshotMeta } from '../raft/types.ts'
 
 /**
  * What opening found.

@@ -39,7 +39,7 @@ export class Transaction {
   get<Name extends TableName>(table: Name, id: string): Tables[Name] | undefined {
     const pending = this.#pending.get(`${table}/${id}`)
     if (pending !== undefined) return (pending.record ?? undefined) as Tables[Name] | undefined
-    return this.state.tables[table].get(id) as Tables[Name] | undefined
+    return this.state.tables[table].get(id)
   }
 
   /** @throws Refusal NOT_FOUND */

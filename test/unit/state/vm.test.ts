@@ -201,7 +201,7 @@ test('a state that was exported and imported is the same, whatever the order of 
   for (let count = 0; count < 20; count++) world.vm(nodeId, `vm-${count}`, { nics: [{}] })
   world.act([...world.state.tables.vm.keys()][3] as Parameters<World['act']>[0], 'delete')
   const image = JSON.parse(JSON.stringify(exportState(world.state))) as ReturnType<typeof exportState>
-  const copy = importState({ head: image.head, records: [...image.records].reverse() })
+  const copy = importState({ head: image.head, records: image.records.toReversed() })
   expect(stateHash(copy)).toBe(stateHash(world.state))
   expect([...copy.tables.event.keys()]).toEqual([...world.state.tables.event.keys()])
   expect(copy.names).toEqual(world.state.names)

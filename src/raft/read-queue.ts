@@ -12,7 +12,7 @@ type ForwardedReads = { readonly contexts: readonly string[]; ticks: number }
 /** Reads held at once; more are refused, which the asker sees as a dropped read. */
 export const pendingReadsMax = 16_384
 /** Rounds a leader has open; reads wait (and join the next one) while it is full. */
-export const readRoundsMax = 256
+const readRoundsMax = 256
 
 const nonceBound = 2 ** 30
 

@@ -1,18 +1,24 @@
 // One seeded run of a small cluster under faults, then healed: what the network checks on the way must hold, and it must make progress again.
 import type { RaftNodeOptions } from '../../../src/raft/options.ts'
 import type { ConfChange, Message, RaftId } from '../../../src/raft/types.ts'
-import { RaftNetwork, seededRandom, type Member } from './network.ts'
+import { RaftNetwork, seededRandom } from './network.ts'
 
 export type ChaosOptions = {
   readonly seed: number
   readonly steps: number
   readonly node?: Partial<RaftNodeOptions>
-  readonly mutate?: (member: Member) => void
 }
 
 export type ChaosReport = { readonly network: RaftNetwork; readonly faults: Readonly<Record<string, number>> }
 
-type Run = { readonly network: RaftNetwork; readonly random: (bound: number) => number; readonly faults: Record<string, number>; serial: number; readonly isStorm: boolean; readonly late: Message[] }
+type Run = {
+  readonly network: RaftNetwork
+  readonly random: (bound: number) => number
+  readonly isStorm: boolean
+  readonly faults: Record<string, number>
+  readonly late: Message[]
+  serial: number
+}
 
 const all = ['a', 'b', 'c', 'd', 'e']
 /** Messages kept back for a very late second delivery. */
@@ -31,7 +37,6 @@ export function runChaos(options: ChaosOptions): ChaosReport {
     blank: all.slice(votersCount),
     seed,
     node: { ...node, ...(isStorm ? { preVote: false, checkQuorum: false } : {}), ...options.node },
-    ...(options.mutate === undefined ? {} : { mutate: options.mutate }),
   })
   const run: Run = { network, random, isStorm, faults: {}, serial: 0, late: [] }
   const events = drawEvents(run)

@@ -46,7 +46,6 @@ type NetworkOptions = {
   readonly node?: Partial<RaftNodeOptions>
   /** Members that know no configuration: they join later. */
   readonly blank?: readonly RaftId[]
-  readonly mutate?: (member: Member) => void
 }
 
 const emptyConfiguration: Configuration = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false }
@@ -115,7 +114,6 @@ export class RaftNetwork {
     if (member.isUp) return
     member.node = this.#start(id, member.disk)
     member.isUp = true
-    this.#options.mutate?.(member)
   }
 
   /** Takes a Ready and lets its messages go; the sync is under way until `finishSync`. */

@@ -10,6 +10,8 @@ export const gossipOptions: Partial<GossipsubOpts> = {
   ignoreDuplicatePublishError: true,
   fallbackToFloodsub: false,
   emitSelf: false,
+  // Tags would decide which connections are pruned; members' never are.
+  tagMeshPeers: false,
   globalSignaturePolicy: 'StrictSign',
   maxOutboundBufferSize: 1024 * 1024,
   maxInboundDataLength: 4 * gossipBytesMax,

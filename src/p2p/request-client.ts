@@ -110,8 +110,7 @@ export class RequestClient {
     if (this.#pingSent?.id !== id) return
     const sampleMs = this.#clock.monotonicMs() - this.#pingSent.atMs
     this.#pingSent = null
-    // RFC 6298's smoothing.
-    this.#rttMs = this.#rttMs === null ? sampleMs : this.#rttMs * 0.875 + sampleMs * 0.125
+    this.#rttMs = this.#rttMs === null ? sampleMs : this.#rttMs * 0.75 + sampleMs * 0.25
   }
 }
 

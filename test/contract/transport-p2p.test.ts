@@ -1,5 +1,6 @@
 // The transport contract on real libp2p hosts, and what strangers and members gone bad may try there.
 import { randomBytes } from 'node:crypto'
+import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { BinaryWriter } from '../../src/p2p/binary.ts'
 import { FrameStream, frameOf } from '../../src/p2p/framing.ts'
@@ -114,6 +115,24 @@ describe('strangers and rogues', () => {
     const good = await openStream(rogue, '/novacron/raft/1')
     good.send(encoded(heartbeat('c', 'a', 5)))
     await fixture.until(() => fixture.node('a').received.length === 1, 'the next good one is heard')
+  })
+
+  test('bytes that are no TLS, and connections that say nothing or vanish, harm nobody', async () => {
+    const port = Number(fixture.address('a').split(':').at(-1))
+    const sockets = Array.from({ length: 60 }, (_, at) => {
+      const socket = connect({ host: '127.0.0.1', port })
+      socket.on('error', () => undefined)
+      socket.on('connect', () => {
+        if (at % 3 === 0) socket.write(randomBytes(500))
+        if (at % 3 === 1) socket.write('\u0013/multistream/1.0.0\n')
+        if (at % 5 === 0) socket.resetAndDestroy()
+      })
+      return socket
+    })
+    await fixture.pass(300)
+    const answer = await fixture.node('b').transport.request('a', 'echo', pattern(10), { timeoutMs: deadlineMs })
+    expect(answer).toEqual(pattern(10))
+    for (const socket of sockets) socket.destroy()
   })
 
   test('a hello that never comes is not waited for', async () => {

@@ -58,6 +58,10 @@ export class SimClock implements Clock {
     this.#skewMs = skewMs
   }
 
+  get isStalled(): boolean {
+    return this.#queue.nowMs < this.#stalledUntilMs
+  }
+
   /** The event loop does nothing for so long; what falls due meanwhile happens afterwards. */
   stall(durationMs: number): void {
     this.#stalledUntilMs = Math.max(this.#stalledUntilMs, this.#queue.nowMs + durationMs)

@@ -1,0 +1,231 @@
+// The faults, and the plan that lets a seed's own choice of them happen one over the other.
+import type { MachineFaults } from '../../src/drivers/sim/machine.ts'
+import { calmNetwork, type NetworkFaults } from '../../src/drivers/sim/network.ts'
+import type { SimHost } from './host.ts'
+import type { SimRandom } from './sim-random.ts'
+import type { World } from './world.ts'
+
+/** Begins, and returns how it ends; null where it cannot happen now. */
+type Begin = (plan: FaultPlan, random: SimRandom) => (() => void) | null
+type Fault = { readonly begin: Begin; /** How long it lasts, milliseconds. */ readonly lastsMs: readonly [number, number] }
+
+const faults = {
+  delay: { lastsMs: [3000, 20_000], begin: (plan, random) => plan.network({ delayMsMin: 5, delayMsMax: 5 + random.between(20, 300) }) },
+  loss: { lastsMs: [3000, 20_000], begin: (plan, random) => plan.network({ lossRatio: random.between(2, 30) / 100 }) },
+  duplication: { lastsMs: [3000, 20_000], begin: (plan, random) => plan.network({ duplicateRatio: random.between(5, 50) / 100 }) },
+  reordering: { lastsMs: [3000, 20_000], begin: (plan, random) => plan.network({ delayMsMin: 0.2, delayMsMax: random.between(20, 150), reorderRatio: random.between(10, 60) / 100 }) },
+  partition: { lastsMs: [2000, 15_000], begin: (plan, random) => plan.partition(random) },
+  oneWay: { lastsMs: [2000, 12_000], begin: (plan, random) => plan.oneWay(random) },
+  daemonCrash: { lastsMs: [200, 8000], begin: (plan, random) => plan.takeDown(random, 'daemon') },
+  powerCut: { lastsMs: [1000, 15_000], begin: (plan, random) => plan.takeDown(random, 'power') },
+  clusterPowerCut: { lastsMs: [500, 3000], begin: (plan, random) => plan.takeAllDown(random) },
+  leaderCrash: { lastsMs: [500, 8000], begin: (plan, random) => plan.takeDown(random, 'leader') },
+  logDamage: { lastsMs: [1000, 2000], begin: (plan, random) => plan.damage(random) },
+  slowSync: { lastsMs: [2000, 15_000], begin: (plan, random) => plan.slowDisk(random) },
+  failingSync: { lastsMs: [100, 1500], begin: (plan, random) => plan.failingDisk(random, { fsyncFails: true }) },
+  fullDisk: { lastsMs: [100, 1500], begin: (plan, random) => plan.failingDisk(random, { full: true }) },
+  clockJump: { lastsMs: [1000, 30_000], begin: (plan, random) => plan.clockJump(random) },
+  stall: { lastsMs: [1, 2], begin: (plan, random) => plan.stall(random) },
+  hypervisorSlow: { lastsMs: [2000, 20_000], begin: (plan, random) => plan.hypervisor(random, { latencyMsMin: 50, latencyMsMax: random.between(200, 5000) }) },
+  hypervisorFailing: { lastsMs: [2000, 20_000], begin: (plan, random) => plan.hypervisor(random, { failRatio: random.between(10, 80) / 100 }) },
+  hypervisorLying: { lastsMs: [2000, 20_000], begin: (plan, random) => plan.hypervisor(random, { lieRatio: random.between(10, 60) / 100 }) },
+  hypervisorHanging: { lastsMs: [2000, 20_000], begin: (plan, random) => plan.hypervisor(random, { hangRatio: random.between(5, 40) / 100 }) },
+  deafGuests: { lastsMs: [2000, 20_000], begin: (plan, random) => plan.hypervisor(random, { deafRatio: random.between(20, 100) / 100 }) },
+  hypervisorFrozen: { lastsMs: [1000, 25_000], begin: (plan, random) => plan.hypervisorFrozen(random) },
+  hypervisorAway: { lastsMs: [1000, 15_000], begin: (plan, random) => plan.hypervisorAway(random) },
+  guestCrash: { lastsMs: [1, 2], begin: (plan, random) => plan.guest(random) },
+} as const satisfies Record<string, Fault>
+
+export type FaultKind = keyof typeof faults
+const kinds = Object.keys(faults) as readonly FaultKind[]
+
+const calmMachine: MachineFaults = { latencyMsMin: 0.2, latencyMsMax: 2, failRatio: 0, hangRatio: 0, lieRatio: 0, lieMsMax: 2000, deafRatio: 0, bootMs: 1500, shutdownMs: 800 }
+
+export class FaultPlan {
+  readonly counts: Record<string, number> = {}
+  readonly #world: World
+  readonly #random: SimRandom
+  readonly #chosen: readonly FaultKind[]
+  readonly #pauseMsMax: number
+  #active = new Set<() => void>()
+  #networkChanges = new Set<Partial<NetworkFaults>>()
+  #cut: object | null = null
+  #running = false
+
+  /** Swarm testing: each seed draws its own kinds, and how close they come. */
+  constructor(world: World) {
+    this.#world = world
+    this.#random = world.random.fork()
+    const size = this.#random.between(4, kinds.length)
+    this.#chosen = this.#random.shuffle(kinds).slice(0, size)
+    this.#pauseMsMax = this.#random.pick([3000, 8000, 15_000])
+  }
+
+  start(): void {
+    this.#running = true
+    this.#next()
+  }
+
+  /** Ends every fault that lasts; what is down comes up. */
+  stop(): void {
+    this.#running = false
+    for (const end of [...this.#active]) end()
+  }
+
+  /** Makes one happen now, whatever was drawn. */
+  force(kind: FaultKind): boolean {
+    const fault: Fault = faults[kind]
+    const end = fault.begin(this, this.#random)
+    if (end === null) return false
+    this.counts[kind] = (this.counts[kind] ?? 0) + 1
+    this.#world.note(`fault ${kind}`)
+    const once = (): void => {
+      if (!this.#active.delete(once)) return
+      this.#world.note(`fault ${kind} ends`)
+      end()
+    }
+    this.#active.add(once)
+    this.#world.clock.after(this.#random.between(...fault.lastsMs), once)
+    return true
+  }
+
+  #next(): void {
+    this.#world.clock.after(this.#random.between(300, this.#pauseMsMax), () => {
+      if (!this.#running) return
+      this.force(this.#random.pick(this.#chosen))
+      this.#next()
+    })
+  }
+
+  network(change: Partial<NetworkFaults>): () => void {
+    const apply = (): void => this.#world.network.setFaults(Object.assign({ ...calmNetwork }, ...this.#networkChanges))
+    this.#networkChanges.add(change)
+    apply()
+    return () => {
+      this.#networkChanges.delete(change)
+      apply()
+    }
+  }
+
+  partition(random: SimRandom): (() => void) | null {
+    const ids = random.shuffle(this.#world.hosts.map(({ nodeId }) => nodeId))
+    const at = random.between(1, ids.length - 1)
+    return this.#cutting(() => this.#world.network.partition([ids.slice(0, at), ids.slice(at)]))
+  }
+
+  oneWay(random: SimRandom): (() => void) | null {
+    const [from, to] = random.shuffle(this.#world.hosts)
+    if (from === undefined || to === undefined) return null
+    return this.#cutting(() => this.#world.network.cut(from.nodeId, to.nodeId))
+  }
+
+  /** One cut at a time: healing ends them all. */
+  #cutting(cut: () => void): (() => void) | null {
+    if (this.#cut !== null) return null
+    const mine = {}
+    this.#cut = mine
+    cut()
+    return () => {
+      if (this.#cut !== mine) return
+      this.#cut = null
+      this.#world.network.heal()
+    }
+  }
+
+  takeDown(random: SimRandom, how: 'daemon' | 'power' | 'leader'): (() => void) | null {
+    const leader = this.#world.leader
+    if (how === 'leader' && leader === undefined) return null
+    const up = this.#world.hosts.filter((host) => host.isUp)
+    if (up.length === 0) return null
+    const host = how === 'leader' && leader !== undefined ? leader : random.pick(up)
+    if (how === 'power') host.cutPower()
+    else host.killDaemon()
+    this.#world.note(`${host.name} is down`)
+    return () => this.#world.boot(host)
+  }
+
+  /** The datacentre goes dark: whatever was acknowledged has to be on the disks. */
+  takeAllDown(random: SimRandom): (() => void) | null {
+    const hosts = this.#world.hosts.filter((host) => host.isUp)
+    for (const host of hosts) host.cutPower()
+    return () => {
+      for (const host of random.shuffle(hosts)) this.#world.boot(host)
+    }
+  }
+
+  /** At most one log for good: its node takes no part any more, and the others have to be a majority. */
+  damage(random: SimRandom): (() => void) | null {
+    if (this.#world.hosts.some((host) => host.isDamaged)) return null
+    const host = random.pick(this.#world.hosts)
+    if (host.disk.log === null) return null
+    host.cutPower()
+    host.disk.damage()
+    host.isDamaged = true
+    return () => this.#world.boot(host)
+  }
+
+  slowDisk(random: SimRandom): () => void {
+    const { faults: knobs } = random.pick(this.#world.hosts).disk
+    const calmMs = 0.2
+    knobs.fsyncDelayMs = random.pick([5, 40, 200, 3000])
+    return () => {
+      knobs.fsyncDelayMs = calmMs
+    }
+  }
+
+  /** The daemon that meets it ends, and is started again by its supervisor. */
+  failingDisk(random: SimRandom, change: Partial<SimHost['disk']['faults']>): (() => void) | null {
+    const host = random.pick(this.#world.hosts)
+    if (host.disk.faults.fsyncFails || host.disk.faults.full) return null
+    Object.assign(host.disk.faults, change)
+    this.#world.excused.add(host.name)
+    return () => {
+      Object.assign(host.disk.faults, { fsyncFails: false, full: false })
+    }
+  }
+
+  clockJump(random: SimRandom): () => void {
+    const host = random.pick(this.#world.hosts)
+    host.setSkew(random.pick([-3_600_000, 3_600_000, -60_000, 2000]))
+    return () => host.setSkew(0)
+  }
+
+  stall(random: SimRandom): (() => void) | null {
+    const up = this.#world.hosts.filter((host) => host.isUp)
+    if (up.length === 0) return null
+    random.pick(up).clock.stall(random.between(200, 6000))
+    return () => undefined
+  }
+
+  hypervisor(random: SimRandom, change: Partial<MachineFaults>): (() => void) | null {
+    const { faults: knobs } = random.pick(this.#world.hosts).machine
+    const names = Object.keys(change) as readonly (keyof MachineFaults)[]
+    const calm = Object.fromEntries(names.map((name) => [name, calmMachine[name]]))
+    if (names.some((name) => knobs[name] !== calm[name])) return null
+    Object.assign(knobs, change)
+    return () => {
+      Object.assign(knobs, calm)
+    }
+  }
+
+  hypervisorFrozen(random: SimRandom): () => void {
+    const { machine } = random.pick(this.#world.hosts)
+    machine.setFrozen(true)
+    return () => machine.setFrozen(false)
+  }
+
+  hypervisorAway(random: SimRandom): () => void {
+    const { machine } = random.pick(this.#world.hosts)
+    machine.setReachable(false)
+    return () => machine.setReachable(true)
+  }
+
+  /** A guest ends by itself, crashes, or somebody pulls its plug behind our back. */
+  guest(random: SimRandom): (() => void) | null {
+    const { machine } = random.pick(this.#world.hosts)
+    const [vmId] = random.shuffle(machine.runningVcpus())
+    if (vmId === undefined) return null
+    machine[random.pick(['guestPowerOff', 'crash', 'destroy'] as const)](vmId)
+    return () => undefined
+  }
+}

@@ -1,0 +1,152 @@
+// One simulated host: what survives a power cut (disk, guests' volumes), and the daemon that runs on it, life after life.
+import type { Halt } from '../../src/cluster/status.ts'
+import { SimDisk } from '../../src/drivers/sim/disk.ts'
+import { SimHypervisor } from '../../src/drivers/sim/hypervisor.ts'
+import { SimLogStore } from '../../src/drivers/sim/log-store.ts'
+import { SimMachine } from '../../src/drivers/sim/machine.ts'
+import type { SimNetwork } from '../../src/drivers/sim/network.ts'
+import { SimLocalStore, SimStateStore } from '../../src/drivers/sim/state-store.ts'
+import { SimPool, SimStorage } from '../../src/drivers/sim/storage.ts'
+import type { NodeId } from '../../src/model/id.ts'
+import type { NodeLoad } from '../../src/model/node.ts'
+import { createNode, type ClusterNode } from '../../src/node.ts'
+import type { Log } from '../../src/ports/log.ts'
+import type { Member } from '../../src/ports/transport.ts'
+import type { EventQueue } from './event-queue.ts'
+import { SimClock } from './sim-clock.ts'
+import type { SimRandom } from './sim-random.ts'
+import { createSimVault } from './sim-vault.ts'
+
+export type HostParts = { readonly queue: EventQueue; readonly network: SimNetwork; readonly random: SimRandom; readonly log: Log }
+export type HostEvents = {
+  /** A daemon is about to start: the checker begins to follow it. */
+  readonly starting: (host: SimHost, node: ClusterNode) => void
+  readonly started: (host: SimHost, node: ClusterNode) => void
+  readonly halted: (host: SimHost, halt: Halt) => void
+}
+
+/** Small bounds, so that compaction and snapshots happen all the time. */
+const compaction = { entriesMax: 120, bytesMax: 256 * 1024 }
+
+const load: NodeLoad = {
+  cpuRatio: 0.1, memoryUsedBytes: 2 ** 30, memoryTotalBytes: 2 ** 35, storageUsedBytes: 2 ** 30, storageTotalBytes: 2 ** 40, loopDelayMs: 1, uptimeSeconds: 1,
+}
+
+export class SimHost {
+  readonly nodeId: NodeId
+  readonly name: string
+  readonly disk: SimDisk
+  readonly machine: SimMachine
+  readonly #pool = new SimPool()
+  #hypervisor: SimHypervisor | null = null
+  readonly #parts: HostParts
+  readonly #events: HostEvents
+  /** Whom the daemon dials until its state tells the members. */
+  members: readonly Member[] = []
+  node: ClusterNode | null = null
+  /** Up and through with starting. */
+  isServing = false
+  isDamaged = false
+  /** Set when vCPUs began or ended to execute; whoever looks clears it. */
+  executionChanged = false
+  /** The daemon's own clock; the machine has its own. */
+  clock: SimClock
+  #skewMs = 0
+  /** Rises with every start; what belongs to an earlier life is over. */
+  life = 0
+
+  constructor(options: { readonly nodeId: NodeId; readonly name: string }, parts: HostParts, events: HostEvents) {
+    this.nodeId = options.nodeId
+    this.name = options.name
+    this.#parts = parts
+    this.#events = events
+    this.clock = new SimClock(parts.queue)
+    this.disk = new SimDisk({ random: parts.random.fork() })
+    this.machine = watchExecution(new SimMachine({ clock: new SimClock(parts.queue), random: parts.random.fork() }), () => {
+      this.executionChanged = true
+    })
+  }
+
+  get isUp(): boolean {
+    return this.node !== null
+  }
+
+  get peerId(): string {
+    return `peer-${this.name}-${this.nodeId.slice(-12)}`
+  }
+
+  /** The daemon starts, as after a boot or a restart by its supervisor. */
+  boot(options: { readonly bootstrap: boolean }): void {
+    if (this.node !== null) throw new Error(`${this.name} is up already`)
+    const { queue, network, random, log } = this.#parts
+    this.life += 1
+    const { life } = this
+    this.clock = new SimClock(queue, this.#skewMs)
+    const { clock, disk, machine } = this
+    const own = random.fork()
+    const hypervisor = new SimHypervisor({ machine }, { epochs: new SimLocalStore({ disk, clock }), clock, random: own })
+    this.#hypervisor = hypervisor
+    const storage = new SimStorage({ clock, random: own, pool: this.#pool })
+    const ports = {
+      clock, random: own, log, hypervisor, storage, vault: createSimVault(own), probe: { load: async () => load },
+      logStore: new SimLogStore({ disk, clock }), stateStore: new SimStateStore({ disk, clock }), ...network.endpoint(this.nodeId, clock),
+    }
+    const node = createNode(
+      {
+        nodeId: this.nodeId, version: '0.1.0', peerAddress: `${this.name}:7000`, httpAddress: `${this.name}:8443`, members: this.members,
+        cluster: { compaction }, onHalted: (halt) => this.#events.halted(this, halt),
+      },
+      ports,
+    )
+    this.node = node
+    this.#events.starting(this, node)
+    node.start(options).then(
+      () => {
+        if (this.life !== life) return
+        this.isServing = true
+        this.#events.started(this, node)
+      },
+      (error: unknown) => {
+        if (this.life === life) this.#events.halted(this, { kind: 'assertion', reason: `the node did not start: ${String(error)}`, cause: error })
+      },
+    )
+  }
+
+  /** Somebody sets the host's wall clock. */
+  setSkew(skewMs: number): void {
+    this.#skewMs = skewMs
+    this.clock.setSkew(skewMs)
+  }
+
+  /** The daemon dies (SIGKILL); guests go on, what the disk had not synced is lost all the same: the harder case. */
+  killDaemon(): void {
+    if (this.node === null) return
+    this.life += 1
+    this.node = null
+    this.isServing = false
+    this.clock.kill()
+    this.#parts.network.crash(this.nodeId)
+    this.disk.crash()
+    this.#hypervisor?.detach()
+  }
+
+  /** The power goes: the daemon and every guest. */
+  cutPower(): void {
+    this.killDaemon()
+    this.machine.powerOff()
+  }
+}
+
+/** Calls back after everything that may begin or end the execution of vCPUs, so that nobody has to look all the time. */
+function watchExecution(machine: SimMachine, changed: () => void): SimMachine {
+  for (const name of ['boot', 'setPaused', 'guestPowerOff', 'crash', 'destroy', 'powerOff'] as const) {
+    const original = machine[name].bind(machine) as (...args: unknown[]) => void
+    Object.defineProperty(machine, name, {
+      value: (...args: unknown[]) => {
+        original(...args)
+        changed()
+      },
+    })
+  }
+  return machine
+}

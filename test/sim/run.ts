@@ -1,0 +1,65 @@
+// `make sim`: runs many seeds on all cores and prints the totals, or replays one. SEEDS=n, SEED=x, MINUTES=m, FIRST=first seed.
+import { fork, type ChildProcess } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { renderTotals, type SeedReport } from './report.ts'
+import { runSeed } from './seed.ts'
+
+export type SimOptions = { readonly seeds: number; readonly first: number; readonly minutes: number | null; readonly jobs: number; readonly stopAtFailure: boolean }
+
+/** Runs seeds in child processes; `onReport` sees each one as it ends. */
+export async function runSeeds(options: SimOptions, onReport: (report: SeedReport) => void): Promise<readonly SeedReport[]> {
+  const deadlineMs = options.minutes === null ? Infinity : Date.now() + options.minutes * 60_000
+  const reports: SeedReport[] = []
+  let next = options.first
+  let stopped = false
+  const isOver = (): boolean => stopped || Date.now() > deadlineMs || (options.minutes === null && next >= options.first + options.seeds)
+  const work = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const child = fork(new URL('seed-worker.ts', import.meta.url))
+      let current: number | null = null
+      const feed = (to: ChildProcess): void => {
+        if (isOver()) {
+          current = null
+          to.send({ kind: 'end' })
+          return
+        }
+        current = next
+        next += 1
+        to.send({ kind: 'run', seed: current })
+      }
+      child.on('message', (report: SeedReport) => {
+        reports.push(report)
+        onReport(report)
+        if (report.failure !== null && options.stopAtFailure) stopped = true
+        feed(child)
+      })
+      child.on('error', reject)
+      child.on('exit', (code) => (code === 0 && current === null ? resolve() : reject(new Error(`the worker of seed ${String(current)} ended with code ${String(code)}`))))
+      feed(child)
+    })
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(options.jobs, options.seeds)) }, work))
+  return reports.toSorted((left, right) => left.seed - right.seed)
+}
+
+async function replay(seed: number): Promise<number> {
+  const report = await runSeed(seed, { onNote: process.env['TRACE'] === undefined ? undefined : (note) => console.log(note) })
+  console.log(JSON.stringify(report, null, 2))
+  return report.failure === null ? 0 : 1
+}
+
+async function main(): Promise<number> {
+  const { SEED: seed = '', SEEDS: seeds = '', MINUTES: minutes = '', FIRST: first = '', JOBS: jobs = '' } = process.env
+  if (seed !== '') return await replay(Number(seed))
+  const startMs = Date.now()
+  const options = {
+    seeds: Number(seeds === '' ? 200 : seeds), first: Number(first === '' ? 1 : first), minutes: minutes === '' ? null : Number(minutes),
+    jobs: jobs === '' ? availableParallelism() : Number(jobs), stopAtFailure: process.env['STOP'] === '1',
+  }
+  const reports = await runSeeds(options, (report) => {
+    if (report.failure !== null) console.log(`seed ${report.seed} FAILED: ${report.failure}\n  replay it with: make sim SEED=${report.seed}`)
+  })
+  console.log(renderTotals(reports, Date.now() - startMs))
+  return reports.some((report) => report.failure !== null) ? 1 : 0
+}
+
+if (import.meta.main) process.exitCode = await main()

@@ -1,0 +1,86 @@
+// One seed: forms a cluster, lets clients and faults loose on it, heals it, and sees whether everything held and everything ended.
+import { Clients } from './clients.ts'
+import { FaultPlan } from './faults.ts'
+import { shortcoming, type SeedReport } from './report.ts'
+import { describe, formCluster, World } from './world.ts'
+
+const chaosMs = 240_000
+/** After the faults have ended clients go on for so long: by then everything works again. */
+const calmMs = 60_000
+const recoveryMs = 30_000
+const settlingMs = 90_000
+
+/** Never throws: what went wrong is in the report. */
+export async function runSeed(seed: number, options: { readonly onNote: ((note: string) => void) | undefined }): Promise<SeedReport> {
+  const startMs = performance.now()
+  const world = new World({ seed, onNote: options.onNote })
+  const progress: Partial<{ clients: Clients; plan: FaultPlan }> = {}
+  try {
+    await story(world, progress)
+  } catch (error) {
+    world.checker.violate(describe(error))
+  }
+  const { clients, plan } = progress
+  const { checker } = world
+  const report: SeedReport = {
+    seed,
+    failure: checker.violation,
+    nodes: world.hosts.length,
+    simulatedMs: Math.floor(world.queue.nowMs),
+    wallMs: Math.round(performance.now() - startMs),
+    events: world.events,
+    commands: clients?.tally ?? { acknowledged: 0, refused: 0, notDone: 0, unknown: 0 },
+    reads: clients?.reads ?? 0,
+    faults: plan?.counts ?? {},
+    elections: checker.elections,
+    leaderChanges: checker.leaderChanges,
+    snapshots: world.snapshots,
+    vmStarts: world.vmStarts,
+    vmStops: world.vmStops,
+    operations: operationsOf(world),
+    entriesChecked: checker.entriesChecked,
+    statesCompared: checker.statesCompared,
+    lastIndex: checker.lastIndex,
+    traceHash: checker.traceHash,
+  }
+  return { ...report, failure: report.failure ?? shortcoming(report) }
+}
+
+async function story(world: World, progress: Partial<{ clients: Clients; plan: FaultPlan }>): Promise<void> {
+  const { random, queue } = world
+  const count = random.pick([3, 3, 3, 4, 5])
+  const caller = await formCluster(world, count)
+  const clients = new Clients(world, caller, { thinkMsMax: random.pick([700, 1500]) })
+  const plan = new FaultPlan(world)
+  Object.assign(progress, { clients, plan })
+  clients.start(random.between(3, 6))
+  plan.start()
+  const chaosEndMs = queue.nowMs + chaosMs
+  await world.run(chaosEndMs - 30_000)
+  if (world.checker.leaderChanges === 0) plan.force('leaderCrash')
+  await world.run(chaosEndMs)
+  plan.stop()
+  world.note('calm')
+  for (const host of world.hosts) world.boot(host)
+  await world.until('there is a leader again, and it commits', recoveryMs, () => world.leader !== undefined && world.leader.node?.app.readiness() === null)
+  await world.run(queue.nowMs + calmMs)
+  clients.stop()
+  await world.until(() => `every operation has ended, but for ${unfinished(world).join('; ')}`, settlingMs, () => unfinished(world).length === 0)
+  await world.until('every node is where the history ends', recoveryMs, () => alive(world).every((host) => host.node?.cluster.state.index === world.checker.lastIndex))
+  if (world.checker.violation !== null) return
+  world.checker.finish(alive(world).flatMap((host) => (host.node === null ? [] : [{ nodeId: host.name, cluster: host.node.cluster }])))
+}
+
+const alive = (world: World): World['hosts'] => world.hosts.filter((host) => !host.isDamaged)
+
+/** A damaged node's VMs are nobody's until it rejoins: their operations wait for it. */
+function unfinished(world: World): readonly string[] {
+  const state = world.leader?.node?.cluster.state
+  if (state === undefined) return ['no leader']
+  const damaged = new Set(world.hosts.filter((host) => host.isDamaged).map((host) => host.nodeId as string))
+  return [...state.tables.operation.values()].filter((operation) => operation.endedMs === null && !damaged.has(operation.nodeId ?? '')).map((operation) => `${operation.spec.operation} of ${operation.spec.target.name} (${operation.state}, step ${operation.step}) at ${state.tables.node.get(operation.nodeId ?? '')?.name ?? 'nowhere'}`)
+}
+
+function operationsOf(world: World): number {
+  return Math.max(0, ...world.hosts.map((host) => [...(host.node?.cluster.state.tables.operation.values() ?? [])].filter((operation) => operation.endedMs !== null).length))
+}

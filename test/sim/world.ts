@@ -1,0 +1,255 @@
+// The simulated world: hosts on one network and one time line, what must hold in it, and the loop that lets it happen.
+import { createHash } from 'node:crypto'
+import type { Halt } from '../../src/cluster/status.ts'
+import { SimNetwork } from '../../src/drivers/sim/network.ts'
+import { makeCommand, type Command } from '../../src/model/command.ts'
+import { OperationalError } from '../../src/model/error.ts'
+import { uuidV7, type NodeId } from '../../src/model/id.ts'
+import type { Log, LogFields } from '../../src/ports/log.ts'
+import type { ClusterNode } from '../../src/node.ts'
+import type { Caller } from '../../src/app/face.ts'
+import { Checker } from './checker.ts'
+import { EventQueue } from './event-queue.ts'
+import { SimHost } from './host.ts'
+import { SimClock } from './sim-clock.ts'
+import { SimRandom } from './sim-random.ts'
+
+/** Everything that waits is bounded; these are far above what a healthy run needs. */
+const queueMax = 20_000
+const proposalsMax = 500
+const lookEveryEvents = 64
+
+export class World {
+  readonly queue = new EventQueue()
+  readonly random: SimRandom
+  readonly clock: SimClock
+  readonly network: SimNetwork
+  readonly checker = new Checker()
+  readonly hosts: SimHost[] = []
+  readonly onNote: ((note: string) => void) | undefined
+  events = 0
+  snapshots = 0
+  vmStarts = 0
+  vmStops = 0
+  #executing: ReadonlySet<string> = new Set()
+  /** Set by faults: halts that they explain. */
+  readonly excused = new Set<string>()
+  /** A host whose daemon ended by itself is started again, as systemd would; false ends that. */
+  supervises = true
+
+  constructor(options: { readonly seed: number; readonly onNote?: ((note: string) => void) | undefined }) {
+    this.onNote = options.onNote
+    this.random = new SimRandom(options.seed, 0x6e6f7661)
+    this.clock = new SimClock(this.queue)
+    this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), onHandlerError: (error) => this.checker.violate(`a handler failed: ${describe(error)}`) })
+  }
+
+  note(text: string): void {
+    this.checker.note(text)
+    this.onNote?.(`${(this.queue.nowMs / 1000).toFixed(3).padStart(9)}  ${text}`)
+  }
+
+  addHost(): SimHost {
+    const name = `n${this.hosts.length + 1}`
+    const nodeId = this.newId() as NodeId
+    const host = new SimHost({ nodeId, name }, { queue: this.queue, network: this.network, random: this.random.fork(), log: this.#log(name) }, {
+      starting: (each, node) => this.#starting(each, node),
+      started: (each, node) => {
+        this.checker.restored(each.name, node.cluster)
+        this.note(`${each.name} serves at ${node.cluster.state.index}`)
+      },
+      halted: (each, halt) => this.#halted(each, halt),
+    })
+    this.hosts.push(host)
+    return host
+  }
+
+  newId(): string {
+    return uuidV7(this.clock.nowMs(), this.random.bytes(10))
+  }
+
+  get serving(): readonly SimHost[] {
+    return this.hosts.filter((host) => host.isServing && host.node?.cluster.status().halted === null)
+  }
+
+  get leader(): SimHost | undefined {
+    return this.serving.find((host) => host.node?.cluster.status().role === 'leader')
+  }
+
+  /** Boots a host that is down. */
+  boot(host: SimHost, options: { readonly bootstrap: boolean } = { bootstrap: false }): void {
+    if (host.isUp) return
+    this.note(`${host.name} boots`)
+    host.boot(options)
+  }
+
+  /** Time passes until `untilMs`, or until `isOver`; stops at the first violation. */
+  async run(untilMs: number, isOver: () => boolean = () => false): Promise<void> {
+    await drain()
+    while (this.checker.violation === null && !isOver()) {
+      const action = this.queue.next(untilMs)
+      if (action === null) return
+      action()
+      this.events += 1
+      await drain()
+      this.#checkOwners()
+      if (this.events % lookEveryEvents === 0) this.#checkBounds()
+    }
+  }
+
+  /** Time passes until it holds; a violation where it does not within the limit. */
+  async until(what: string | (() => string), limitMs: number, holds: () => boolean): Promise<void> {
+    await this.run(this.queue.nowMs + limitMs, holds)
+    if (this.checker.violation === null && !holds()) this.checker.violate(`within ${limitMs / 1000} s it did not come to: ${typeof what === 'string' ? what : what()}`)
+  }
+
+  /** Time passes until the promise settles. @throws what it rejects with */
+  async settle<T>(what: string, limitMs: number, promise: Promise<T>): Promise<T> {
+    let isSettled = false
+    const settled = promise.finally(() => {
+      isSettled = true
+    })
+    settled.catch(() => undefined)
+    await this.until(what, limitMs, () => isSettled)
+    if (!isSettled) throw new Error(`not settled: ${what}`)
+    return await settled
+  }
+
+  /** vCPUs of one VM on two hosts would write over one another's disk. */
+  #checkOwners(): void {
+    if (!this.hosts.some((host) => host.executionChanged)) return
+    const owner = new Map<string, SimHost>()
+    for (const host of this.hosts) {
+      host.executionChanged = false
+      for (const vmId of host.machine.runningVcpus()) {
+        const other = owner.get(vmId)
+        if (other !== undefined) this.checker.violate(`VM ${vmId} executes on ${other.name} and on ${host.name}`)
+        owner.set(vmId, host)
+      }
+    }
+    for (const vmId of owner.keys()) if (!this.#executing.has(vmId)) this.vmStarts += 1
+    for (const vmId of this.#executing) if (!owner.has(vmId)) this.vmStops += 1
+    this.#executing = new Set(owner.keys())
+  }
+
+  #checkBounds(): void {
+    if (this.queue.size > queueMax) this.checker.violate(`${this.queue.size} events are planned`)
+    for (const { name, node } of this.hosts) {
+      if (node === null) continue
+      const { proposals, reads } = node.cluster.waiting()
+      if (proposals > proposalsMax || reads > proposalsMax) this.checker.violate(`${name} has ${proposals} proposals and ${reads} reads waiting`)
+      if (node.vmController.pending > proposalsMax) this.checker.violate(`${name} has ${node.vmController.pending} keys to reconcile`)
+    }
+  }
+
+  /** Every command of a node, its controllers' too, is checked for what its proposer was told. */
+  #starting(host: SimHost, node: ClusterNode): void {
+    const { cluster } = node
+    this.checker.follow(host.name, cluster)
+    const propose = cluster.propose.bind(cluster)
+    const { life } = host
+    cluster.propose = async (command: Command, options) => {
+      try {
+        const result = await propose(command, options)
+        if (host.life !== life) return result
+        const index = result.kind === 'done' ? result.index : 0
+        this.checker.answered(command.id, { kind: 'acknowledged', index, refused: result.kind === 'refused' })
+        return result
+      } catch (error) {
+        if (host.life === life) this.checker.failed(command.id, error)
+        throw error
+      }
+    }
+    cluster.watch((event) => {
+      if (event.kind === 'replaced') this.snapshots += 1
+    })
+  }
+
+  #halted(host: SimHost, halt: Halt): void {
+    this.note(`${host.name} halts: ${halt.kind} ${halt.reason}`)
+    const isExcused = (halt.kind === 'storage' && this.excused.has(host.name)) || (halt.kind === 'damaged' && host.isDamaged)
+    if (!isExcused) {
+      this.checker.violate(`${host.name} halted: ${halt.kind}: ${halt.reason}: ${describe(halt.cause)}`)
+      return
+    }
+    if (halt.kind !== 'storage') return
+    // The process exits; its supervisor starts it again.
+    this.clock.after(1, () => host.killDaemon())
+    const again = (): void => {
+      if (this.supervises) this.boot(host)
+    }
+    this.clock.after(this.random.between(1000, 3000), again)
+  }
+
+  #log(name: string): Log {
+    const say = (level: string, message: string, fields: LogFields = {}): void => {
+      if (this.onNote !== undefined) this.onNote(`${(this.queue.nowMs / 1000).toFixed(3).padStart(9)}    ${name} ${level} ${message} ${JSON.stringify(fields)}`)
+    }
+    const log: Log = {
+      debug: () => undefined,
+      info: (message, fields) => say('info', message, fields),
+      warn: (message, fields) => say('warn', message, fields),
+      error: (message, fields) => {
+        say('error', message, fields)
+        if (message !== 'consensus halted') this.checker.violate(`${name} logged an error: ${message} ${JSON.stringify(fields)}`)
+      },
+      child: () => log,
+    }
+    return log
+  }
+}
+
+/** Forms the cluster as `cluster init` and `cluster join` do; resolves when every node is a ready member. */
+export async function formCluster(world: World, count: number): Promise<Caller> {
+  const hosts = Array.from({ length: count }, () => world.addHost())
+  const first = hosts[0] as SimHost
+  const clusterKey = world.random.bytes(32)
+  const wrapKey = (host: SimHost): string => createHash('sha256').update(host.name).digest('base64url')
+  const sealed = (purpose: string): string => JSON.stringify([purpose, Buffer.from(purpose).toString('base64url')])
+  const adminId = world.newId()
+  world.boot(first, { bootstrap: true })
+  await world.until('the first node leads', 5000, () => world.leader === first)
+  const node = first.node as ClusterNode
+  const payload = {
+    clusterId: world.newId(), name: 'sim', caCertificate: 'certificate of sim', caKeySealed: sealed('novacron/ca-key'), sessionKeySealed: sealed('novacron/session-key'),
+    node: { id: first.nodeId, name: first.name, peerId: first.peerId, wrapKey: wrapKey(first), wrappedClusterKey: Buffer.from(clusterKey).toString('base64url') },
+    admin: { id: adminId, name: 'admin', passwordHash: 'sim:password' },
+    token: { id: world.newId(), name: 'first', secretHash: 'none' },
+  }
+  const init = makeCommand('cluster.init', { id: world.newId(), actor: { kind: 'system', id: 'init', name: 'init', address: '' } }, payload as never)
+  await world.settle('the cluster is formed', 5000, node.cluster.propose(init))
+  const caller: Caller = { actor: { kind: 'user', id: adminId, name: 'admin', address: '' }, userId: adminId, userName: 'admin', bindings: [{ role: 'administrator', scope: '*' }], session: null }
+  await world.until('the first node has announced itself', 10_000, () => node.cluster.state.tables.node.get(first.nodeId)?.announcement !== null)
+  for (const host of hosts.slice(1)) {
+    const options = { idempotencyKey: null, bodyHash: '', ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal }
+    const { token } = await world.settle('a join token is made', 5000, node.app.membership.createJoinToken(caller, {}, options))
+    const request = {
+      node: { id: host.nodeId, name: host.name, peerId: host.peerId, wrapKey: wrapKey(host) }, tlsPublicKeyPem: 'key', names: [], addresses: [],
+      announcement: {
+        version: '0.1.0', featureLevel: 1, peerAddress: `${host.name}:7000`, httpAddress: `${host.name}:8443`, accelerator: 'simulated', hypervisor: 'simulated',
+        capacity: { cpus: 8, memoryMiB: 32_768, storageBytes: 2 ** 40 },
+      },
+    }
+    const answer = (await world.settle('the node is admitted', 5000, node.app.membership.admit(token, request, ''))) as { readonly members: SimHost['members'] }
+    host.members = answer.members
+    world.boot(host)
+  }
+  const isWhole = (): boolean => hosts.every((host) => host.isServing && hosts.every((other) => other.nodeId === host.nodeId || host.node?.cluster.state.tables.node.has(other.nodeId))) && votersOf(first).length === Math.min(3, count)
+  await world.until('every node is a member', 60_000, isWhole)
+  await world.until('every node is ready', 60_000, () => hosts.every((host) => host.node?.app.readiness() === null))
+  return caller
+}
+
+function votersOf(host: SimHost): readonly string[] {
+  return host.node?.cluster.status().configuration.voters ?? []
+}
+
+/** Everything that can happen without time passing has happened when it resolves. */
+export function drain(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+export function describe(error: unknown): string {
+  if (error instanceof OperationalError) return `${error.code}: ${error.message}`
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

@@ -5,12 +5,13 @@ import { basename, join, resolve } from 'node:path'
 import { renderSeedFiles, seedVolumeLabel } from '../../formats/cloud-init.ts'
 import { parseQcow2Header, qcow2HeaderBytes, type Qcow2Header } from '../../formats/qcow2.ts'
 import { OperationalError } from '../../model/error.ts'
-import { namePattern, uuidPattern } from '../../model/id.ts'
+import { uuidPattern } from '../../model/id.ts'
 import type { CloudInit } from '../../model/vm.ts'
 import type { Log } from '../../ports/log.ts'
 import type { ImageFile, StorageDriver, Volume, VolumeRequest } from '../../ports/storage.ts'
+import { checkVmId, checkVolumeName, checkVolumeSize } from '../volume-rules.ts'
 import { exists, hasCode, publish, publishNew, readSpace, readStart, storageError } from './files.ts'
-import { checkImage, virtualSizeBytesMax } from './image-check.ts'
+import { checkImage } from './image-check.ts'
 import { requireSpace, takeIn } from './intake.ts'
 import { ImageTool } from './qemu-img.ts'
 
@@ -55,7 +56,7 @@ export class LocalStorage implements StorageDriver {
     if (existing !== null) return { vmId: request.vmId, name: request.name, path, sizeBytes: existing.virtualSizeBytes }
     const backing = request.image === null ? null : await this.#backing(request.image)
     const sizeBytes = request.sizeBytes ?? backing?.virtualSizeBytes
-    checkSize(request, sizeBytes, backing?.virtualSizeBytes ?? 0)
+    checkVolumeSize(request.name, sizeBytes, backing?.virtualSizeBytes ?? 0)
     return this.#undoing(`creating volume ${request.name}`, this.#temporary('.qcow2'), async (temporary) => {
       await requireSpace(this.#directory, this.#reserveBytes + volumeBytesMin)
       const base = backing === null ? [] : ['-b', backing.path, '-F', backing.format]
@@ -72,7 +73,7 @@ export class LocalStorage implements StorageDriver {
     const path = this.#volumePath(vmId, name)
     const header = await readHeader(path)
     if (header === null) throw new OperationalError('NOT_FOUND', `There is no volume ${name} of ${vmId} on this host.`)
-    checkSize({ name }, sizeBytes, header.virtualSizeBytes)
+    checkVolumeSize(name, sizeBytes, header.virtualSizeBytes)
     if (sizeBytes === header.virtualSizeBytes) return
     await this.#tool.runOrThrow('qemu-img', ['resize', '-q', '-f', 'qcow2', path, String(sizeBytes)], { timeoutMs: resizeTimeoutMs })
   }
@@ -171,7 +172,7 @@ export class LocalStorage implements StorageDriver {
 
   #volumePath(vmId: string, name: string): string {
     checkVmId(vmId)
-    if (!namePattern.test(name)) throw new OperationalError('INVALID', `"${name}" cannot be the name of a volume.`)
+    checkVolumeName(name)
     return this.#path('volumes', vmId, `${name}.qcow2`)
   }
 
@@ -191,7 +192,7 @@ export class LocalStorage implements StorageDriver {
   async #backing(image: NonNullable<VolumeRequest['image']>): Promise<{ readonly path: string; readonly format: string; readonly virtualSizeBytes: number }> {
     const path = this.#imagePath(image.sha256, image.format)
     if (!(await exists(path))) throw new OperationalError('REFERENCE_MISSING', `Image ${image.sha256.slice(0, 12)}… is not on this host.`)
-    const { virtualSizeBytes } = await checkImageSize(path, image.format)
+    const { virtualSizeBytes } = await readVirtualSize(path, image.format)
     return { path, format: image.format, virtualSizeBytes }
   }
 
@@ -215,17 +216,7 @@ export class LocalStorage implements StorageDriver {
   }
 }
 
-function checkVmId(vmId: string): void {
-  if (!uuidPattern.test(vmId)) throw new OperationalError('INVALID', `"${vmId}" is no id of a VM.`)
-}
-
-function checkSize(request: { readonly name: string }, sizeBytes: number | undefined, smallestBytes: number): asserts sizeBytes is number {
-  if (sizeBytes === undefined) throw new OperationalError('INVALID', `Volume ${request.name} needs a size or an image.`)
-  if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0 || sizeBytes > virtualSizeBytesMax) throw new OperationalError('INVALID', `Volume ${request.name} cannot have ${sizeBytes} bytes.`)
-  if (sizeBytes < smallestBytes) throw new OperationalError('INVALID', `Volume ${request.name} cannot be made smaller than the ${smallestBytes} bytes it holds.`)
-}
-
-async function checkImageSize(path: string, format: 'qcow2' | 'raw'): Promise<{ readonly virtualSizeBytes: number }> {
+async function readVirtualSize(path: string, format: 'qcow2' | 'raw'): Promise<{ readonly virtualSizeBytes: number }> {
   if (format === 'qcow2') {
     const header = await readHeader(path)
     if (header === null) throw new OperationalError('STORAGE_FAILED', `The image ${path} is damaged.`)

@@ -47,7 +47,10 @@ export function maybeAutoLeave(core: Core): void {
   core.pendingConfigurationIndex = entry.index
 }
 
-/** Leader outside of its configuration: what it was elected for is done when an entry of its term is applied. */
+/**
+ * Leader outside of its configuration (statement 31): steps down once an entry of its own term is applied. That is at once for a
+ * removal that it proposed itself; otherwise (it inherited the removal, or was elected although removed) its empty entry comes first.
+ */
 export function maybeDepart(core: Core): void {
   if (core.role !== 'leader' || !core.options.stepDownOnRemoval || isVoter(core.configuration, core.id)) return
   if (core.log.termAt(core.log.applied) === core.term) becomeFollower(core, core.term, null)
@@ -66,10 +69,6 @@ function switchConfiguration(core: Core): void {
     core.progress.set(id, progress)
   }
   if (core.role !== 'leader') return
-  if (!isVoter(core.configuration, core.id) && core.options.stepDownOnRemoval) {
-    becomeFollower(core, core.term, null)
-    return
-  }
   if (core.transferee !== null && !core.configuration.voters.includes(core.transferee)) core.transferee = null
   // A smaller quorum may have been reached already.
   maybeCommit(core)

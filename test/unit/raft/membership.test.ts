@@ -204,6 +204,15 @@ describe('statement 31: a leader that is removed', () => {
     expect(rig.node.propose(new Uint8Array([1]))).toEqual({ kind: 'refused', reason: 'notMember' })
   })
 
+  test('of an earlier term: stays until its own empty entry is committed by the others', () => {
+    const entries = [configEntry(1, 1, change(remove('a')))]
+    const rig = new Rig({ hardState: { term: 1, vote: null, commit: 0 }, entries }).becomeLeader()
+    rig.node.step({ kind: 'appendResponse', from: 'b', to: 'a', term: 2, index: 2, reject: false, hintIndex: 0, hintTerm: 0 })
+    rig.run()
+    // Committed by a and b of three; the entry of term 2 stands behind the removal and is committed with it.
+    expect(rig.node.status()).toMatchObject({ commit: 2, applied: 2, role: 'follower' })
+  })
+
   test('the others elect a leader', () => {
     const network = started(7)
     network.change('a', change(remove('a')))

@@ -23,7 +23,7 @@ describe('create', () => {
     expect(left?.assignment).toEqual({ nodeId, epoch: 1 })
   })
 
-  test.each([
+  test.each<[string, { readonly name?: string; readonly spec?: Record<string, unknown> }, string]>([
     ['a name that is taken', { name: 'web' }, 'NAME_TAKEN'],
     ['an image that is missing', { spec: { disks: [{ name: 'root', image: 'nope' }] } }, 'REFERENCE_MISSING'],
     ['a network that is missing', { spec: { nics: [{ network: 'nope' }] } }, 'REFERENCE_MISSING'],
@@ -38,7 +38,7 @@ describe('create', () => {
     const { world, nodeId } = formed()
     world.vm(nodeId, 'web', { memoryMiB: 512, runState: 'running', nics: [{ mac: '52:54:00:00:00:01' }] })
     const before = [...world.state.tables.vm.values()]
-    const payload = world.vmPayload(nodeId, change.name ?? 'new', change.spec)
+    const payload = world.vmPayload(nodeId, change.name ?? 'new', change.spec ?? {})
     expect(world.outcome('vm.create', payload)).toBe(code)
     expect([...world.state.tables.vm.values()]).toEqual(before)
     expect([...world.state.tables.audit.values()].at(-1)).toMatchObject({ outcome: 'refused', code, target: payload.name })

@@ -1,0 +1,89 @@
+// Waiting until what was asked for has happened: an operation's end, a VM's phase. Progress goes to standard error.
+import { setTimeout as delay } from 'node:timers/promises'
+import { exitCodes, Failure } from './io.ts'
+import { escapeText, textAt, valueAt } from './output.ts'
+import { nouns, listAt, pathOf } from './nouns.ts'
+import { dryRunResult, isDryRun, type Result } from './results.ts'
+import type { Shell } from './shell.ts'
+
+/** How long one request waits; also what a write sends in its Prefer header. */
+export const waitSeconds = 30
+/** Nobody is kept for longer: the operation goes on without us. */
+const waitMsMax = 30 * 60_000
+/** How long a server that broke off is asked again. */
+const outageMsMax = 20_000
+const pollMs = 200
+
+/** What an answer that holds an operation comes to; with `wait`, once it has ended. */
+export async function operationResult(shell: Shell, subject: string, verb: string, answer: unknown, wait: boolean): Promise<Result> {
+  if (isDryRun(answer)) return dryRunResult(`${verb} ${subject}`, answer)
+  const operation = wait ? await awaitOperation(shell, answer, subject) : answer
+  return endOf(operation, subject, verb)
+}
+
+function endOf(operation: unknown, subject: string, verb: string): Result {
+  const state = textAt(operation, 'status', 'state')
+  const name = escapeText(subject)
+  if (state === 'done') return { value: operation, line: `${name}: ${verb} done` }
+  if (!hasEnded(operation)) return { value: operation, line: `${name}: ${verb} ${escapeText(state)}, operation ${escapeText(textAt(operation, 'id'))}` }
+  const reason = textAt(operation, 'status', 'error', 'message')
+  const code = textAt(operation, 'status', 'error', 'code')
+  return { value: operation, line: `${name}: ${verb} ${escapeText(state)}${reason === '' ? '' : `: ${escapeText(reason)}`}${code === '' ? '' : ` (${escapeText(code)})`}`, exitCode: exitCodes.failed }
+}
+
+function hasEnded(operation: unknown): boolean {
+  return typeof valueAt(operation, 'status', 'endedAt') === 'string'
+}
+
+/** Asks for an operation until it has ended. @throws Failure where it cannot be asked for, or takes too long */
+export async function awaitOperation(shell: Shell, begun: unknown, subject: string): Promise<unknown> {
+  const path = pathOf(nouns.operation, textAt(begun, 'id'))
+  return await pollUntil(shell, {
+    begun,
+    ask: () => shell.client().get(path, { wait: String(waitSeconds) }, waitSeconds),
+    isOver: hasEnded,
+    describe: (operation) => `${subject}: ${textAt(operation, 'spec', 'operation')} ${stepOf(operation)}`,
+  })
+}
+
+function stepOf(operation: unknown): string {
+  const running = listAt(operation, 'status', 'steps').find((step) => textAt(step, 'state') === 'running')
+  const state = textAt(operation, 'status', 'state')
+  return running === undefined ? state : `${state}: ${textAt(running, 'name')}`
+}
+
+/** Asks for a VM until it is what its owner wants, or has failed at that. */
+export async function awaitVm(shell: Shell, begun: unknown): Promise<unknown> {
+  const path = pathOf(nouns.vm, textAt(begun, 'id'))
+  return await pollUntil(shell, {
+    begun,
+    ask: async () => {
+      await delay(pollMs)
+      return await shell.client().get(path)
+    },
+    isOver: (vm) => [textAt(vm, 'spec', 'runState'), 'failed'].includes(textAt(vm, 'status', 'phase')),
+    describe: (vm) => `${textAt(vm, 'name')}: ${textAt(vm, 'status', 'phase')}${textAt(vm, 'status', 'message') === '' ? '' : `: ${textAt(vm, 'status', 'message')}`}`,
+  })
+}
+
+type Poll = { readonly begun: unknown; readonly ask: () => Promise<unknown>; readonly isOver: (value: unknown) => boolean; readonly describe: (value: unknown) => string }
+
+async function pollUntil(shell: Shell, { begun, ask, isOver, describe }: Poll): Promise<unknown> {
+  const startedMs = performance.now()
+  let heardMs = startedMs
+  let told = ''
+  for (let value = begun; ; ) {
+    const text = escapeText(describe(value))
+    if (text !== told) shell.progress((told = text))
+    if (isOver(value)) return value
+    if (performance.now() - startedMs > waitMsMax) throw new Failure(exitCodes.failed, 'FAILED', `It has not ended within ${waitMsMax / 60_000} minutes; it goes on.`)
+    try {
+      value = await ask()
+      heardMs = performance.now()
+    } catch (error) {
+      // A server that restarts, or a leader that changes, is no end of the wait.
+      if (!(error instanceof Failure && error.exitCode === exitCodes.unreachable) || performance.now() - heardMs > outageMsMax) throw error
+      await delay(pollMs * 2)
+    }
+  }
+}

@@ -1,0 +1,41 @@
+// Asks the daemon on this host over its control socket; only root may open it.
+import { request } from 'node:http'
+import { failureOfAnswer, Failure, unreachableFailure } from './io.ts'
+
+export const controlSocketDefault = '/var/lib/novacron/control.sock'
+
+/** Joining waits until the node has caught up. */
+const timeoutMs = 120_000
+
+/** @throws Failure for an answer that is an error, and where the daemon does not answer */
+export async function askControl(socketPath: string, method: 'GET' | 'POST', path: string, body?: unknown): Promise<unknown> {
+  const text = body === undefined ? undefined : JSON.stringify(body)
+  const { promise, resolve, reject } = Promise.withResolvers<{ readonly status: number; readonly text: string }>()
+  const outgoing = request(
+    { socketPath, method, path, agent: false, headers: text === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) } },
+    (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }))
+      response.on('error', reject)
+    },
+  )
+  outgoing.setTimeout(timeoutMs, () => outgoing.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
+  outgoing.on('error', reject)
+  outgoing.end(text)
+  try {
+    const answer = await promise
+    const parsed: unknown = answer.text === '' ? null : JSON.parse(answer.text)
+    if (answer.status !== 200) throw failureOfAnswer(answer.status, parsed)
+    return parsed
+  } catch (error) {
+    throw error instanceof Failure ? error : unreachable(socketPath, error)
+  }
+}
+
+function unreachable(socketPath: string, error: unknown): Failure {
+  const code = error instanceof Error && 'code' in error ? error.code : ''
+  if (code === 'EACCES') return new Failure(4, 'FORBIDDEN', `${socketPath} may be opened by root only.`, { cause: error })
+  const advice = code === 'ENOENT' || code === 'ECONNREFUSED' ? 'Does the daemon run (systemctl status novacron), and is this its socket (--socket)?' : ''
+  return unreachableFailure(`The daemon does not answer at ${socketPath}: ${error instanceof Error ? error.message : String(error)}. ${advice}`.trim(), error)
+}

@@ -64,6 +64,7 @@ async function openHost(config: Config, log: Log): Promise<Host> {
   const local = await openLocalLevel({ directory: join(config.dataDir, 'local') })
   const { socket } = config.libvirt
   const storage = new LocalStorage({ directory: join(config.dataDir, 'storage') }, { log })
+  await storage.start()
   const createHypervisor = () => new LibvirtHypervisor(
     { accelerator: config.accelerator, ...(socket === undefined ? {} : { socketPath: socket }) },
     { epochs: local, clock: systemClock, log },

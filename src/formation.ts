@@ -130,7 +130,7 @@ export class Formation {
 
   async #request(tlsPublicKeyPem: string): Promise<JoinRequest> {
     const { config, identity, version, probe, storage } = this.#host
-    const [load, usage] = [await probe.load(), await storageUsage(storage)]
+    const [load, usage] = [await probe.load(), await storage.usage()]
     const { commonName: name, names, addresses } = this.#names()
     return {
       node: { id: identity.nodeId as NodeId, name, peerId: peerIdOfPrivateKey(identity.ed25519Seed), wrapKey: Buffer.from(identity.x25519Public).toString('base64url') },
@@ -185,9 +185,4 @@ export class Formation {
   #newId(): string {
     return uuidV7(this.#host.clock.nowMs(), this.#host.random.bytes(10))
   }
-}
-
-async function storageUsage(storage: Host['storage']): Promise<{ readonly totalBytes: number }> {
-  await storage.start()
-  return storage.usage()
 }

@@ -69,7 +69,7 @@ export class FaultPlan {
   /** Ends every fault that lasts; what is down comes up. */
   stop(): void {
     this.#running = false
-    for (const end of [...this.#active]) end()
+    for (const end of this.#active) end()
   }
 
   /** Makes one happen now, whatever was drawn. */

@@ -4,9 +4,11 @@ import { FaultPlan } from './faults.ts'
 import { shortcoming, type SeedReport } from './report.ts'
 import { describe, formCluster, World } from './world.ts'
 
-const chaosMs = 240_000
-/** After the faults have ended clients go on for so long: by then everything works again. */
-const calmMs = 60_000
+/** Until then faults come; a while later clients stop; the whole takes at least five minutes. All since the world began, milliseconds. */
+const chaosEndMs = 240_000
+const clientsEndMs = 280_000
+const endMs = 300_000
+/** After the last fault there has to be a leader, and after the last client every operation over, within so long. */
 const recoveryMs = 30_000
 const settlingMs = 90_000
 
@@ -50,12 +52,11 @@ async function story(world: World, progress: Partial<{ clients: Clients; plan: F
   const { random, queue } = world
   const count = random.pick([3, 3, 3, 4, 5])
   const caller = await formCluster(world, count)
-  const clients = new Clients(world, caller, { thinkMsMax: random.pick([700, 1500]) })
+  const clients = new Clients(world, caller, { thinkMsMax: random.pick([1000, 1800]) })
   const plan = new FaultPlan(world)
   Object.assign(progress, { clients, plan })
   clients.start(random.between(3, 6))
   plan.start()
-  const chaosEndMs = queue.nowMs + chaosMs
   await world.run(chaosEndMs - 30_000)
   if (world.checker.leaderChanges === 0) plan.force('leaderCrash')
   await world.run(chaosEndMs)
@@ -63,10 +64,11 @@ async function story(world: World, progress: Partial<{ clients: Clients; plan: F
   world.note('calm')
   for (const host of world.hosts) world.boot(host)
   await world.until('there is a leader again, and it commits', recoveryMs, () => world.leader !== undefined && world.leader.node?.app.readiness() === null)
-  await world.run(queue.nowMs + calmMs)
+  await world.run(Math.max(clientsEndMs, queue.nowMs + 10_000))
   clients.stop()
   await world.until(() => `every operation has ended, but for ${unfinished(world).join('; ')}`, settlingMs, () => unfinished(world).length === 0)
   await world.until('every node is where the history ends', recoveryMs, () => alive(world).every((host) => host.node?.cluster.state.index === world.checker.lastIndex))
+  await world.run(endMs)
   if (world.checker.violation !== null) return
   world.checker.finish(alive(world).flatMap((host) => (host.node === null ? [] : [{ nodeId: host.name, cluster: host.node.cluster }])))
 }

@@ -56,25 +56,26 @@ export async function readBody(incoming: IncomingMessage, outgoing: ServerRespon
 }
 
 /**
- * A long body piece by piece, with the back-pressure of the connection.
+ * A long body piece by piece, with the back-pressure of the connection. A reader that stops early leaves the connection whole, so that it can be answered.
  * @throws MALFORMED where it broke off, REQUEST_TIMEOUT where nothing came for a while
  */
 export async function* streamBody(incoming: IncomingMessage, clock: Clock): AsyncGenerator<Uint8Array> {
-  let timedOut = false
-  const watch = () => clock.after(streamIdleMsMax, () => {
-    timedOut = true
-    incoming.destroy()
-  })
-  let cancel = watch()
+  const chunks = incoming.iterator({ destroyOnReturn: false })
+  for (;;) {
+    // The time that the consumer takes does not count.
+    const step = await nextWithin(chunks, clock)
+    if (step.done === true) return
+    yield step.value
+  }
+}
+
+async function nextWithin(chunks: AsyncIterator<Uint8Array>, clock: Clock): Promise<IteratorResult<Uint8Array>> {
+  const idle = Promise.withResolvers<never>()
+  const cancel = clock.after(streamIdleMsMax, () => idle.reject(new OperationalError('REQUEST_TIMEOUT', `Nothing more of the body came for ${streamIdleMsMax / 1000} seconds.`)))
   try {
-    for await (const chunk of incoming) {
-      // The time that the consumer takes does not count.
-      cancel()
-      yield chunk as Uint8Array
-      cancel = watch()
-    }
+    return await Promise.race([chunks.next(), idle.promise])
   } catch (cause) {
-    if (timedOut) throw new OperationalError('REQUEST_TIMEOUT', `Nothing more of the body came for ${streamIdleMsMax / 1000} seconds.`, { cause })
+    if (cause instanceof OperationalError) throw cause
     throw new OperationalError('MALFORMED', 'The request body broke off.', { cause })
   } finally {
     cancel()

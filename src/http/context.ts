@@ -39,6 +39,7 @@ export function callerOf(context: Context<HttpEnv>): Caller {
 
 /** The client's IP address, without port; IPv4 in its own form also on a dual-stack socket. */
 export function addressOf(incoming: HttpBindings['incoming']): string {
-  const address = incoming.socket.remoteAddress ?? ''
+  // A request that was destroyed has lost its socket.
+  const address = (incoming.socket as typeof incoming.socket | null)?.remoteAddress ?? ''
   return address.startsWith('::ffff:') ? address.slice(7) : address
 }

@@ -18,7 +18,7 @@ export const eventRoutes = (watchEvents: WatchEvents): readonly CallerRoute[] =>
   {
     method: 'GET', path: '/api/v1/events', operationId: 'listEvents', tag: 'Events', summary: 'List events, the newest first, or watch them', credential: 'caller', query: eventParameters,
     answers: { 200: { description: 'A page of events, or the stream', schema: schemas.eventList } }, errors: ['INVALID', 'EVENTS_GONE', 'OVERLOADED'],
-    handle: (caller, request) => {
+    handle: async (caller, request) => {
       const { app, query, headers } = request
       const streamed = query['watch'] === true || (query['watch'] === undefined && (headers.get('Accept') ?? '').includes('text/event-stream'))
       if (!streamed) return { status: 200, body: app.records.events(caller, listQueryOf(query)) }
@@ -26,6 +26,8 @@ export const eventRoutes = (watchEvents: WatchEvents): readonly CallerRoute[] =>
       if (after !== null && !eventSchema.shape.id.safeParse(after).success) {
         throw new OperationalError('INVALID', 'An event\'s id has the form "index.ordinal".', { data: { fields: [{ path: 'after', message: 'must be an event\'s id' }] } })
       }
+      // Resumed at a node that is a little behind the one that gave the id.
+      if (after !== null) await app.waitIndex(Number(after.split('.', 1)[0]), request.signal)
       return watchEvents(caller, request, after)
     },
   },

@@ -4,6 +4,7 @@ import { auditRecordSchema } from '../../model/audit.ts'
 import { clusterViewSchema } from '../../model/cluster.ts'
 import { eventSchema } from '../../model/event.ts'
 import { imageSchema } from '../../model/image.ts'
+import { joinAnswerSchema, joinRequestSchema } from '../../model/join.ts'
 import { nodeSchema, nodeSpecSchema } from '../../model/node.ts'
 import { operationSchema } from '../../model/operation.ts'
 import { joinTokenCreateSchema, tokenCreateSchema, tokenSchema } from '../../model/token.ts'
@@ -45,8 +46,7 @@ export const schemas = {
   joinToken: named('JoinToken', z.strictObject({ id: z.string(), token: z.string().describe('Shown this once'), expiresAt: z.string() })),
   joinTokenView: named('JoinTokenView', joinTokenViewSchema),
   joinTokenList: named('JoinTokenList', z.strictObject({ items: z.array(joinTokenViewSchema), next: z.null(), total: z.number().int() })),
-  join: named('Join', z.record(z.string(), z.unknown()).describe('Between nodes: the joiner\'s keys and announcement')),
-  joined: named('Joined', z.record(z.string(), z.unknown()).describe('Between nodes: what the joiner needs to become a member')),
+  join: named('JoinRequest', joinRequestSchema), joined: named('JoinAnswer', joinAnswerSchema),
   signIn: named('SignIn', z.strictObject({ name: z.string().max(63), password: z.string().max(256) })),
   session: named('Session', sessionSchema),
   dryRun: named('DryRun', z.strictObject({ dryRun: z.literal(true), differences: z.array(differenceSchema) })),

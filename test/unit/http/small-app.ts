@@ -141,7 +141,7 @@ export function createSmallApp(): SmallApp {
       revokeJoinToken: async () => null,
       async admit(joinToken, body) {
         if (joinToken !== 'ncj_good') throw new OperationalError('TOKEN_INVALID', 'The join token is not valid.')
-        return { admitted: body }
+        return { clusterId: 'c', clusterName: 'lab', caCertificate: '', certificatePem: '', wrappedClusterKey: JSON.stringify(body), members: [] }
       },
     },
     records: {

@@ -85,9 +85,6 @@ export const lookupByName: Call<string, DomainRef> = {
   encode: (writer, name) => writer.string(name),
   decode: readDomain,
 }
-export const getXmlDesc: Call<{ readonly domain: DomainRef; readonly flags: number }, string> = {
-  name: 'read domain XML', procedure: 14, timeoutMs: queryMs, encode: writeDomainFlags, decode: (reader) => reader.string(),
-}
 export type DomainStateWords = { readonly state: number; readonly reason: number }
 export const getState: Call<{ readonly domain: DomainRef; readonly flags: number }, DomainStateWords> = {
   name: 'read domain state', procedure: 212, timeoutMs: queryMs, encode: writeDomainFlags,

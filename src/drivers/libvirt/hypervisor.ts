@@ -46,6 +46,8 @@ export class LibvirtHypervisor implements Hypervisor {
   /** Domains whose QEMU was told to end by the host: libvirt calls that a shutdown too. */
   readonly #endedByHost = new Set<string>()
   #accelerator: Promise<Accelerator> | null = null
+  /** Asked once a connection, and only where it matters. */
+  #kvmOffered: boolean | null = null
 
   constructor(options: LibvirtOptions, dependencies: { readonly epochs: LocalStore; readonly clock: Clock; readonly log: Log }) {
     this.#options = options
@@ -60,7 +62,10 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#control = new LibvirtLink({
       ...this.#endpoint, purpose: 'control', log: dependencies.log, events: true,
       onEvent: (procedure, body) => this.#libvirtEvent(procedure, body),
-      onConnected: () => this.#emit({ kind: 'connected' }),
+      onConnected: () => {
+        this.#kvmOffered = null
+        this.#emit({ kind: 'connected' })
+      },
       onDisconnected: (detail) => this.#emit({ kind: 'disconnected', detail }),
     })
   }
@@ -215,7 +220,15 @@ export class LibvirtHypervisor implements Hypervisor {
 
   async #domainType(session: Session): Promise<DomainType> {
     if (session.driver === 'TEST') return 'test'
-    return (await this.#accelerator) === 'kvm' ? 'kvm' : 'qemu'
+    if ((await this.#accelerator) !== 'kvm') return 'qemu'
+    // Where libvirtd itself has no /dev/kvm, as in a lab, what the probe found is of no use.
+    if (this.#options.accelerator === 'auto' && !(await this.#offersKvm(session.connection))) return 'qemu'
+    return 'kvm'
+  }
+
+  async #offersKvm(connection: RpcConnection): Promise<boolean> {
+    this.#kvmOffered ??= (await connection.call(calls.connectGetCapabilities, undefined)).includes("<domain type='kvm'")
+    return this.#kvmOffered
   }
 
   /** @throws OperationalError DOMAIN_MISSING for one that does not exist or is not ours */

@@ -11,6 +11,8 @@ import type { XdrReader } from './xdr.ts'
 const backoffMsMin = 100
 const backoffMsMax = 5_000
 const connectTimeoutMs = 5_000
+/** A daemon does not wait longer for a libvirtd that hangs. */
+const startWaitMs = 3_000
 
 export type Endpoint = {
   /** As libvirtd is asked for it, like qemu:///system. */
@@ -46,14 +48,19 @@ export class LibvirtLink {
     this.#options = options
   }
 
-  /** Begins to connect; resolves after the first attempt, whatever became of it. */
+  /** Begins to connect; resolves after the first attempt, whatever became of it, or when that takes long. */
   async start(signal: AbortSignal): Promise<void> {
     const abort = new AbortController()
     this.#abort = abort
     signal.addEventListener('abort', () => abort.abort(), { once: true })
     if (signal.aborted) abort.abort()
     await new Promise<void>((resolve) => {
-      this.#loop = this.#run(abort.signal, resolve).finally(resolve)
+      const cancel = this.#options.clock.after(startWaitMs, resolve)
+      const attempted = (): void => {
+        cancel()
+        resolve()
+      }
+      this.#loop = this.#run(abort.signal, attempted).finally(attempted)
     })
   }
 

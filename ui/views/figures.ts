@@ -84,6 +84,12 @@ export function timeTag(frame: Pick<Frame, 'nowMs' | 'timeZone'>, iso: string): 
   return html`<time datetime="${iso}" title="${moment(frame, iso)}">${text}</time>`
 }
 
+/** "33 min ago", "now". */
+export function agoTag(frame: Pick<Frame, 'nowMs' | 'timeZone'>, iso: string): Html {
+  const text = age(frame, iso)
+  return html`<time datetime="${iso}" title="${moment(frame, iso)}">${text === 'now' ? text : `${text} ago`}</time>`
+}
+
 /** Time gone by as "33 min". */
 export function ageTag(frame: Pick<Frame, 'nowMs' | 'timeZone'>, iso: string): Html {
   return html`<time datetime="${iso}" title="${moment(frame, iso)}">${age(frame, iso)}</time>`

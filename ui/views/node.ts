@@ -4,7 +4,7 @@ import type { Event } from '../../src/model/event.ts'
 import type { Node } from '../../src/model/node.ts'
 import type { Vm } from '../../src/model/vm.ts'
 import { eventList } from './events.ts'
-import { ageTag, bytes, count, duration, many, mebibytes, percent, unknown } from './figures.ts'
+import { agoTag, bytes, count, duration, many, mebibytes, percent, unknown } from './figures.ts'
 import { changeButton, hiddenFields } from './form.ts'
 import type { Frame, Html } from './frame.ts'
 import { icon } from './icon.ts'
@@ -49,7 +49,7 @@ export function nodeFigures(frame: Frame, node: Node): Html {
   const storage = used(load?.storageUsedBytes ?? null, load?.storageTotalBytes ?? 0)
   return html`<section class="grid same live" id="node-figures" aria-label="Figures of ${node.name}">
 <div class="card stat c3"><h2>${icon(frame, 'vm')}VMs</h2><div class="v">${count(allocated.vmsRunning)} <small>of ${count(allocated.vms)} running</small></div>${partsBar([{ fill: 'o', ratio: share(allocated.vmsRunning) }, { fill: 'q', ratio: share(allocated.vms - allocated.vmsRunning) }], `${count(allocated.vmsRunning)} of ${count(allocated.vms)} VMs running`)}<div class="foot"><span>${count(allocated.cpus)} CPU promised</span></div></div>
-${card('cpu', 'CPU', load?.cpuRatio ?? null, load === null ? unknown : String(Math.round(load.cpuRatio * 100)), `% of ${many(capacity.cpus, 'thread')}`, load === null ? 'not heard of' : `loop delay ${duration(load.loopDelayMs)}`)}
+${card('cpu', 'CPU', load?.cpuRatio ?? null, load === null ? unknown : String(Math.round(load.cpuRatio * 100)), `% of ${many(capacity.cpus, 'thread')}`, load === null ? 'not heard of' : `loop delay ${load.loopDelayMs.toFixed(1)} ms`)}
 ${card('memory', 'Memory', memory, load === null ? unknown : bytes(load.memoryUsedBytes), load === null ? '' : `of ${bytes(load.memoryTotalBytes)}`, `${mebibytes(allocated.memoryMiB)} of ${mebibytes(capacity.memoryMiB)} promised`)}
 ${card('storage', 'Storage', storage, load === null ? unknown : bytes(load.storageUsedBytes), load === null ? '' : `of ${bytes(load.storageTotalBytes)}`, 'pool local')}
 </section>`
@@ -70,5 +70,5 @@ export function nodeVms(frame: Frame, data: NodeDetails): Html {
 
 export function nodeFacts(frame: Frame, node: Node): Html {
   const { status } = node
-  return html`<section class="card live" id="node-facts" aria-labelledby="kk-h"><header><h2 id="kk-h">Details</h2></header><div class="in"><dl class="kv"><dt>Version</dt><dd>${status.version === '' ? unknown : status.version}</dd><dt>Hypervisor</dt><dd>${status.hypervisor === '' ? unknown : status.hypervisor}</dd><dt>Up</dt><dd>${status.load === null ? unknown : duration(status.load.uptimeSeconds * 1000)}</dd><dt>Heard of</dt><dd>${status.lastSeenAt === null ? unknown : ageTag(frame, status.lastSeenAt)}</dd><dt>Round trip</dt><dd>${status.rttMs === null ? unknown : `${status.rttMs.toFixed(2)} ms`}</dd><dt>Page</dt><dd><a href="${status.url}">${status.url}</a></dd><dt>Id</dt><dd class="mono">${node.id}</dd></dl></div></section>`
+  return html`<section class="card live" id="node-facts" aria-labelledby="kk-h"><header><h2 id="kk-h">Details</h2></header><div class="in"><dl class="kv"><dt>Version</dt><dd>${status.version === '' ? unknown : status.version}</dd><dt>Hypervisor</dt><dd>${status.hypervisor === '' ? unknown : status.hypervisor}</dd><dt>Up</dt><dd>${status.load === null ? unknown : duration(status.load.uptimeSeconds * 1000)}</dd><dt>Heard of</dt><dd>${status.lastSeenAt === null ? unknown : agoTag(frame, status.lastSeenAt)}</dd><dt>Round trip</dt><dd>${status.rttMs === null ? unknown : `${status.rttMs.toFixed(2)} ms`}</dd><dt>Page</dt><dd><a href="${status.url}">${status.url}</a></dd><dt>Id</dt><dd class="mono">${node.id}</dd></dl></div></section>`
 }

@@ -43,6 +43,9 @@ function vmTotal(data: Overview): number {
 
 export type Attention = { readonly tone: 'bad' | 'warn'; readonly icon: string; readonly title: string; readonly href: string; readonly text: string; readonly since: string | null }
 
+/** So many keep the card as high as the drawing beside it. */
+const attentionShown = 4
+
 /** What a person should look at, worst first. */
 export function attentionOf(data: Overview): Attention[] {
   const nodes: Attention[] = data.nodes
@@ -111,9 +114,9 @@ export function overviewFigures(frame: Frame, data: Overview): Html {
   const total = vmTotal(data)
   const phase = (name: VmPhase) => data.phases[name] ?? 0
   const off = phase('stopped') + phase('suspended')
-  const other = total - phase('running') - off - phase('paused') - phase('failed')
+  const other = total - phase('running') - off - phase('paused') - phase('failed') - phase('unknown')
   const share = (value: number) => (total === 0 ? 0 : value / total)
-  const foot = [`${count(off)} off`, phase('paused') > 0 ? `${count(phase('paused'))} paused` : '', other > 0 ? `${count(other)} changing` : ''].filter((part) => part !== '').join(' · ')
+  const foot = [`${count(off)} off`, phase('paused') > 0 ? `${count(phase('paused'))} paused` : '', other > 0 ? `${count(other)} changing` : '', phase('unknown') > 0 ? `${count(phase('unknown'))} unknown` : ''].filter((part) => part !== '').join(' · ')
   const cpu = data.nodes.filter((node) => node.status.load !== null)
   const threads = data.nodes.reduce((sum, node) => sum + node.status.capacity.cpus, 0)
   const busy = cpu.reduce((sum, node) => sum + (node.status.load?.cpuRatio ?? 0) * node.status.capacity.cpus, 0)
@@ -165,7 +168,7 @@ export function overviewAttention(frame: Frame, data: Overview): Html {
   return html`<section class="card c4" id="ov-attention" aria-labelledby="att-h"><header><h2 id="att-h">Needs attention</h2>${list.length === 0 ? '' : html`<span class="pill">${count(list.length)}</span>`}</header>${
     list.length === 0
       ? html`<div class="in row">${icon(frame, 's-ok', 'ok')}<span>Nothing. All is as it should be.</span></div>`
-      : html`<ul class="list">${list.slice(0, 8).map((entry) => html`<li>${icon(frame, entry.icon, entry.tone)}<div class="grow"><a class="plain b" href="${entry.href}">${entry.title}</a><p>${entry.text}</p></div>${entry.since === null ? '' : ageTag(frame, entry.since)}</li>`)}</ul>`
+      : html`<ul class="list">${list.slice(0, attentionShown).map((entry) => html`<li>${icon(frame, entry.icon, entry.tone)}<div class="grow"><a class="plain b" href="${entry.href}">${entry.title}</a><p>${entry.text}</p></div>${entry.since === null ? '' : ageTag(frame, entry.since)}</li>`)}</ul>${list.length > attentionShown ? html`<footer>and ${count(list.length - attentionShown)} more</footer>` : ''}`
   }</section>`
 }
 

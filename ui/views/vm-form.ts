@@ -114,7 +114,7 @@ function size(frame: Frame, draft: VmDraft, errors: FieldErrors): Html {
 function place(frame: Frame, data: VmCreateForm): Html {
   const { draft, errors } = data
   const choices: Choice[] = [
-    { value: '', text: 'First node that fits and holds the image' },
+    { value: '', text: 'Best fit' },
     ...data.nodes.map((node) => ({ value: node.name, text: `${node.name}, ${mebibytes(Math.max(0, node.status.capacity.memoryMiB - node.status.allocated.memoryMiB))} free${node.status.ready ? '' : ', unreachable'}` })),
   ]
   return html`<section class="step" aria-labelledby="st4"><div><h2 id="st4">Where and how</h2></div><div class="two">${selectField(frame, { id: 'vm-node', name: 'node', label: 'Node', value: draft.node, choices, error: errors.node })}${textField(frame, { id: 'vm-labels', name: 'labels', label: 'Labels', value: draft.labels, placeholder: 'env=prod, team=web', error: errors.labels })}</div></section>`

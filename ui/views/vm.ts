@@ -5,7 +5,7 @@ import { shortId } from '../../src/model/id.ts'
 import type { Operation } from '../../src/model/operation.ts'
 import type { Vm } from '../../src/model/vm.ts'
 import { eventList } from './events.ts'
-import { ageTag, count, mebibytes, moment, unknown } from './figures.ts'
+import { agoTag, count, mebibytes, unknown } from './figures.ts'
 import { changeButton, changeLink, confirmField, hiddenFields } from './form.ts'
 import type { Frame, Html } from './frame.ts'
 import { icon } from './icon.ts'
@@ -120,7 +120,7 @@ export function vmDetailsCard(frame: Frame, vm: Vm): Html {
     ['Firmware', vm.spec.firmware === 'uefi' ? 'UEFI' : 'BIOS'],
     ['Placement', vm.spec.placement.node ?? 'any node that fits'],
     ['Project', vm.project],
-    ['Created', html`<span title="${moment(frame, vm.status.createdAt)}">${ageTag(frame, vm.status.createdAt)}</span>`],
+    ['Created', agoTag(frame, vm.status.createdAt)],
     ['Revision', html`${count(vm.revision)} <span class="dim">· owner epoch ${count(vm.status.epoch)}</span>`],
     ['Id', html`<span class="mono" title="${vm.id}">…${shortId(vm.id)}</span>`],
   ]

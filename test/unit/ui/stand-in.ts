@@ -1,0 +1,259 @@
+// A small app of plain data behind the real pages, so that each page can be put together without a cluster.
+import { listPage, type ListShape } from '../../../src/app/list.ts'
+import type { App, Caller, Freshness, ListQuery, WriteOptions } from '../../../src/app/face.ts'
+import type { AuditRecord } from '../../../src/model/audit.ts'
+import { OperationalError, type ErrorCode } from '../../../src/model/error.ts'
+import type { Event } from '../../../src/model/event.ts'
+import type { Image } from '../../../src/model/image.ts'
+import type { Node } from '../../../src/model/node.ts'
+import type { Operation, OperationKind } from '../../../src/model/operation.ts'
+import type { Token } from '../../../src/model/token.ts'
+import type { User } from '../../../src/model/user.ts'
+import type { Vm, VmPhase } from '../../../src/model/vm.ts'
+
+export const nowMs = Date.UTC(2026, 10, 20, 13, 32, 6)
+const iso = (agoMs: number) => new Date(nowMs - agoMs).toISOString()
+const minute = 60_000
+
+/** A UUID whose last digits are the number. */
+export function idOf(kind: number, at: number): string {
+  return `018f0000-000${kind}-7000-8000-${at.toString(16).padStart(12, '0')}`
+}
+
+export function makeNode(at: number, change: Partial<Node['status']> = {}): Node {
+  const name = `n${at}`
+  return {
+    id: idOf(1, at), kind: 'node', name, project: '', labels: {}, revision: 10 + at, generation: 1, spec: { schedulable: true },
+    status: {
+      role: at === 1 ? 'leader' : 'voter', ready: true, reason: '', version: '0.1.0', addresses: [`10.0.0.${at}`], url: `https://10.0.0.${at}:8443`, accelerator: 'tcg', hypervisor: 'QEMU 7.2 libvirt 9.0',
+      capacity: { cpus: 8, memoryMiB: 16_384, storageBytes: 100e9 }, allocated: { cpus: 6, memoryMiB: 4096, vms: 6, vmsRunning: 4 },
+      load: { cpuRatio: 0.2 + at / 10, memoryUsedBytes: at === 3 ? 15.2e9 : 6e9, memoryTotalBytes: 17e9, storageUsedBytes: 40e9, storageTotalBytes: 100e9, loopDelayMs: 1.2, uptimeSeconds: 86_400 * 9 },
+      lastSeenAt: iso(900), rttMs: at === 2 ? null : 0.24, conditions: [], ...change,
+    },
+  }
+}
+
+export function makeVm(at: number, phase: VmPhase, change: { readonly name?: string; readonly labels?: Record<string, string>; readonly message?: string } = {}): Vm {
+  const node = (at % 3) + 1
+  return {
+    id: idOf(2, at), kind: 'vm', name: change.name ?? `web-${String(at).padStart(2, '0')}`, project: 'default', labels: change.labels ?? (at % 3 === 0 ? { tier: 'web', env: 'prod' } : {}), revision: 100 + at, generation: 2,
+    spec: {
+      cpus: 1 + (at % 4), memoryMiB: 512 * (1 + (at % 5)), firmware: 'bios', disks: [{ name: 'root', image: 'tiny', pool: 'local', bus: 'virtio', sizeGiB: 2 }, { name: 'data', pool: 'local', bus: 'virtio', sizeGiB: 20 }],
+      nics: [{ network: 'nat', mac: '52:54:00:12:34:56' }], runState: phase === 'stopped' ? 'stopped' : 'running', placement: {}, stopTimeoutSeconds: 60,
+    },
+    status: {
+      phase, node: `n${node}`, nodeId: idOf(1, node), epoch: 1, observedGeneration: 2, addresses: phase === 'running' ? [`192.168.122.${at + 10}`, 'fe80::5054:ff:fe12:3456'] : [],
+      message: change.message ?? (phase === 'failed' ? 'The image tiny is not on n3.' : ''), operation: phase === 'stopping' ? idOf(3, 1) : null, createdAt: iso(at * 47 * minute), conditions: [],
+    },
+  }
+}
+
+export function makeOperation(at: number, operation: OperationKind, state: Operation['status']['state'], vm: Vm): Operation {
+  const running = state === 'running'
+  return {
+    id: idOf(3, at), kind: 'operation', name: '', project: 'default', labels: {}, revision: 200 + at, generation: 1,
+    spec: { operation, target: { kind: 'vm', id: vm.id, name: vm.name }, force: false, timeoutSeconds: 60 },
+    status: {
+      state, step: 0, node: vm.status.node, actor: at % 2 === 0 ? 'admin' : 'mara', startedAt: iso(at * 3 * minute), endedAt: running ? null : iso(at * 3 * minute - 2400), cancellable: running,
+      steps: operation === 'vm-restart'
+        ? [{ name: 'shutdown', state: 'done', startedAt: iso(at * 3 * minute), endedAt: iso(at * 3 * minute - 1400) }, { name: 'boot', state: running ? 'running' : 'done', startedAt: iso(at * 3 * minute - 1400), endedAt: running ? null : iso(at * 3 * minute - 2400) }]
+        : [{ name: 'shutdown', state: running ? 'running' : state === 'failed' ? 'failed' : state === 'cancelled' ? 'cancelled' : 'done', startedAt: iso(at * 3 * minute), endedAt: running ? null : iso(at * 3 * minute - 2400) }],
+      error: state === 'failed' ? { code: 'HYPERVISOR_TIMEOUT', message: 'libvirt did not answer in time.' } : null,
+    },
+  }
+}
+
+type Scene = { vms: Vm[]; nodes: Node[]; images: Image[]; operations: Operation[]; events: Event[]; users: User[]; tokens: Token[]; audit: AuditRecord[]; freshness: Freshness }
+
+export function makeScene(): Scene {
+  const phases: VmPhase[] = ['running', 'running', 'stopped', 'running', 'paused', 'running', 'starting', 'running', 'failed', 'running', 'stopping', 'unknown', 'running', 'running', 'deleting']
+  const vms = Array.from({ length: 31 }, (_, at) => makeVm(at, phases[at % phases.length] ?? 'running'))
+  const nodes = [makeNode(1), makeNode(2), makeNode(3)]
+  const images: Image[] = ['tiny', 'debian-12'].map((name, at) => ({
+    id: idOf(4, at), kind: 'image', name, project: 'default', labels: {}, revision: 5, generation: 1,
+    spec: { format: 'qcow2', sha256: 'ab'.repeat(32), sizeBytes: 14_680_064, virtualSizeBytes: 268_435_456, os: at === 1 ? 'debian' : '' }, status: { nodes: ['n1', 'n2', 'n3'], uses: 3, createdAt: iso(99 * minute), conditions: [] },
+  }))
+  const kinds: [OperationKind, Operation['status']['state']][] = [['vm-stop', 'running'], ['vm-start', 'done'], ['vm-restart', 'done'], ['vm-delete', 'failed'], ['vm-pause', 'cancelled'], ['vm-start', 'done'], ['vm-restart', 'running']]
+  const operations = kinds.map(([kind, state], at) => makeOperation(at + 1, kind, state, vms[at] ?? makeVm(0, 'running')))
+  const events: Event[] = Array.from({ length: 60 }, (_, at) => {
+    const vm = vms[at % vms.length] ?? makeVm(0, 'running')
+    return { id: `${900 - at}.0`, at: iso(at * minute * 2), type: at % 9 === 0 ? 'created' : 'updated', kind: 'vm', resourceId: vm.id, name: vm.name, project: 'default', message: at % 7 === 0 ? `${vm.name} failed to start.` : `${vm.name} is running.`, reason: at % 7 === 0 ? 'vm.phase.failed' : 'vm.phase.running', actor: 'admin', commandId: idOf(6, at) }
+  })
+  const users: User[] = ['admin', 'mara'].map((name, at) => ({ id: idOf(5, at), kind: 'user', name, project: '', labels: {}, revision: 1, generation: 1, spec: { displayName: at === 1 ? 'Mara Lind' : '', disabled: false, bindings: [{ role: at === 0 ? 'administrator' : 'operator', scope: '*' }] }, status: { createdAt: iso(9000 * minute), passwordChangedAt: iso(9000 * minute) } }))
+  const tokens: Token[] = ['lab', 'ci'].map((name, at) => ({ id: idOf(7, at), kind: 'token', name, project: '', labels: {}, revision: 1, generation: 1, spec: {}, status: { user: 'admin', createdAt: iso(900 * minute), expiresAt: at === 0 ? null : iso(-90 * 1440 * minute), revoked: at === 1 } }))
+  const audit: AuditRecord[] = Array.from({ length: 12 }, (_, at) => ({ id: String(900 - at), at: iso(at * minute), actor: 'admin', actorKind: 'user', address: '10.0.0.9', command: 'vm.act', target: `web-0${at}`, outcome: at % 4 === 3 ? 'refused' : 'done', code: at % 4 === 3 ? 'STATE_CONFLICT' : '', detail: '' }))
+  return { vms, nodes, images, operations, events, users, tokens, audit, freshness: { index: 900, staleSinceMs: null, quorum: true, leader: { id: idOf(1, 1), name: 'n1', url: 'https://10.0.0.1:8443' }, node: { id: idOf(1, 2), name: 'n2' }, clusterName: 'atlas' } }
+}
+
+export const admin: Caller = {
+  actor: { kind: 'user', id: idOf(5, 0), name: 'admin', address: '10.0.0.9' }, userId: idOf(5, 0), userName: 'admin', bindings: [{ role: 'administrator', scope: '*' }],
+  session: { id: 's1', expiresMs: nowMs + 3_600_000, csrf: 'csrf-of-this-session' },
+}
+export const cookie = 'good-cookie'
+
+type Named = { readonly id: string; readonly name: string; readonly labels?: { readonly [key: string]: string } }
+function shape<T extends Named>(fields: ListShape<T>['fields'], sortDefault = 'name'): ListShape<T> {
+  return { id: (record) => record.id, name: (record) => record.name, labels: (record) => record.labels ?? {}, fields: { name: (record) => record.name, ...fields }, sortDefault }
+}
+const vmShape = shape<Vm>({ phase: (vm) => vm.status.phase, node: (vm) => vm.status.node ?? '', cpus: (vm) => vm.spec.cpus, memory: (vm) => vm.spec.memoryMiB, created: (vm) => vm.status.createdAt, address: (vm) => vm.status.addresses[0] ?? '' })
+const operationShape = shape<Operation>({ created: (operation) => operation.status.startedAt, state: (operation) => operation.status.state, target: (operation) => operation.spec.target.name, targetId: (operation) => operation.spec.target.id, actor: (operation) => operation.status.actor, node: (operation) => operation.status.node ?? '' }, '-created')
+const eventShape = shape<Event>({ id: (event) => Number(event.id), kind: (event) => event.kind, type: (event) => event.type, resource: (event) => event.resourceId, actor: (event) => event.actor }, '-id')
+const auditShape: ListShape<AuditRecord> = { id: (record) => record.id, name: (record) => record.target, labels: () => ({}), fields: { id: (record) => Number(record.id) }, sortDefault: '-id' }
+
+export type StandIn = App & {
+  readonly scene: Scene
+  /** What was asked to be written. */
+  readonly writes: { readonly what: string; readonly body: unknown; readonly options: WriteOptions }[]
+  /** The next write is refused with this. */
+  refuse: OperationalError | null
+  pulse(): void
+}
+
+export function makeStandIn(): StandIn {
+  const scene = makeScene()
+  const listeners = new Set<() => void>()
+  const writes: StandIn['writes'] = []
+  const view = <T>(value: T) => value
+  const get = <T extends Named>(records: readonly T[], ref: string): T => {
+    const found = records.find((record) => record.id === ref || record.name === ref)
+    if (found === undefined) throw new OperationalError('NOT_FOUND', `There is no such thing as ${ref}.`)
+    return found
+  }
+  const write = (what: string, body: unknown, options: WriteOptions) => {
+    if (standIn.refuse !== null && !options.dryRun) throw standIn.refuse
+    writes.push({ what, body, options })
+  }
+  const watch = (listener: () => void) => {
+    listeners.add(listener)
+    return () => listeners.delete(listener)
+  }
+  const unused = () => Promise.reject(new OperationalError('STATE_CONFLICT', 'Not in this stand-in.'))
+  const operationOn = (ref: string, kind: OperationKind) => makeOperation(40, kind, 'running', get(scene.vms, ref))
+  const standIn: StandIn = {
+    scene, writes, refuse: null,
+    pulse: () => listeners.forEach((listener) => listener()),
+    identity: {
+      signIn: ({ name, password }) => (name === 'admin' && password === 'right-password' ? Promise.resolve({ cookie, expiresMs: nowMs + 3_600_000, caller: admin }) : Promise.reject(new OperationalError('SIGN_IN_FAILED', 'User name or password is wrong.'))),
+      signOut: () => Promise.resolve(),
+      authenticateSession: (given) => Promise.resolve(given === cookie ? admin : null),
+      authenticateToken: () => Promise.resolve(null),
+    },
+    vms: {
+      list: (_caller, query: ListQuery) => listPage(scene.vms, vmShape, query, view),
+      get: (_caller, ref) => get(scene.vms, ref),
+      create: (_caller, body, options) => {
+        write('vm.create', body, options)
+        const { name } = body as { name: string }
+        if (options.dryRun) return Promise.resolve({ dryRun: true, differences: [] })
+        const vm = makeVm(90, 'pending', { name })
+        scene.vms.push(vm)
+        return Promise.resolve(vm)
+      },
+      replace: unused,
+      patch: (_caller, ref, body, options) => {
+        write('vm.patch', body, options)
+        return Promise.resolve(get(scene.vms, ref))
+      },
+      act: (_caller, ref, action, body, options) => {
+        write(`vm.${action}`, body, options)
+        return Promise.resolve(operationOn(ref, `vm-${action}`))
+      },
+      delete: (_caller, ref, body, options) => {
+        write('vm.delete', body, options)
+        return Promise.resolve(operationOn(ref, 'vm-delete'))
+      },
+      console: unused,
+      counts: () => {
+        const counts: { [phase: string]: number } = {}
+        for (const vm of scene.vms) counts[vm.status.phase] = (counts[vm.status.phase] ?? 0) + 1
+        return counts
+      },
+    },
+    nodes: {
+      list: (_caller, query) => listPage(scene.nodes, shape<Node>({}), query, view),
+      get: (_caller, ref) => get(scene.nodes, ref),
+      patch: (_caller, ref, body, options) => {
+        write('node.patch', body, options)
+        return Promise.resolve(get(scene.nodes, ref))
+      },
+    },
+    images: {
+      list: (_caller, query) => listPage(scene.images, shape<Image>({}), query, view),
+      get: (_caller, ref) => get(scene.images, ref),
+      import: unused,
+      delete: (_caller, ref, options) => {
+        write('image.delete', ref, options)
+        return Promise.resolve(null)
+      },
+    },
+    operations: {
+      list: (_caller, query) => listPage(scene.operations, operationShape, query, view),
+      get: (_caller, ref) => get(scene.operations, ref),
+      cancel: (_caller, ref, options) => {
+        write('operation.cancel', ref, options)
+        return Promise.resolve(get(scene.operations, ref))
+      },
+      wait: unused,
+    },
+    users: {
+      list: (_caller, query) => listPage(scene.users, shape<User>({}), query, view),
+      get: (_caller, ref) => get(scene.users, ref),
+      create: (_caller, body, options) => {
+        write('user.create', body, options)
+        return Promise.resolve(get(scene.users, 'mara'))
+      },
+      setPassword: (_caller, ref, body, options) => {
+        write('user.setPassword', body, options)
+        return Promise.resolve(get(scene.users, ref))
+      },
+      delete: (_caller, ref, options) => {
+        write('user.delete', ref, options)
+        return Promise.resolve(null)
+      },
+    },
+    tokens: {
+      list: (_caller, query) => listPage(scene.tokens, shape<Token>({}), query, view),
+      get: (_caller, ref) => get(scene.tokens, ref),
+      create: (_caller, body, options) => {
+        write('token.create', body, options)
+        return Promise.resolve({ ...get(scene.tokens, 'ci'), name: (body as { name: string }).name, secret: 'nct_the-secret' })
+      },
+      revoke: (_caller, ref, options) => {
+        write('token.revoke', ref, options)
+        return Promise.resolve(null)
+      },
+    },
+    membership: {
+      view: () => ({
+        id: idOf(8, 1), name: 'atlas', node: 'n2', nodeId: idOf(1, 2), version: '0.1.0', leader: scene.freshness.leader?.name ?? null, leaderId: scene.freshness.leader?.id ?? null, term: 4, quorum: scene.freshness.quorum,
+        voters: ['n1', 'n2', 'n3'], learners: [], commitIndex: 900, appliedIndex: 900, nodes: scene.nodes.length, nodesReady: scene.nodes.filter((node) => node.status.ready).length, vms: {}, createdAt: iso(9000 * minute),
+      }),
+      createJoinToken: (_caller, body, options) => {
+        write('joinToken.create', body, options)
+        return Promise.resolve({ id: idOf(9, 1), token: 'ncj_the-join-token', expiresAt: iso(-60 * minute) })
+      },
+      listJoinTokens: () => [{ id: idOf(9, 0), createdAt: iso(minute), expiresAt: iso(-59 * minute), state: 'valid', usedBy: null }, { id: idOf(9, 2), createdAt: iso(99 * minute), expiresAt: iso(39 * minute), state: 'used', usedBy: 'n3' }],
+      revokeJoinToken: (_caller, id, options) => {
+        write('joinToken.revoke', id, options)
+        return Promise.resolve(null)
+      },
+      admit: unused,
+    },
+    records: {
+      events: (_caller, query) => listPage(scene.events, eventShape, query, view),
+      watch: (_caller, _after, watcher) => watch(() => watcher.reset()),
+      audit: (_caller, query) => listPage(scene.audit, auditShape, query, view),
+    },
+    freshness: () => scene.freshness,
+    onPulse: watch,
+    readBarrier: () => Promise.resolve(900),
+    waitIndex: () => Promise.resolve(),
+    readiness: () => null,
+    metrics: () => [],
+  }
+  return standIn
+}
+
+export function refusal(code: ErrorCode, message: string, fields: { readonly path: string; readonly message: string }[] = []): OperationalError {
+  return new OperationalError(code, message, fields.length === 0 ? {} : { data: { fields } })
+}

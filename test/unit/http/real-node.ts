@@ -32,7 +32,7 @@ const newId = () => uuidV7(clock.nowMs(), systemRandom.bytes(10))
 const load = { cpuRatio: 0.1, memoryUsedBytes: 1, memoryTotalBytes: 2 ** 35, storageUsedBytes: 1, storageTotalBytes: 2 ** 40, loopDelayMs: 1, uptimeSeconds: 1 }
 
 /** A cluster of one, formed as `novacron cluster init` does. */
-export async function startRealNode(): Promise<RealNode> {
+export async function startRealNode(size: { readonly cpus?: number; readonly memoryMiB?: number } = {}): Promise<RealNode> {
   const lines: LogLine[] = []
   const log = recordingLog(lines)
   const random = systemRandom
@@ -40,7 +40,7 @@ export async function startRealNode(): Promise<RealNode> {
   const nodeId = identity.nodeId as NodeId
   const vault = createVault(identity)
   const disk = new SimDisk({ random })
-  const machine = new SimMachine({ clock, random })
+  const machine = new SimMachine({ clock, random, ...size })
   machine.faults.bootMs = 50
   const pool = new SimPool()
   const node = createNode({ nodeId, version: '0.1.0', peerAddress: 'n1:7000', httpAddress: 'n1:8443', members: [] }, {

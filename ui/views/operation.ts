@@ -5,6 +5,7 @@ import { clock, duration, moment, unknown } from './figures.ts'
 import { changeButton, hiddenFields } from './form.ts'
 import type { Frame, Html } from './frame.ts'
 import { icon } from './icon.ts'
+import { asOf } from './note.ts'
 import { operationPercent, operationProgressTitle, operationTitle, stepWord } from './operation-words.ts'
 import { operationStateWords, state } from './state.ts'
 
@@ -47,7 +48,7 @@ export function stepList(frame: Frame, operation: Operation): Html {
 export function operationPage(frame: Frame, operation: Operation): Html {
   const { spec } = operation
   const target = spec.target.kind === 'vm' ? html`<a href="/vms/${spec.target.id}">${spec.target.name}</a>` : spec.target.name
-  return html`<div class="head"><div><div class="row title"><h1>${operationTitle(operation)}</h1>${operationState(frame, operation)}</div><p>${target}${operation.status.node === null ? '' : html` on <a href="/nodes/${operation.status.node}">${operation.status.node}</a>`}</p></div></div>
+  return html`<div class="head"><div><div class="row title"><h1>${operationTitle(operation)}</h1>${operationState(frame, operation)}${asOf(frame)}</div><p>${target}${operation.status.node === null ? '' : html` on <a href="/nodes/${operation.status.node}">${operation.status.node}</a>`}</p></div></div>
 <div class="grid"><div class="c8 col wide">${operationLive(frame, operation)}</div><div class="c4 col wide">${operationDetails(frame, operation)}</div></div>`
 }
 

@@ -1,8 +1,9 @@
 // The list of operations, the page of one, and cancelling.
 import { Hono } from 'hono'
+import { html } from 'hono/html'
 import type { Caller } from '../../app/face.ts'
 import type { Operation } from '../../model/operation.ts'
-import type { Frame, Html } from '../../../ui/views/frame.ts'
+import type { Frame } from '../../../ui/views/frame.ts'
 import { toast } from '../../../ui/views/note.ts'
 import { operationTitle } from '../../../ui/views/operation-words.ts'
 import { operationDetails, operationLive, operationPage, operationState } from '../../../ui/views/operation.ts'
@@ -39,7 +40,7 @@ export function operationsRoutes(ui: Ui): Hono<HttpEnv> {
       const said = `${operationTitle(operation)}: cancelled.`
       return answerParts(context, [
         { target: '#toasts', swap: 'beforeend', html: toast(requestFrame(ui, context), said) },
-        { target: '#say', swap: 'innerHTML', html: said as unknown as Html },
+        { target: '#say', swap: 'innerHTML', html: html`${said}` },
       ], 202)
     })
 }

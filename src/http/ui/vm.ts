@@ -1,5 +1,6 @@
 // The pages of a VM and its actions.
 import { Hono } from 'hono'
+import { html } from 'hono/html'
 import type { Caller } from '../../app/face.ts'
 import { OperationalError } from '../../model/error.ts'
 import type { Event } from '../../model/event.ts'
@@ -64,9 +65,9 @@ async function act(ui: Ui, context: UiContext): Promise<Response> {
   const parts: Part[] = [
     ...cells.map((cell): Part => ({ target: `#${cell.id}`, swap: 'outerMorph', html: cell.html })),
     { target: `#state-${vm.id}`, swap: 'outerMorph', html: vmStateCell(frame, vm) },
-    { target: '#page-note', swap: 'innerHTML', html: '' as unknown as Html },
+    { target: '#page-note', swap: 'innerHTML', html: html`` },
     { target: '#toasts', swap: 'beforeend', html: toast(frame, said, { href: `/operations/${written.id}`, text: 'Show the operation' }) },
-    { target: '#say', swap: 'innerHTML', html: said as unknown as Html },
+    { target: '#say', swap: 'innerHTML', html: html`${said}` },
   ]
   return answerParts(context, parts, 202)
 }

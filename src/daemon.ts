@@ -59,7 +59,8 @@ export async function runDaemon(config: Config, signal: AbortSignal): Promise<vo
 }
 
 async function openHost(config: Config, log: Log): Promise<Host> {
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  // QEMU runs as another user and has to reach its disks under here; what is private is so by its own mode.
+  await mkdir(config.dataDir, { recursive: true, mode: 0o711 })
   const identity = await loadIdentity(config.dataDir)
   const local = await openLocalLevel({ directory: join(config.dataDir, 'local') })
   const { socket } = config.libvirt

@@ -55,12 +55,15 @@ export type ClusterNode = {
   stop(): Promise<void>
 }
 
+/** Short enough that a new VM is not placed on a host that died two seconds ago. */
+const presencePeriodMs = 1_000
+
 export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode {
   const { nodeId, version } = options
   const { clock, random, log, transport, hypervisor, storage, gossip, probe } = ports
   const clusterOptions = { ...options.cluster, nodeId, ...(options.onHalted === undefined ? {} : { onHalted: options.onHalted }) }
   const cluster = new Cluster(clusterOptions, ports)
-  const presence = new Presence({ nodeId, version, appliedIndex: () => cluster.status().applied }, { gossip, clock, probe, log })
+  const presence = new Presence({ nodeId, version, appliedIndex: () => cluster.state.index, periodMs: presencePeriodMs }, { gossip, clock, probe, log })
   const appPorts = { ...ports, consensus: cluster, presence }
   const app = createApp({ nodeId, version }, appPorts)
   const shared = { clock, random, log, consensus: cluster }

@@ -24,7 +24,9 @@ export type AppPorts = {
 }
 
 /** A node not heard of for this long by gossip is not ready, though its connection may still stand. */
-export const presenceAgeMsMax = 8_000
+export const presenceAgeMsMax = 5_000
+/** A host that has just died is in touch for some seconds more by all signs; a new VM goes rather to one heard of this lately. */
+const freshAgeMsMax = 1_800
 const readinessCacheMs = 50
 
 export class AppContext {
@@ -73,6 +75,12 @@ export class AppContext {
     const presence = this.ports.presence.of(nodeId)
     if (presence !== null && presence.ageMs > presenceAgeMsMax) return `was last heard of ${Math.round(presence.ageMs / 1000)} s ago`
     return ''
+  }
+
+  /** Ready, and heard of within the last presence period. */
+  freshNodeIds(): ReadonlySet<string> {
+    const isFresh = (id: string) => id === this.nodeId || (this.ports.presence.of(id)?.ageMs ?? Number.POSITIVE_INFINITY) <= freshAgeMsMax
+    return new Set([...this.readyNodeIds()].filter(isFresh))
   }
 
   readyNodeIds(): ReadonlySet<string> {

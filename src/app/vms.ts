@@ -141,7 +141,8 @@ export class VmUseCases implements Vms {
     const { state } = this.#context
     if (isReplay) return this.#context.nodeId
     orThrow(() => requireKnownReferences(state, spec))
-    const placement = planPlacement(state, spec, this.#context.readyNodeIds())
+    const fresh = planPlacement(state, spec, this.#context.freshNodeIds())
+    const placement = fresh.kind === 'placed' ? fresh : planPlacement(state, spec, this.#context.readyNodeIds())
     if (placement.kind === 'placed') return placement.nodeId as NodeId
     // Without quorum no node is in touch; the proposal then says so itself.
     if (!this.#context.ports.consensus.status().quorum) return this.#context.nodeId

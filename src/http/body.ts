@@ -4,6 +4,8 @@ import { OperationalError } from '../model/error.ts'
 import type { Clock } from '../ports/clock.ts'
 
 export const bodyBytesMax = 1024 * 1024
+/** Of a body that comes before any credential was checked: what strangers can make us hold is this times the connections. */
+export const openBodyBytesMax = 16 * 1024
 export const jsonDepthMax = 64
 /** A body of at most 1 MiB must have come by then. */
 const bodyTimeoutMs = 20_000

@@ -4,7 +4,7 @@ import type { App } from '../app/face.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Assets } from './assets.ts'
 import { authenticate, checkCsrf, checkOrigin, isWrite, unauthenticated } from './authentication.ts'
-import { hasBody, mediaTypeOf, parseForm, readBody } from './body.ts'
+import { bodyBytesMax, hasBody, mediaTypeOf, openBodyBytesMax, parseForm, readBody } from './body.ts'
 import { addressOf, type HttpEnv } from './context.ts'
 import { problemResponse } from './problem.ts'
 import type { Route } from './route.ts'
@@ -40,7 +40,7 @@ export function createGate(dependencies: Dependencies): MiddlewareHandler<HttpEn
     const byCookie = caller !== null && caller.session !== null
     if (byCookie || !isApi) checkOrigin(headers, byCookie && !isOpen)
     if (!isApi && mediaTypeOf(headers) === 'application/x-www-form-urlencoded' && hasBody(context.env.incoming)) {
-      context.set('form', parseForm(await readBody(context.env.incoming, context.env.outgoing, clock)))
+      context.set('form', parseForm(await readBody(context.env.incoming, context.env.outgoing, clock, caller === null ? openBodyBytesMax : bodyBytesMax)))
     }
     if (caller !== null && !isOpen) checkCsrf(caller, headers.get('X-CSRF-Token') ?? context.get('form')?.get('_csrf') ?? null)
     return next()

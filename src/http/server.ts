@@ -13,6 +13,7 @@ import type { Assets } from './assets.ts'
 import { createConsoles } from './console.ts'
 import type { HttpEnv, UiOptions } from './context.ts'
 import { createMetrics } from './metrics.ts'
+import { waitSecondsMax } from './preconditions.ts'
 import { problemHeaders, problemOf, problemResponse, problemType } from './problem.ts'
 import { createRouter, type RouterDependencies } from './router.ts'
 import { secure, securityHeaders } from './security.ts'
@@ -47,8 +48,8 @@ const connectionsMax = 2048
 /** A client may take so long to send the headers of a request, or to make the TLS handshake. */
 const headersTimeoutMs = 10_000
 const keepAliveMs = 30_000
-/** Without a byte in either direction. Live streams send something every 15 s. */
-const idleMs = 120_000
+/** Without a byte in either direction: longer than any wait that a request may ask for. Live streams send something every 15 s. */
+const idleMs = (waitSecondsMax + 60) * 1000
 const stopGraceMs = 2_000
 
 /** @throws the system's error where the port cannot be listened on */

@@ -4,7 +4,7 @@ import type { App } from '../../app/face.ts'
 import { errorTable, OperationalError } from '../../model/error.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { checkOrigin, joinTokenOf, unauthenticated } from '../authentication.ts'
-import { hasBody, invite, mediaTypeOf, parseJson, readBody, streamBody } from '../body.ts'
+import { bodyBytesMax, hasBody, invite, mediaTypeOf, openBodyBytesMax, parseJson, readBody, streamBody } from '../body.ts'
 import { addressOf, callerOf, type HttpEnv } from '../context.ts'
 import { writeOptionsOf } from '../preconditions.ts'
 import { parseQuery } from '../query.ts'
@@ -74,9 +74,11 @@ async function prepare(context: HttpContext, route: Route, { app, clock, stoppin
   } else if (binary) {
     checkMediaType(raw.headers, route)
     invite(incoming, outgoing)
+    // The file itself is not at hand; its length tells most mistaken uses of one key.
+    bytes = Buffer.from(raw.headers.get('Content-Length') ?? '')
   } else if (hasBody(incoming)) {
     checkMediaType(raw.headers, route)
-    bytes = await readBody(incoming, outgoing, clock)
+    bytes = await readBody(incoming, outgoing, clock, route.credential === 'caller' ? bodyBytesMax : openBodyBytesMax)
     if (bytes.length > 0) body = parseJson(bytes)
     if (route.body === undefined && (typeof body !== 'object' || body === null || Object.keys(body).length > 0)) {
       throw new OperationalError('INVALID', 'This request takes no input.', { data: { fields: [{ path: '', message: 'must be empty' }] } })

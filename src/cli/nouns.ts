@@ -1,7 +1,7 @@
 // The table of nouns: where each one's list lies and which columns people see; `list` and `show` are made of it.
 import { InvalidArgumentError, type Command } from 'commander'
 import { usageFailure } from './io.ts'
-import { renderAge, renderBytes, renderDetails, renderTable, styleOf, textAt, valueAt, type Cell } from './output.ts'
+import { renderAge, renderBytes, renderDetails, renderJson, renderTable, styleOf, textAt, valueAt, type Cell } from './output.ts'
 import { withExample, withJson, type Shell } from './shell.ts'
 
 type Column = {
@@ -138,7 +138,7 @@ export function registerList(parent: Command, noun: Noun, shell: Shell): void {
     .action(async (options: ListOptions) => {
       const form = requireForm(options.output)
       const page = await readPages(noun, options, shell)
-      if (form === 'json' && !shell.json) shell.io.stdout.write(`${JSON.stringify(page, null, 2)}\n`)
+      if (form === 'json') shell.io.stdout.write(renderJson(page))
       else shell.answer(page, () => renderItems(noun, page.items, { wide: form === 'wide', colours: shell.colours }))
       if (page.next !== null) shell.progress(`${page.items.length} of ${page.total} ${noun.plural}; --all shows the rest`)
     })

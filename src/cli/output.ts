@@ -18,6 +18,11 @@ export function renderJson(value: unknown): string {
   return `${JSON.stringify(value, null, 2).replaceAll(unsafe, (character) => (character === '\n' ? character : unicodeEscape(character)))}\n`
 }
 
+/** The same on one line. */
+export function renderJsonLine(value: unknown): string {
+  return `${JSON.stringify(value).replaceAll(unsafe, unicodeEscape)}\n`
+}
+
 function unicodeEscape(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
@@ -41,7 +46,7 @@ export function textOf(value: unknown): string {
   if (value === undefined || value === null) return ''
   if (Array.isArray(value)) return value.map(textOf).join(',')
   if (typeof value === 'object') return Object.entries(value).map(([key, each]) => `${key}=${textOf(each)}`).join(',')
-  return String(value)
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
 export type Style = 'good' | 'warning' | 'bad' | 'quiet' | 'plain'

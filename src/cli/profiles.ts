@@ -57,7 +57,7 @@ function parseProfiles(value: unknown): Profiles {
   const parsed = Object.entries(recordOf(profiles)).map(([name, each]): [string, Profile] => {
     const { url, user, token, tokenId, ca } = recordOf(each)
     if (typeof url !== 'string' || typeof token !== 'string') throw new Error(`profile ${name} is incomplete`)
-    return [name, { url, token, user: String(user ?? ''), tokenId: String(tokenId ?? ''), ca: typeof ca === 'string' ? ca : null }]
+    return [name, { url, token, user: typeof user === 'string' ? user : '', tokenId: typeof tokenId === 'string' ? tokenId : '', ca: typeof ca === 'string' ? ca : null }]
   })
   return { current: typeof current === 'string' ? current : null, profiles: Object.fromEntries(parsed) }
 }

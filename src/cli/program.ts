@@ -3,10 +3,16 @@ import { Command, CommanderError } from 'commander'
 import { version } from '../version.ts'
 import { registerCluster, registerDoctor } from './cluster.ts'
 import { registerImage } from './image.ts'
-import { Failure, usageFailure, type Io } from './io.ts'
+import { registerCompletion } from './completion.ts'
+import { registerAudit, registerEvent } from './event.ts'
+import { usageFailure, type Failure, type Io } from './io.ts'
 import { registerLab } from './lab/register-lab.ts'
+import { registerLogin } from './login.ts'
 import { registerNode } from './node.ts'
+import { registerOperation } from './operation.ts'
 import { Shell, withExample, withJson } from './shell.ts'
+import { registerToken } from './token.ts'
+import { registerUser } from './user.ts'
 import { registerVm } from './vm.ts'
 
 /**
@@ -17,8 +23,12 @@ import { registerVm } from './vm.ts'
 export async function runCli(argv: string[], io: Io): Promise<number> {
   const lab = argv[0] === 'lab'
   const shell = new Shell(io, !lab && wantsJson(argv))
-  // Whoever reads a pipe may stop reading it, as `head` does.
-  for (const stream of [io.stdout, io.stderr]) stream.on('error', ignoreClosedPipe)
+  // Whoever reads a pipe may stop reading it, as `head` does; that may come to light after the end of the run too.
+  const onStreamError = (error: Error) => {
+    if (!('code' in error) || error.code !== 'EPIPE') throw error
+    shell.abandon()
+  }
+  for (const stream of [io.stdout, io.stderr]) stream.on('error', onStreamError)
   try {
     await createProgram(shell).parseAsync(argv, { from: 'user' })
   } catch (error) {
@@ -26,7 +36,6 @@ export async function runCli(argv: string[], io: Io): Promise<number> {
     else if (error.exitCode !== 0 || error.code === 'commander.help') shell.fail(usageOf(error))
   } finally {
     shell.close()
-    for (const stream of [io.stdout, io.stderr]) stream.off('error', ignoreClosedPipe)
   }
   return lab && typeof process.exitCode === 'number' ? Math.max(process.exitCode, shell.exitCode) : shell.exitCode
 }
@@ -43,8 +52,15 @@ export function createProgram(shell: Shell): Command {
   registerVm(program, shell)
   registerNode(program, shell)
   registerImage(program, shell)
+  registerOperation(program, shell)
+  registerEvent(program, shell)
+  registerAudit(program, shell)
+  registerUser(program, shell)
+  registerToken(program, shell)
   registerCluster(program, shell)
   registerDoctor(program, shell)
+  registerLogin(program, shell)
+  registerCompletion(program, shell)
   registerLab(program)
   program.command('daemon').description("Run this host's node (systemd does it)").helpOption(false).action(() => {
     throw usageFailure('"daemon" is the first word: novacron daemon [--config FILE].')
@@ -63,8 +79,4 @@ function wantsJson(argv: readonly string[]): boolean {
 function usageOf(error: CommanderError): Failure {
   if (error.code === 'commander.help') return usageFailure('A verb is missing: the help shows those there are.')
   return usageFailure(`${error.message.replace(/^error: /, '').replaceAll('\n', ' ')}. --help shows how it goes.`)
-}
-
-function ignoreClosedPipe(error: Error): void {
-  if (!('code' in error) || error.code !== 'EPIPE') throw error
 }

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { Client } from './client.ts'
 import { exitCodes, Failure, type ExitCode, type Io } from './io.ts'
-import { escapeText, renderJson } from './output.ts'
+import { escapeText, renderJson, renderJsonLine } from './output.ts'
 import { resolveConnection } from './settings.ts'
 
 export class Shell {
@@ -10,6 +10,7 @@ export class Shell {
   /** Exactly one JSON document goes to standard output. */
   readonly json: boolean
   readonly #clients: Client[] = []
+  readonly #abandoned = new AbortController()
   #exitCode: ExitCode = exitCodes.done
   #documents = 0
 
@@ -20,6 +21,15 @@ export class Shell {
 
   get exitCode(): ExitCode {
     return this.#exitCode
+  }
+
+  /** Fires when whoever read standard output has stopped, as `head` does: then there is nobody to go on for. */
+  get abandoned(): AbortSignal {
+    return this.#abandoned.signal
+  }
+
+  abandon(): void {
+    this.#abandoned.abort()
   }
 
   /** Colours only where a person looks, and has not asked for none (no-color.org). */
@@ -48,9 +58,10 @@ export class Shell {
     this.io.stdout.write(this.json ? renderJson(value) : render())
   }
 
-  /** A line for people only. */
-  say(text: string): void {
-    if (!this.json) this.io.stdout.write(`${text}\n`)
+  /** One of many: a line for people, or a JSON document of one line. */
+  stream(value: unknown, line: string): void {
+    this.#documents++
+    this.io.stdout.write(this.json ? renderJsonLine(value) : `${line}\n`)
   }
 
   /** What is going on, on standard error. */

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { runChaos } from './chaos.ts'
 
-const faultKinds = ['campaign', 'change', 'crash', 'crashLeader', 'cutLink', 'forget', 'isolate', 'late', 'lose', 'reorder', 'repeat', 'transfer']
+const faultKinds = ['campaign', 'change', 'crash', 'crashLeader', 'cutLink', 'forget', 'isolate', 'late', 'lose', 'regroup', 'reorder', 'repeat', 'transfer']
 const firstSeed = Number(process.env['RAFT_SEED'] ?? 1)
 const seeds = process.env['RAFT_SEED'] === undefined ? Number(process.env['RAFT_SEEDS'] ?? 150) : 1
 

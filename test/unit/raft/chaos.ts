@@ -31,7 +31,12 @@ export function runChaos(options: ChaosOptions): ChaosReport {
   // In a storm nobody is held back from campaigning, and leaders follow each other fast.
   const isStorm = random(3) === 0
   const votersCount = random(3) === 0 ? 5 : random(4) === 0 ? 2 : 3
-  const node = { inflightMessagesMax: 1 + random(4), messageBytesMax: random(2) === 0 ? 1 : 100, committedBytesMax: 1 + random(100) }
+  const node = {
+    electionTicks: 2 + random(9),
+    inflightMessagesMax: 1 + random(4),
+    messageBytesMax: random(2) === 0 ? 1 : 100,
+    committedBytesMax: 1 + random(100),
+  }
   const network = new RaftNetwork({
     ids: all.slice(0, votersCount),
     blank: all.slice(votersCount),
@@ -66,11 +71,11 @@ function drawEvents(run: Run): readonly (() => void)[] {
     if (random(2) === 0) add(times, act)
   }
   // A queue that grows for ever would only mean that nothing ever arrives in time.
-  add(40, () => {
+  add(20, () => {
     for (let backlog = 1 + Math.floor(network.inFlight.length / 10); backlog > 0; backlog -= 1) network.deliver(0)
   })
-  add(60, () => void network.beginReady(member()))
-  add(60, () => void network.finishSync(member()))
+  add(20, () => anyMember(run, (id) => network.beginReady(id)))
+  add(20, () => anyMember(run, (id) => network.finishSync(id)))
   add(random(12) + 1, () => network.tick(member()))
   add(4, () => propose(run, member()))
   add(4, () => propose(run, network.leader()?.id ?? member()))
@@ -82,15 +87,24 @@ function drawEvents(run: Run): readonly (() => void)[] {
   maybe(1, fault('crash', () => random(run.isStorm ? 1 : 4) === 0 && crash(run, member())))
   maybe(1, fault('crashLeader', () => random(run.isStorm ? 1 : 5) === 0 && crash(run, network.leader()?.id ?? member())))
   maybe(1, fault('isolate', () => random(6) === 0 && network.isolated.size < 2 && (network.isolated.add(member()), true)))
+  maybe(1 + random(2), fault('regroup', () => random(3) === 0 && regroup(run)))
   maybe(1, fault('cutLink', () => random(4) === 0 && network.cutLinks.size < 3 && (network.cutLinks.add(`${member()}>${member()}`), true)))
   maybe(1 + random(4), fault('campaign', () => random(run.isStorm ? 3 : 6) === 0 && (up(run, member(), (id) => network.node(id).campaign()), true)))
   maybe(1, fault('transfer', () => random(3) === 0 && (up(run, member(), (id) => network.node(id).transferLeadership(member())), true)))
   maybe(1, fault('forget', () => random(4) === 0 && (up(run, member(), (id) => network.node(id).forgetLeader()), true)))
   maybe(1 + random(3), fault('change', () => change(run, network.leader()?.id ?? member(), drawChange(run, pick))))
   maybe(1, () => up(run, member(), (id) => network.compact(id, network.node(id).status().applied)))
-  add(1, () => random(3) === 0 && (network.isolated.clear(), network.cutLinks.clear()))
+  add(1, () => random(3) === 0 && reconnect(run))
   add(3, () => network.restart(member()))
   return events
+}
+
+/** The first member, beginning anywhere, that has something to do. */
+function anyMember(run: Run, act: (id: RaftId) => boolean): void {
+  const start = run.random(all.length)
+  for (const offset of all.keys()) {
+    if (act(all[(start + offset) % all.length] as RaftId)) return
+  }
 }
 
 function up(run: Run, id: RaftId, act: (id: RaftId) => void): void {
@@ -128,6 +142,21 @@ function late(run: Run): boolean {
   return true
 }
 
+/** Two halves by lot; somebody campaigns in his. */
+function regroup(run: Run): boolean {
+  const { network, random } = run
+  for (const id of all) network.groups.set(id, random(2))
+  const id = all[random(all.length)] as RaftId
+  if (run.isStorm) up(run, id, () => network.node(id).campaign())
+  return true
+}
+
+function reconnect(run: Run): void {
+  run.network.isolated.clear()
+  run.network.cutLinks.clear()
+  run.network.groups.clear()
+}
+
 function crash(run: Run, id: RaftId): boolean {
   if (!run.network.member(id).isUp) return false
   run.network.crash(id)
@@ -151,8 +180,7 @@ function drawChange(run: Run, pick: <Value>(values: readonly Value[]) => Value):
 /** All members up, nothing lost: there must be a leader, and a new entry reaches every member of the configuration. */
 function heal(run: Run): void {
   const { network } = run
-  network.isolated.clear()
-  network.cutLinks.clear()
+  reconnect(run)
   for (const id of all) network.restart(id)
   for (let round = 0; round < 30; round += 1) {
     network.tickAll(10)

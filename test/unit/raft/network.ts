@@ -56,6 +56,8 @@ export class RaftNetwork {
   inFlight: Message[] = []
   /** Members cut from the rest; both directions. */
   readonly isolated = new Set<RaftId>()
+  /** Members in different groups do not reach each other; the others are all in one. */
+  readonly groups = new Map<RaftId, number>()
   /** One-way cuts, written `from>to`. */
   readonly cutLinks = new Set<string>()
   readonly committedEntries = new Map<LogIndex, { readonly text: string; readonly observedTerm: Term }>()
@@ -172,7 +174,9 @@ export class RaftNetwork {
   /** Reaches its receiver, unless that is down or cut off. */
   receive(message: Message): void {
     const receiver = this.members.get(message.to)
-    const isCut = this.isolated.has(message.from) || this.isolated.has(message.to) || this.cutLinks.has(`${message.from}>${message.to}`)
+    const { from, to } = message
+    const isApart = (this.groups.get(from) ?? 0) !== (this.groups.get(to) ?? 0)
+    const isCut = isApart || this.isolated.has(from) || this.isolated.has(to) || this.cutLinks.has(`${from}>${to}`)
     const isLost = receiver === undefined || !receiver.isUp || isCut
     if (message.kind === 'snapshot') this.#reportSnapshot(message, isLost ? 'failed' : 'finished')
     if (!isLost) receiver.node.step(message)

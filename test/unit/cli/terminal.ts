@@ -1,0 +1,48 @@
+// Runs the command line in this process, between streams that remember: what a person would see, type and get as exit code.
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PassThrough, Writable } from 'node:stream'
+import { runCli } from '../../../src/cli/program.ts'
+
+export type Ran = { readonly code: number; readonly stdout: string; readonly stderr: string; readonly json: any }
+export type Surroundings = { readonly env?: Readonly<Record<string, string>>; readonly input?: string; readonly terminal?: boolean; readonly onOutput?: (text: string, stdin: PassThrough) => void }
+
+class Sink extends Writable {
+  text = ''
+  readonly isTTY: boolean
+  readonly #onText: (text: string) => void
+  constructor(isTTY: boolean, onText: (text: string) => void) {
+    super()
+    this.isTTY = isTTY
+    this.#onText = onText
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.text += chunk.toString()
+    this.#onText(this.text)
+    done()
+  }
+}
+
+/** A home directory of its own, so that nobody's profiles are read. */
+export function emptyHome(): Readonly<Record<string, string>> {
+  return { HOME: mkdtempSync(join(tmpdir(), 'nc-home-')) }
+}
+
+/** Runs `novacron …`. With `terminal`, all three streams are one. */
+export async function run(argv: readonly string[], { env = emptyHome(), input, terminal = false, onOutput }: Surroundings = {}): Promise<Ran> {
+  const stdin = Object.assign(new PassThrough(), { isTTY: terminal, setRawMode: () => undefined })
+  const told = (text: string) => onOutput?.(text, stdin)
+  const stdout = new Sink(terminal, told)
+  const stderr = new Sink(terminal, told)
+  if (input !== undefined) stdin.end(input)
+  const code = await runCli([...argv], { stdout, stderr, stdin, env })
+  let json: unknown
+  try {
+    json = JSON.parse(stdout.text)
+  } catch {
+    json = undefined
+  }
+  return { code, stdout: stdout.text, stderr: stderr.text, json }
+}

@@ -128,18 +128,26 @@ function report(transaction: Transaction, payload: CommandOf<'vm.report'>['paylo
     cause: vm.operationId === null ? vm.cause : { ...vm.cause, operationId: vm.operationId },
   }
   transaction.put('vm', vm.id, next)
-  sayOfVm(transaction, next, {
-    type: 'updated',
-    message: reportSentence(vm, payload.report, phaseChanged),
-    reason: phaseChanged ? `vm.phase.${payload.report.phase}` : 'vm.reported',
-    actor: phaseChanged ? vm.cause.actor : transaction.actor.name,
-  })
+  const news = reportNews(vm, payload.report)
+  if (news !== null) sayOfVm(transaction, next, { type: 'updated', ...news, actor: phaseChanged ? vm.cause.actor : transaction.actor.name })
   return { id: vm.id }
 }
 
-function reportSentence(vm: StoredVm, next: VmReport, phaseChanged: boolean): string {
-  if (phaseChanged) return next.message === '' ? `VM ${vm.name} is ${next.phase}` : `VM ${vm.name} is ${next.phase}: ${next.message}`
-  return next.message === '' ? `VM ${vm.name} was looked at` : `VM ${vm.name}: ${next.message}`
+/** What a report says that people care for; null where only counters moved. */
+function reportNews(vm: StoredVm, next: VmReport): { readonly message: string; readonly reason: string } | null {
+  const { name, report: former } = vm
+  if (former.phase !== next.phase) {
+    const message = next.message === '' ? `VM ${name} is ${next.phase}` : `VM ${name} is ${next.phase}: ${next.message}`
+    return { message, reason: `vm.phase.${next.phase}` }
+  }
+  if (former.message !== next.message) return { message: next.message === '' ? `VM ${name} is well again` : `VM ${name}: ${next.message}`, reason: 'vm.message' }
+  if (former.addresses.join() !== next.addresses.join()) {
+    return { message: next.addresses.length === 0 ? `VM ${name} tells no address` : `VM ${name} has address ${next.addresses.join(', ')}`, reason: 'vm.addresses' }
+  }
+  if (former.restartNeeded !== next.restartNeeded) {
+    return { message: next.restartNeeded ? `VM ${name} takes its changes at the next start` : `VM ${name} has taken its changes`, reason: 'vm.restartNeeded' }
+  }
+  return null
 }
 
 /** The guest powered itself off: that counts as a stop by actor `guest`, if nobody wished anything else meanwhile. */

@@ -46,7 +46,11 @@ type NetworkOptions = {
   readonly node?: Partial<RaftNodeOptions>
   /** Members that know no configuration: they join later. */
   readonly blank?: readonly RaftId[]
+  /** Told of every Ready taken and every message that arrives or is lost. */
+  readonly trace?: Trace
 }
+
+export type Trace = { ready(id: RaftId, ready: Ready): void; message(message: Message, isLost: boolean): void }
 
 const emptyConfiguration: Configuration = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false }
 
@@ -123,6 +127,7 @@ export class RaftNetwork {
     const member = this.member(id)
     if (!member.isUp || member.syncing !== null || !member.node.hasReady()) return false
     const ready = member.node.ready()
+    this.#options.trace?.ready(id, ready)
     this.#observe(member, ready)
     for (const message of ready.messages) this.#send(member, message)
     for (const read of ready.readStates) this.#answerRead(member, read.context, read.index)
@@ -178,6 +183,7 @@ export class RaftNetwork {
     const isApart = (this.groups.get(from) ?? 0) !== (this.groups.get(to) ?? 0)
     const isCut = isApart || this.isolated.has(from) || this.isolated.has(to) || this.cutLinks.has(`${from}>${to}`)
     const isLost = receiver === undefined || !receiver.isUp || isCut
+    this.#options.trace?.message(message, isLost)
     if (message.kind === 'snapshot') this.#reportSnapshot(message, isLost ? 'failed' : 'finished')
     if (!isLost) receiver.node.step(message)
   }
@@ -185,7 +191,9 @@ export class RaftNetwork {
   /** Lost on the way. */
   lose(position: number): void {
     const [message] = this.inFlight.splice(position, 1)
-    if (message?.kind === 'snapshot') this.#reportSnapshot(message, 'failed')
+    if (message === undefined) return
+    this.#options.trace?.message(message, true)
+    if (message.kind === 'snapshot') this.#reportSnapshot(message, 'failed')
   }
 
   tick(id: RaftId): void {

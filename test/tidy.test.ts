@@ -22,7 +22,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   'src/p2p': ['src/model', 'src/ports', 'src/raft', 'libp2p', '@libp2p/', '@multiformats/', 'zod', 'node:'],
   'src/drivers': ['src/model', 'src/ports', 'src/raft', 'src/formats', 'zod', 'jose', '@peculiar/x509', 'reflect-metadata', 'node:'],
   'src/http': ['src/model', 'src/app', 'src/ports', 'ui/views', 'hono', '@hono/node-server', 'prom-client', 'ws', 'zod', 'node:'],
-  'src/cli': ['src/model', 'commander', 'ws', 'zod', 'node:'],
+  'src/cli': ['src/model', 'src/version.ts', 'commander', 'ws', 'zod', 'node:'],
   'ui/views': ['src/model', 'hono/html', 'hono/utils/html'],
 }
 /** Wiring: everything. */
@@ -58,7 +58,7 @@ function layeringFault(source: Source): string | null {
   for (const target of importsOf(source)) {
     const place = target.startsWith('.') ? relative(root, join(root, source.path, '..', target)) : target
     if (place.startsWith(`${room}/`)) continue
-    const allowed = (rooms[room] ?? []).some((each) => (each.startsWith('src/') || each.startsWith('ui/') ? place.startsWith(`${each}/`) : place === each || place.startsWith(each.endsWith('/') || each.endsWith(':') ? each : `${each}/`)))
+    const allowed = (rooms[room] ?? []).some((each) => (each.startsWith('src/') || each.startsWith('ui/') ? place === each || place.startsWith(`${each}/`) : place === each || place.startsWith(each.endsWith('/') || each.endsWith(':') ? each : `${each}/`)))
     if (!allowed) return `${source.path} may not import ${target}`
   }
   return null

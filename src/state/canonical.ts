@@ -49,8 +49,3 @@ export function subtractDigest(left: Digest, right: Digest): Digest {
 export function digestText(digest: Digest): string {
   return digest.high.toString(16).padStart(8, '0') + digest.low.toString(16).padStart(8, '0')
 }
-
-export function parseDigest(text: string): Digest {
-  if (!/^[0-9a-f]{16}$/.test(text)) throw new Error('a state hash has 16 hex digits')
-  return { high: Number.parseInt(text.slice(0, 8), 16), low: Number.parseInt(text.slice(8), 16) }
-}

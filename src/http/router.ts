@@ -55,7 +55,7 @@ export function createRouter(app: App | null, dependencies: RouterDependencies):
     return router
   }
   mountApi(router, table, { app, clock, stopping })
-  mountDocuments(router, { document: JSON.stringify(openApi(table, version)), page: renderDocs(table, { version, styleUrl: styleOf(assets) }) })
+  mountDocuments(router, { document: JSON.stringify(openApi(table, version)), page: renderDocs(table, { version, styles: stylesOf(assets), icon: assets?.assetUrl('logo.svg') ?? null }) })
   mountMetrics(router, app, metrics)
   if (pages !== null) router.route('/', pages)
   return router
@@ -153,12 +153,8 @@ function uiOptionsOf({ clock, log, version, assets, stopping }: RouterDependenci
   }
 }
 
-function styleOf(assets: Assets | null): string | null {
-  try {
-    return assets?.assetUrl('app.css') ?? null
-  } catch {
-    return null
-  }
+function stylesOf(assets: Assets | null): readonly string[] {
+  return assets === null ? [] : ['app.css', 'docs.css'].map(assets.assetUrl)
 }
 
 /** A page's path begins as one of the pages' routes does. */

@@ -64,8 +64,8 @@ function parametersOf(route: Route): readonly Json[] {
     name, in: 'path', required: true, description: name === 'ref' ? 'Id or name' : 'Id', schema: { type: 'string' },
   }))
   const inQuery = Object.entries(route.query ?? {}).map(([name, parameter]) => {
-    const { description, ...schema } = jsonSchema(parameter.schema, 'input')
-    return { name, in: 'query', required: parameter.required === true, ...(typeof description === 'string' ? { description } : {}), schema }
+    const { description, ...schema } = jsonSchemaOf(parameter.schema, 'input')
+    return { name, in: 'query', required: parameter.required === true, ...(description === undefined ? {} : { description }), schema }
   })
   const header = (name: string, description: string) => ({ name, in: 'header', required: false, description, schema: { type: 'string' } })
   const inHeader = route.method === 'GET' || route.credential !== 'caller' ? [] : [
@@ -95,13 +95,30 @@ function refTo(ref: SchemaRef | 'binary' | undefined): Json {
 }
 
 function schemaOf({ name, schema }: SchemaRef): Json {
-  const made = jsonSchema(schema, inputs.has(name) ? 'input' : 'output')
+  const made = jsonSchemaOf(schema, inputs.has(name) ? 'input' : 'output')
   const item = items[name]
   if (item === undefined) return made
-  return { ...made, properties: { ...(made['properties'] as Json), items: { type: 'array', items: { $ref: `#/components/schemas/${item}` } } } }
+  return { ...made, properties: { ...made.properties, items: { type: 'array', items: { $ref: `#/components/schemas/${item}` } } } }
 }
 
-function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
+/** What we use of JSON Schema (draft 2020-12). */
+export type JsonSchema = {
+  readonly type?: string | readonly string[]
+  readonly description?: string
+  readonly default?: unknown
+  readonly const?: unknown
+  readonly enum?: readonly unknown[]
+  readonly properties?: Readonly<Record<string, JsonSchema>>
+  readonly required?: readonly string[]
+  readonly items?: JsonSchema
+  readonly anyOf?: readonly JsonSchema[]
+  readonly oneOf?: readonly JsonSchema[]
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly maxLength?: number
+}
+
+export function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): JsonSchema {
   const { $schema: _, ...made } = z.toJSONSchema(schema, { target: 'draft-2020-12', io, unrepresentable: 'any' })
-  return made as Json
+  return made as JsonSchema
 }

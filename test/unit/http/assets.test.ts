@@ -10,6 +10,7 @@ import { serve } from './harness.ts'
 const directory = mkdtempSync(join(tmpdir(), 'novacron-assets-'))
 const css = 'body { color: red }\n'.repeat(100)
 writeFileSync(join(directory, 'app.css'), css)
+for (const name of ['docs.css', 'logo.svg']) writeFileSync(join(directory, name), '')
 writeFileSync(join(directory, 'console.js'), 'export {}\n')
 writeFileSync(join(directory, 'SOURCES.md'), 'not for browsers')
 mkdirSync(join(directory, 'xterm'))

@@ -1,5 +1,6 @@
 // How a node becomes a member: forms a cluster of its own, joins one by a token, or resumes the one it was in.
 import { rm } from 'node:fs/promises'
+import { CertificateRenewal } from './certificate-renewal.ts'
 import { caKeyPurpose, sessionKeyPurpose } from './app/keys.ts'
 import { parseInput } from './app/parse.ts'
 import type { Halt } from './cluster/status.ts'
@@ -32,6 +33,7 @@ export class Formation {
   readonly #host: Host
   readonly #ways: Ways
   #member: Member | null = null
+  #renewal: CertificateRenewal | null = null
   #busy = false
 
   constructor(host: Host, ways: Ways) {
@@ -49,6 +51,7 @@ export class Formation {
   }
 
   async stop(): Promise<void> {
+    this.#renewal?.stop()
     await this.#member?.stop()
   }
 
@@ -159,10 +162,25 @@ export class Formation {
   async #open(record: MembershipRecord, bootstrap: boolean): Promise<Member> {
     this.#member = await openMember(this.#host, record, { bootstrap, onHalted: this.#ways.onHalted })
     this.#ways.attach(this.#member)
+    this.#renew(record, this.#member)
     return this.#member
   }
 
+  #renew(record: MembershipRecord, member: Member): void {
+    const { clock, log, vault, config } = this.#host
+    this.#renewal = new CertificateRenewal(record, {
+      clock, log, vault, keys: member.node.app.keys, names: this.#names(),
+      adopt: async (renewed) => {
+        await writeMembership(config.dataDir, renewed)
+        member.serveWith(renewed)
+        this.#ways.attach(member)
+      },
+    })
+    this.#renewal.start()
+  }
+
   async #close(): Promise<void> {
+    this.#renewal?.stop()
     this.#ways.attach(null)
     await this.#member?.stop()
     this.#member = null

@@ -39,18 +39,33 @@ export class Member {
   readonly node: ClusterNode
   readonly p2p: P2p
   /** The chain is sent whole, so that a joiner finds the authority its token names. */
-  readonly tls: { readonly certPem: string; readonly keyPem: string }
+  #tls: Tls
 
-  constructor(node: ClusterNode, p2p: P2p, record: Pick<MembershipRecord, 'certificatePem' | 'caCertificate' | 'tlsKeyPem'>) {
+  constructor(node: ClusterNode, p2p: P2p, record: TlsRecord) {
     this.node = node
     this.p2p = p2p
-    this.tls = { certPem: `${record.certificatePem.trimEnd()}\n${record.caCertificate.trimEnd()}\n`, keyPem: record.tlsKeyPem }
+    this.#tls = tlsOf(record)
+  }
+
+  get tls(): Tls {
+    return this.#tls
+  }
+
+  serveWith(record: TlsRecord): void {
+    this.#tls = tlsOf(record)
   }
 
   async stop(): Promise<void> {
     await this.node.stop()
     await this.p2p.stop()
   }
+}
+
+type Tls = { readonly certPem: string; readonly keyPem: string }
+type TlsRecord = Pick<MembershipRecord, 'certificatePem' | 'caCertificate' | 'tlsKeyPem'>
+
+function tlsOf(record: TlsRecord): Tls {
+  return { certPem: `${record.certificatePem.trimEnd()}\n${record.caCertificate.trimEnd()}\n`, keyPem: record.tlsKeyPem }
 }
 
 export function peerAddressOf(config: Config): string {

@@ -39,6 +39,23 @@ export class Clients {
     for (let client = 0; client < count; client += 1) this.#later(client)
   }
 
+  get count(): number {
+    const { acknowledged, refused, notDone, unknown } = this.tally
+    return acknowledged + refused + notDone + unknown
+  }
+
+  /** Many writes at once, at one node. */
+  burst(host: SimHost): void {
+    for (let client = 100; client < 105; client += 1) {
+      const labels = { [`client-${client}`]: String(this.#keys) }
+      this.#keys += 1
+      const request: Request = { what: `burst ${client}`, run: (app, caller, options) => app.nodes.patch(caller, host.name, { labels }, options) }
+      void this.#call(host, request, `burst-${client}-${this.#keys}`).then((told) => {
+        this.tally[told] += 1
+      })
+    }
+  }
+
   /** What is under way ends by itself. */
   stop(): void {
     this.#running = false

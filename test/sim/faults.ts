@@ -20,6 +20,7 @@ const faults = {
   powerCut: { lastsMs: [1000, 15_000], begin: (plan, random) => plan.takeDown(random, 'power') },
   clusterPowerCut: { lastsMs: [500, 3000], begin: (plan, random) => plan.takeAllDown(random) },
   leaderCrash: { lastsMs: [500, 8000], begin: (plan, random) => plan.takeDown(random, 'leader') },
+  leaderHunt: { lastsMs: [4000, 15_000], begin: (plan, random) => plan.hunt(random) },
   logDamage: { lastsMs: [1000, 2000], begin: (plan, random) => plan.damage(random) },
   slowSync: { lastsMs: [2000, 15_000], begin: (plan, random) => plan.slowDisk(random) },
   failingSync: { lastsMs: [100, 1500], begin: (plan, random) => plan.failingDisk(random, { fsyncFails: true }) },
@@ -144,6 +145,32 @@ export class FaultPlan {
     return () => this.#world.boot(host)
   }
 
+  /**
+   * No leader lasts: shortly after it appears it is flooded with writes, then dies or is cut off, and comes back a little later.
+   * Leaves entries of many terms, some on one node only (Raft paper, figure 8).
+   */
+  hunt(random: SimRandom): () => void {
+    let isOver = false
+    const world = this.#world
+    const strike = (host: SimHost): void => {
+      world.onLeader?.(host)
+      world.clock.after(random.between(0, 150), () => {
+        if (isOver || world.leader !== host) return
+        host.killDaemon()
+        world.clock.after(random.between(100, 2500), () => world.boot(host))
+      })
+    }
+    let last: SimHost | undefined
+    const cancel = world.clock.every(10, () => {
+      if (world.leader !== undefined && world.leader !== last) strike(world.leader)
+      last = world.leader
+    })
+    return () => {
+      isOver = true
+      cancel()
+    }
+  }
+
   /** The datacentre goes dark: whatever was acknowledged has to be on the disks. */
   takeAllDown(random: SimRandom): (() => void) | null {
     const hosts = this.#world.hosts.filter((host) => host.isUp)
@@ -165,11 +192,10 @@ export class FaultPlan {
   }
 
   slowDisk(random: SimRandom): () => void {
-    const { faults: knobs } = random.pick(this.#world.hosts).disk
-    const calmMs = 0.2
-    knobs.fsyncDelayMs = random.pick([5, 40, 200, 3000])
+    const host = random.pick(this.#world.hosts)
+    host.disk.faults.fsyncDelayMs = random.pick([5, 40, 200, 3000])
     return () => {
-      knobs.fsyncDelayMs = calmMs
+      host.disk.faults.fsyncDelayMs = host.calmFsyncDelayMs
     }
   }
 

@@ -9,7 +9,7 @@ import { SimLocalStore, SimStateStore } from '../../src/drivers/sim/state-store.
 import { SimPool, SimStorage } from '../../src/drivers/sim/storage.ts'
 import type { NodeId } from '../../src/model/id.ts'
 import type { NodeLoad } from '../../src/model/node.ts'
-import { createNode, type ClusterNode } from '../../src/node.ts'
+import { createNode, type ClusterNode, type NodeOptions } from '../../src/node.ts'
 import type { Log } from '../../src/ports/log.ts'
 import type { Member } from '../../src/ports/transport.ts'
 import type { EventQueue } from './event-queue.ts'
@@ -17,6 +17,8 @@ import { SimClock } from './sim-clock.ts'
 import type { SimRandom } from './sim-random.ts'
 import { createSimVault } from './sim-vault.ts'
 
+/** What a seed chooses for all of its nodes. */
+export type HostOptions = NonNullable<NodeOptions['cluster']> & { readonly fsyncDelayMs: number }
 export type HostParts = { readonly queue: EventQueue; readonly network: SimNetwork; readonly random: SimRandom; readonly log: Log }
 export type HostEvents = {
   /** A daemon is about to start: the checker begins to follow it. */
@@ -24,9 +26,6 @@ export type HostEvents = {
   readonly started: (host: SimHost, node: ClusterNode) => void
   readonly halted: (host: SimHost, halt: Halt) => void
 }
-
-/** Small bounds, so that compaction and snapshots happen all the time. */
-const compaction = { entriesMax: 120, bytesMax: 256 * 1024 }
 
 const load: NodeLoad = {
   cpuRatio: 0.1, memoryUsedBytes: 2 ** 30, memoryTotalBytes: 2 ** 35, storageUsedBytes: 2 ** 30, storageTotalBytes: 2 ** 40, loopDelayMs: 1, uptimeSeconds: 1,
@@ -39,6 +38,7 @@ export class SimHost {
   readonly machine: SimMachine
   readonly #pool = new SimPool()
   #hypervisor: SimHypervisor | null = null
+  readonly #options: HostOptions
   readonly #parts: HostParts
   readonly #events: HostEvents
   /** Whom the daemon dials until its state tells the members. */
@@ -55,16 +55,22 @@ export class SimHost {
   /** Rises with every start; what belongs to an earlier life is over. */
   life = 0
 
-  constructor(options: { readonly nodeId: NodeId; readonly name: string }, parts: HostParts, events: HostEvents) {
+  constructor(options: HostOptions & { readonly nodeId: NodeId; readonly name: string }, parts: HostParts, events: HostEvents) {
     this.nodeId = options.nodeId
     this.name = options.name
+    this.#options = options
     this.#parts = parts
     this.#events = events
     this.clock = new SimClock(parts.queue)
     this.disk = new SimDisk({ random: parts.random.fork() })
+    this.disk.faults.fsyncDelayMs = options.fsyncDelayMs
     this.machine = watchExecution(new SimMachine({ clock: new SimClock(parts.queue), random: parts.random.fork() }), () => {
       this.executionChanged = true
     })
+  }
+
+  get calmFsyncDelayMs(): number {
+    return this.#options.fsyncDelayMs
   }
 
   get isUp(): boolean {
@@ -94,7 +100,7 @@ export class SimHost {
     const node = createNode(
       {
         nodeId: this.nodeId, version: '0.1.0', peerAddress: `${this.name}:7000`, httpAddress: `${this.name}:8443`, members: this.members,
-        cluster: { compaction }, onHalted: (halt) => this.#events.halted(this, halt),
+        cluster: this.#options, onHalted: (halt) => this.#events.halted(this, halt),
       },
       ports,
     )

@@ -1,7 +1,7 @@
 // One seed: forms a cluster, lets clients and faults loose on it, heals it, and sees whether everything held and everything ended.
 import { Clients } from './clients.ts'
 import { FaultPlan } from './faults.ts'
-import { shortcoming, type SeedReport } from './report.ts'
+import { minimum, shortcoming, type SeedReport } from './report.ts'
 import { describe, formCluster, World } from './world.ts'
 
 /** Until then faults come; a while later clients stop; the whole takes at least five minutes. All since the world began, milliseconds. */
@@ -55,7 +55,8 @@ async function story(world: World, progress: Partial<{ clients: Clients; plan: F
   const clients = new Clients(world, caller, { thinkMsMax: random.pick([1000, 1800]) })
   const plan = new FaultPlan(world)
   Object.assign(progress, { clients, plan })
-  clients.start(random.between(3, 6))
+  world.onLeader = (host) => clients.burst(host)
+  clients.start(random.between(2, 4))
   plan.start()
   await world.run(chaosEndMs - 30_000)
   if (world.checker.leaderChanges === 0) plan.force('leaderCrash')
@@ -65,6 +66,7 @@ async function story(world: World, progress: Partial<{ clients: Clients; plan: F
   for (const host of world.hosts) world.boot(host)
   await world.until('there is a leader again, and it commits', recoveryMs, () => world.leader !== undefined && world.leader.node?.app.readiness() === null)
   await world.run(Math.max(clientsEndMs, queue.nowMs + 10_000))
+  await world.run(queue.nowMs + 60_000, () => clients.count >= minimum.commands)
   clients.stop()
   await world.until(() => `every operation has ended, but for ${unfinished(world).join('; ')}`, settlingMs, () => unfinished(world).length === 0)
   await world.until('every node is where the history ends', recoveryMs, () => alive(world).every((host) => host.node?.cluster.state.index === world.checker.lastIndex))

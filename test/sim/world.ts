@@ -10,7 +10,7 @@ import type { ClusterNode } from '../../src/node.ts'
 import type { Caller } from '../../src/app/face.ts'
 import { Checker } from './checker.ts'
 import { EventQueue } from './event-queue.ts'
-import { SimHost } from './host.ts'
+import { SimHost, type HostOptions } from './host.ts'
 import { SimClock } from './sim-clock.ts'
 import { SimRandom } from './sim-random.ts'
 
@@ -31,15 +31,19 @@ export class World {
   snapshots = 0
   vmStarts = 0
   vmStops = 0
+  readonly #hostOptions: HostOptions
   #executing: ReadonlySet<string> = new Set()
   /** Set by faults: halts that they explain. */
   readonly excused = new Set<string>()
   /** A host whose daemon ended by itself is started again, as systemd would; false ends that. */
   supervises = true
+  /** Told by faults that want writes at a new leader. */
+  onLeader: ((host: SimHost) => void) | null = null
 
   constructor(options: { readonly seed: number; readonly onNote?: ((note: string) => void) | undefined }) {
     this.onNote = options.onNote
     this.random = new SimRandom(options.seed, 0x6e6f7661)
+    this.#hostOptions = drawHostOptions(this.random)
     this.clock = new SimClock(this.queue)
     this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), onHandlerError: (error) => this.checker.violate(`a handler failed: ${describe(error)}`) })
   }
@@ -52,7 +56,7 @@ export class World {
   addHost(): SimHost {
     const name = `n${this.hosts.length + 1}`
     const nodeId = this.newId() as NodeId
-    const host = new SimHost({ nodeId, name }, { queue: this.queue, network: this.network, random: this.random.fork(), log: this.#log(name) }, {
+    const host = new SimHost({ ...this.#hostOptions, nodeId, name }, { queue: this.queue, network: this.network, random: this.random.fork(), log: this.#log(name) }, {
       starting: (each, node) => this.#starting(each, node),
       started: (each, node) => {
         this.checker.restored(each.name, node.cluster)
@@ -238,6 +242,19 @@ export async function formCluster(world: World, count: number): Promise<Caller> 
   await world.until('every node is a member', 60_000, isWhole)
   await world.until('every node is ready', 60_000, () => hosts.every((host) => host.node?.app.readiness() === null))
   return caller
+}
+
+/** Small bounds, so that compaction, snapshots, paging and flow control happen all the time. */
+function drawHostOptions(random: SimRandom): HostOptions {
+  return {
+    fsyncDelayMs: random.pick([0.2, 0.2, 2, 10]),
+    compaction: { entriesMax: random.pick([40, 120, 400]), bytesMax: 256 * 1024 },
+    raft: {
+      messageBytesMax: random.pick([1, 1024, 1024 * 1024]),
+      inflightMessagesMax: random.pick([1, 4, 256]),
+      committedBytesMax: random.pick([1, 2048, 4 * 1024 * 1024]),
+    },
+  }
 }
 
 function votersOf(host: SimHost): readonly string[] {

@@ -65,7 +65,7 @@ async function prepare(context: HttpContext, route: Route, { app, clock, stoppin
   const { incoming, outgoing } = context.env
   const url = new URL(raw.url)
   const query = parseQuery(url.searchParams, route.query ?? {})
-  const signal = AbortSignal.any([raw.signal, stopping])
+  const signal = endOf(raw.signal, stopping)
   let bytes: Uint8Array = new Uint8Array()
   let body: unknown = {}
   const binary = route.body?.schema === 'binary'
@@ -90,6 +90,15 @@ async function prepare(context: HttpContext, route: Route, { app, clock, stoppin
     app, params: context.req.param(), query, body, write, url, headers: raw.headers, address: addressOf(incoming), signal,
     stream: () => streamBody(incoming, clock),
   }
+}
+
+/** Fires when the client goes away or the server stops, with an AbortError as reason: the adapter's own is a bare string, which is bad to throw. */
+function endOf(gone: AbortSignal, stopping: AbortSignal): AbortSignal {
+  const controller = new AbortController()
+  const either = AbortSignal.any([gone, stopping])
+  if (either.aborted) controller.abort()
+  else either.addEventListener('abort', () => controller.abort(), { once: true })
+  return controller.signal
 }
 
 function checkMediaType(headers: Headers, route: Route): void {

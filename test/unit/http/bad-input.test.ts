@@ -109,6 +109,25 @@ describe('bodies', () => {
   })
 })
 
+test('a client that goes away while it waits is no fault of ours', async () => {
+  const { operations } = served.app
+  const former = operations.wait.bind(operations)
+  const ended = Promise.withResolvers<unknown>()
+  Object.assign(operations, { wait: (_caller: unknown, _ref: unknown, _seconds: unknown, signal: AbortSignal) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => {
+    ended.resolve(signal.reason)
+    reject(signal.reason as Error)
+  })) })
+  const socket = await served.socket()
+  socket.on('error', () => undefined)
+  socket.write(`GET /api/v1/operations/o1?wait=60 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  socket.destroy()
+  expect(await ended.promise).toMatchObject({ name: 'AbortError' })
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(served.lines.filter((line) => line.level === 'error')).toEqual([])
+  Object.assign(operations, { wait: former })
+})
+
 describe('requests that are none', () => {
   const secured = /content-security-policy: default-src 'none'/i
   test('no HTTP', async () => {

@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { selfSigned } from '../../../src/drivers/crypto/authority.ts'
+import type { Json } from '../http/harness.ts'
 
-export type Asked = { readonly method: string; readonly path: string; readonly query: URLSearchParams; readonly headers: IncomingHttpHeaders; readonly body: any }
+export type Asked = { readonly method: string; readonly path: string; readonly query: URLSearchParams; readonly headers: IncomingHttpHeaders; readonly body: Json }
 export type Reply = { readonly status: number; readonly body?: unknown; readonly headers?: Readonly<Record<string, string | string[]>> }
 /** Undefined cuts the connection. A function takes the response into its own hands. */
 export type Script = (asked: Asked) => Reply | undefined | ((response: ServerResponse) => void)
@@ -54,7 +55,7 @@ export function problem(status: number, code: string, detail = 'It is so.', fiel
 
 const at = '2026-11-20T10:00:00.000Z'
 
-export function vmOf(name: string, phase: string, message = ''): any {
+export function vmOf(name: string, phase: string, message = ''): Json {
   return {
     id: '01890a5d-ac96-774b-bcce-0000000000aa', kind: 'vm', name, project: 'default', labels: {}, revision: 7, generation: 1,
     spec: { cpus: 1, memoryMiB: 512, disks: [], nics: [], runState: 'running' },
@@ -62,7 +63,7 @@ export function vmOf(name: string, phase: string, message = ''): any {
   }
 }
 
-export function operationOf(state: string, error: { readonly code: string; readonly message: string } | null = null): any {
+export function operationOf(state: string, error: { readonly code: string; readonly message: string } | null = null): Json {
   const ended = state !== 'running' && state !== 'queued'
   return {
     id: '01890a5d-ac96-774b-bcce-0000000000bb', kind: 'operation', name: 'vm-start', project: 'default', labels: {}, revision: 7, generation: 1,

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import { runCli } from '../../../src/cli/program.ts'
+import type { Json } from '../http/harness.ts'
 
-export type Ran = { readonly code: number; readonly stdout: string; readonly stderr: string; readonly json: any }
+export type Ran = { readonly code: number; readonly stdout: string; readonly stderr: string; readonly json: Json }
 export type Surroundings = { readonly env?: Readonly<Record<string, string>>; readonly input?: string; readonly terminal?: boolean; readonly onOutput?: (text: string, stdin: PassThrough) => void }
 
 class Sink extends Writable {

@@ -77,7 +77,7 @@ test('an operation is followed to its end; a server that breaks off in between i
   const ran = await run(['vm', 'stop', 'web', '--timeout', '9', '--force', '--json'], { env: server.env })
   expect(ran).toMatchObject({ code: 0, json: { kind: 'operation', status: { state: 'done' } } })
   expect(server.asked[0]).toMatchObject({ method: 'POST', path: '/api/v1/vms/web/stop', body: { force: true, timeoutSeconds: 9 } })
-  expect(server.asked.slice(1).map((asked) => `${asked.path}?${asked.query}`)).toEqual(Array(3).fill(`/api/v1/operations/${operationOf('done').id}?wait=30`))
+  expect(server.asked.slice(1).map((asked) => `${asked.path}?${asked.query.toString()}`)).toEqual(Array(3).fill(`/api/v1/operations/${String(operationOf('done').id)}?wait=30`))
   expect(ran.stderr).toContain('running: boot')
 })
 
@@ -164,7 +164,7 @@ test('a password comes from standard input or a terminal, never from the argumen
   expect((await run(['user', 'create', 'anna', '--role', 'operator@shop', '--password-stdin'], { env: server.env, input: 'correct horse\n' })).code).toBe(0)
   expect(server.asked[0]!.body).toEqual({ name: 'anna', password: 'correct horse', spec: { bindings: [{ role: 'operator', scope: 'shop' }] } })
   let typed = 0
-  const typing = { env: server.env, terminal: true, onOutput: (text: string, stdin: NodeJS.WritableStream) => void (/: $/.test(text) && typed++ < 2 && stdin.write('correct hoX\u007frse\r')) }
+  const typing = { env: server.env, terminal: true, onOutput: (text: string, stdin: NodeJS.WritableStream) => void (text.endsWith(': ') && typed++ < 2 && stdin.write('correct hoX\u007frse\r')) }
   const ran = await run(['user', 'password', 'anna'], typing)
   expect(ran.code).toBe(0)
   expect(`${ran.stdout}${ran.stderr}`).not.toContain('horse')

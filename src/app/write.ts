@@ -1,5 +1,5 @@
 // The way of every write: command, dry run or proposal, outcome as a value or an error, and waiting for what follows.
-import { makeCommand, type CommandPayload, type CommandResult, type CommandType } from '../model/command.ts'
+import { makeCommand, type Command, type CommandPayload, type CommandResult, type CommandType } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
 import type { Actor } from '../model/user.ts'
 import { previewCommand } from '../state/apply.ts'
@@ -17,10 +17,26 @@ export async function propose<Type extends CommandType>(
 ): Promise<Done> {
   const idempotency = options === null || options.idempotencyKey === null ? undefined : { key: options.idempotencyKey, bodyHash: options.bodyHash }
   const command = makeCommand(type, { id: context.newId(), actor, idempotency }, payload)
+  await requireAcceptable(context, command)
   // A client that goes away does not take its command back: the outcome stays what it is.
   const result = await context.ports.consensus.propose(command, {})
   if (result.kind === 'refused') throw refusalError(result)
   return result
+}
+
+/**
+ * What would be refused is not proposed: it leaves no trace in the log. This node may be behind, so a refusal is asked for again at a
+ * linearizable point. Apply decides in the end, for what is accepted here may be overtaken.
+ */
+async function requireAcceptable(context: AppContext, command: Command): Promise<void> {
+  const refusal = () => {
+    const { result } = previewCommand(context.state, { timeMs: context.ports.clock.nowMs(), command })
+    return result.kind === 'refused' ? result : null
+  }
+  if (refusal() === null) return
+  await context.ports.consensus.readBarrier()
+  const refused = refusal()
+  if (refused !== null) throw refusalError(refused)
 }
 
 function refusalError(result: Extract<CommandResult, { kind: 'refused' }>): OperationalError {

@@ -1,68 +1,135 @@
 // Measures GET /api/v1/vms?limit=100 with 1,000 simulated VMs at 200 requests a second: p99 has to stay under 100 ms.
-import { execFileSync } from 'node:child_process'
-import { availableParallelism, cpus, loadavg, release } from 'node:os'
-import { Worker } from 'node:worker_threads'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { serve } from '../test/unit/http/harness.ts'
-import { startRealNode } from '../test/unit/http/real-node.ts'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Load, LoadResult } from './api-list-load.ts'
+import type { Serving } from './api-list-server.ts'
+import { startChild, type Child } from './child.ts'
+import { requireEtcd, startEtcd, type Etcd } from './etcd.ts'
+import { load as machineLoad, printHead } from './facts.ts'
+import { createClient, require2xx, type Client } from './https-client.ts'
+import { usageOf } from './process-usage.ts'
+import { judge, printRaw, printSamples, quantile } from './samples.ts'
+import { withCleanup } from './stop.ts'
 
-const { values } = parseArgs({ options: { vms: { type: 'string', default: '1000' }, rate: { type: 'string', default: '200' }, seconds: { type: 'string', default: '30' }, raw: { type: 'boolean', default: true } }, allowNegative: true })
+const { values } = parseArgs({ options: { short: { type: 'boolean', default: false }, vms: { type: 'string', default: '1000' }, rate: { type: 'string', default: '200' } } })
 const limits = { p99Ms: 100 } as const
-const creatorsMax = 16
-const warmUpSeconds = 3
-
 const vms = Number(values.vms)
 const perSecond = Number(values.rate)
-const real = await startRealNode({ cpus: vms * 2, memoryMiB: vms * 256 })
-const served = await serve({ app: real.node.app })
+/** Nobody's list of pages is asked for as often as an API. */
+const pagesPerSecond = Math.ceil(perSecond / 10)
+const rounds = values.short ? 1 : 4
+const turnSeconds = 5
+const warmUpSeconds = 2
+const creatorsMax = 16
+const listPath = '/api/v1/vms?limit=100'
 
-async function createAll(): Promise<void> {
+type Question = Pick<Load, 'url' | 'method' | 'headers' | 'body' | 'perSecond'> & { readonly name: string; readonly ca: string; readonly process: 'node' | 'etcd' }
+type Kept = { readonly samplesMs: number[]; failed: number; bytes: number; cpuSeconds: number; firstBody: string }
+
+async function createVms(client: Client): Promise<void> {
   const names = Array.from({ length: vms }, (_, number) => `vm-${String(number).padStart(5, '0')}`)
-  const creators = Array.from({ length: creatorsMax }, async () => {
+  await Promise.all(Array.from({ length: creatorsMax }, async () => {
     for (let name = names.pop(); name !== undefined; name = names.pop()) {
       const spec = { cpus: 1, memoryMiB: 128, runState: 'running', disks: [{ name: 'root', sizeGiB: 1 }], nics: [{ network: 'nat' }] }
-      const answer = await served.ask('/api/v1/vms', { method: 'POST', token: real.token, json: { name, labels: { tier: 'front', owner: 'bench' }, spec } })
-      if (answer.status !== 201) throw new Error(`creating ${name}: ${answer.text}`)
+      await require2xx(client.ask('/api/v1/vms', { method: 'POST', json: { name, labels: { tier: name.endsWith('7') ? 'front' : 'back', owner: 'bench' }, spec } }), `creating ${name}`)
     }
-  })
-  await Promise.all(creators)
+  }))
   for (;;) {
-    const { total } = (await served.ask('/api/v1/vms?limit=1&filter=phase:running', { token: real.token })).json as { total: number }
+    const { total } = (await require2xx(client.ask('/api/v1/vms?limit=1&filter=phase:running'), 'counting')).body as { total: number }
     if (total === vms) return
-    await new Promise((resolve) => setTimeout(resolve, 250))
+    await delay(250)
   }
 }
 
-function measure(seconds: number): Promise<LoadResult> {
-  const load: Load = { port: served.http.port, ca: served.certPem, token: real.token, path: '/api/v1/vms?limit=100', perSecond, count: perSecond * seconds, connectionsMax: 128 }
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./api-list-load.ts', import.meta.url), { workerData: load })
-    worker.once('message', resolve)
-    worker.once('error', reject)
-  })
+/** The VMs' own JSON under one key each. */
+async function fillEtcd(etcd: Etcd, ca: string, client: Client): Promise<void> {
+  const { items } = (await require2xx(client.ask('/api/v1/vms?limit=1000'), 'listing')).body as { items: { name: string }[] }
+  const rival = createClient({ url: etcd.urls[0] ?? '', ca, token: '' })
+  for (const item of items) await require2xx(rival.ask('/v3/kv/put', { method: 'POST', json: { key: base64(`vm/${item.name}`), value: base64(JSON.stringify(item)) } }), 'writing to etcd')
+  rival.close()
 }
 
-function quantile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
+function questionsOf(serving: Serving, etcd: Etcd): readonly Question[] {
+  const get = (name: string, path: string, accept = 'application/json', rate = perSecond): Question =>
+    ({ name, url: `${serving.url}${path}`, ca: serving.ca, method: 'GET', headers: { authorization: `Bearer ${serving.token}`, accept }, body: null, perSecond: rate, process: 'node' })
+  return [
+    get('list', listPath),
+    { name: 'etcd range', url: `${etcd.urls[0]}/v3/kv/range`, ca: serving.ca, method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ key: base64('vm/'), range_end: base64('vm0'), limit: 100 }), perSecond, process: 'etcd' },
+    get('list, sort=-created', `${listPath}&sort=-created`),
+    get('list, filter of a phase and a label', `${listPath}&filter=${encodeURIComponent('phase:running label:tier=front')}`),
+    get('/healthz of the same server', '/healthz'),
+    get(`page /vms, ${pagesPerSecond} a second`, '/vms', 'text/html', pagesPerSecond),
+  ]
 }
 
-await createAll()
-await measure(warmUpSeconds)
-const cpuBefore = process.cpuUsage()
-const result = await measure(Number(values.seconds))
-const cpu = process.cpuUsage(cpuBefore)
-const sorted = result.samplesMs.toSorted((left, right) => left - right)
-const failed = Object.keys(result.failures).length > 0 || sorted.length !== perSecond * Number(values.seconds) || result.items !== Math.min(100, vms)
-const p99Ms = quantile(sorted, 0.99)
-console.log(JSON.stringify({
-  bench: 'api-list', commit: execFileSync('git', ['rev-parse', 'HEAD'], { encoding: 'utf8' }).trim(), runtime: process.version,
-  host: { kernel: release(), cpu: cpus()[0]?.model, cores: availableParallelism(), load: loadavg() },
-  configuration: { vms, perSecond, seconds: Number(values.seconds), path: '/api/v1/vms?limit=100', tls: 'TLS 1.3, keep-alive', node: 'one whole node on simulated disk, network and hypervisor; the load runs in another thread of the same process' },
-  p50Ms: quantile(sorted, 0.5), p90Ms: quantile(sorted, 0.9), p99Ms, maxMs: sorted.at(-1), samples: sorted.length, answerBytes: result.bytes, failures: result.failures,
-  cpuSecondsBothThreads: (cpu.user + cpu.system) / 1e6, residentBytes: process.memoryUsage().rss, limits, passed: !failed && p99Ms < limits.p99Ms,
-}, null, 1))
-if (values.raw) console.log(JSON.stringify({ rawMs: result.samplesMs.map((sample) => Math.round(sample * 100) / 100) }))
-await served.http.stop()
-await real.stop()
-process.exit(!failed && p99Ms < limits.p99Ms ? 0 : 1)
+async function measure(generator: Child, question: Question, seconds: number): Promise<LoadResult> {
+  const { url, ca, method, headers, body } = question
+  const load: Load = { url, ca, method, headers, body, perSecond: question.perSecond, count: question.perSecond * seconds }
+  return await generator.ask<LoadResult>(load, (seconds + 60) * 1000)
+}
+
+await withCleanup(async (defer) => {
+  const etcdVersion = requireEtcd()
+  const directory = await mkdtemp(join(tmpdir(), 'nc-bench-'))
+  defer(() => rm(directory, { recursive: true }))
+  const server = startChild({ file: 'api-list-server.ts', args: [directory, String(vms)], logPath: join(directory, 'server.log') })
+  defer(() => server.stop())
+  const serving = await server.next<Serving>(60_000)
+  const generator = startChild({ file: 'api-list-load.ts', args: [], logPath: join(directory, 'load.log') })
+  defer(() => generator.stop())
+  const etcd = await startEtcd({ directory, members: 3, tls: { certFile: serving.certFile, keyFile: serving.keyFile, ca: await readFile(serving.certFile, 'utf8') } })
+  defer(() => etcd.stop())
+  const client = createClient({ url: serving.url, ca: serving.ca, token: serving.token, socketsMax: creatorsMax })
+  const createdMs = performance.now()
+  await createVms(client)
+  const tookSeconds = (performance.now() - createdMs) / 1000
+  await fillEtcd(etcd, serving.ca, client)
+  client.close()
+  printHead('api-list', [
+    `NovaCron: one whole node (use cases, Raft, state, controllers) on simulated disk, network and hypervisor, behind the real HTTPS server with its pages; a process of its own with the launcher's flags; ${vms} running VMs with disk, NIC and two labels, created through the API by ${creatorsMax} at once in ${tookSeconds.toFixed(1)} s; caller: API token`,
+    `etcd ${etcdVersion}, for orientation: three members, range of 100 among as many keys (each VM's own JSON) by its JSON gateway at the leader, linearizable; clients by the same TLS`,
+    'the list is that node\'s own state; /healthz is the floor: the same TLS, server and middleware with nothing to do',
+    `load: ${perSecond} requests/s at fixed times from another process, keep-alive, answered uncompressed; latency counts from the time a request was due; ${rounds} turns of ${turnSeconds} s each after ${warmUpSeconds} s to warm up`,
+  ])
+  const questions = questionsOf(serving, etcd)
+  const kept = new Map<Question, Kept>(questions.map((question) => [question, { samplesMs: [], failed: 0, bytes: 0, cpuSeconds: 0, firstBody: '' }]))
+  for (const question of questions) await measure(generator, question, warmUpSeconds)
+  for (let round = 0; round < rounds; round += 1) {
+    for (const question of questions) {
+      const into = kept.get(question)!
+      const pid = question.process === 'node' ? server.pid : (etcd.pids[0] ?? 0)
+      const before = usageOf(pid).cpuSeconds
+      const result = await measure(generator, question, turnSeconds)
+      into.cpuSeconds += usageOf(pid).cpuSeconds - before
+      into.samplesMs.push(...result.samplesMs)
+      Object.assign(into, { bytes: result.bytes, firstBody: result.firstBody, failed: into.failed + result.samplesMs.filter((each) => Number.isNaN(each)).length })
+      if (Object.keys(result.failures).length > 0) console.log(`${question.name}: failures ${JSON.stringify(result.failures)}`)
+    }
+    console.log(`turn ${round + 1}: load ${machineLoad()}`)
+  }
+  report(questions, kept)
+  console.log(`the node's resident memory at the end: ${usageOf(server.pid).rssMb.toFixed(1)} MB`)
+})
+
+function report(questions: readonly Question[], kept: ReadonlyMap<Question, Kept>): void {
+  for (const question of questions) {
+    const { samplesMs, bytes, cpuSeconds } = kept.get(question)!
+    const good = samplesMs.filter((each) => !Number.isNaN(each))
+    const cpuMs = question.process === 'node' ? `, ${((cpuSeconds * 1000) / samplesMs.length).toFixed(2)} ms CPU a request` : ''
+    printSamples(question.name, good, `${bytes} B${cpuMs}`)
+  }
+  for (const question of questions) printRaw(question.name, kept.get(question)!.samplesMs)
+  const [list] = questions
+  const { samplesMs, failed, firstBody } = kept.get(list!)!
+  const { items } = JSON.parse(firstBody) as { items: unknown[] }
+  if (items.length !== Math.min(100, vms)) throw new Error(`the list had ${items.length} items`)
+  if (failed > 0) throw new Error(`${failed} requests failed`)
+  judge(`list of 100 among ${vms} VMs at ${perSecond} requests/s, p99`, quantile(samplesMs, 0.99), limits.p99Ms, 'ms')
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64')
+}

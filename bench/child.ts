@@ -1,0 +1,55 @@
+// A process of a bench's own that answers over IPC, run with the flags of the launcher.
+import { fork, type ChildProcess } from 'node:child_process'
+import { openSync } from 'node:fs'
+import { join } from 'node:path'
+import { launcherFlags } from './facts.ts'
+
+export type Child = {
+  readonly pid: number
+  /** The next message. @throws Error where the process ends instead, or says nothing for `timeoutMs` */
+  next<T>(timeoutMs: number): Promise<T>
+  /** Sends a message and waits for the answer to it: one question at a time. */
+  ask<T>(message: object, timeoutMs: number): Promise<T>
+  stop(): Promise<void>
+}
+
+/** @param options.file of this folder; `logPath` takes what it writes */
+export function startChild(options: { readonly file: string; readonly args: readonly string[]; readonly logPath: string }): Child {
+  const log = openSync(options.logPath, 'a')
+  const child = fork(join(import.meta.dirname, options.file), [...options.args], { execArgv: [...launcherFlags], stdio: ['ignore', log, log, 'ipc'] })
+  const next = <T>(timeoutMs: number): Promise<T> => new Promise((resolve, reject) => {
+    const settle = (): void => {
+      clearTimeout(timer)
+      child.off('message', onMessage).off('exit', onExit)
+    }
+    const onMessage = (message: unknown): void => {
+      settle()
+      resolve(message as T)
+    }
+    const onExit = (code: number | null): void => {
+      settle()
+      reject(new Error(`${options.file} ended with ${code ?? 'a signal'}; see ${options.logPath}`))
+    }
+    const timer = setTimeout(() => {
+      settle()
+      reject(new Error(`${options.file} said nothing for ${timeoutMs} ms; see ${options.logPath}`))
+    }, timeoutMs)
+    child.on('message', onMessage).on('exit', onExit)
+  })
+  return {
+    pid: child.pid ?? 0,
+    next,
+    ask(message, timeoutMs) {
+      child.send(message)
+      return next(timeoutMs)
+    },
+    stop: () => endChild(child),
+  }
+}
+
+async function endChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGKILL')
+  await ended
+}

@@ -1,0 +1,35 @@
+// What has to be undone whatever happens: at the end, at a failure, at Ctrl-C.
+
+type Undo = () => Promise<void> | void
+
+/** Runs `action`; what it registered is undone afterwards, last first, also where it fails or the process is told to end. */
+export async function withCleanup(action: (defer: (undo: Undo) => void) => Promise<void>): Promise<void> {
+  const undos: Undo[] = []
+  let undoing: Promise<void> | null = null
+  const undoAll = async (): Promise<void> => {
+    for (const undo of undos.splice(0).toReversed()) {
+      try {
+        await undo()
+      } catch (error) {
+        console.error(`cleaning up: ${error instanceof Error ? error.message : String(error)}`)
+        process.exitCode = 1
+      }
+    }
+  }
+  const onSignal = (): void => {
+    undoing ??= undoAll().finally(() => process.exit(1))
+  }
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  try {
+    await action((undo) => undos.push(undo))
+  } catch (error) {
+    if (undoing === null) {
+      console.error(error instanceof Error ? (error.stack ?? error.message) : String(error))
+      process.exitCode = 1
+    }
+  } finally {
+    if (undoing === null) await undoAll()
+    else await undoing
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+  }
+}

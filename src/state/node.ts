@@ -22,17 +22,31 @@ function admit(transaction: Transaction, payload: CommandOf<'node.admit'>['paylo
   const token = transaction.get('joinToken', payload.joinTokenId)
   if (token === undefined || token.secretHash !== payload.joinSecretHash) throw new Refusal('TOKEN_INVALID', 'The join token is not known here.')
   if (token.revokedMs !== null) throw new Refusal('TOKEN_INVALID', 'The join token was revoked.')
-  if (token.usedByNodeId !== null && token.usedByNodeId !== payload.node.id) throw new Refusal('TOKEN_USED', 'The join token was used already. Make a new one.')
+  const former = transaction.get('node', payload.node.id)
+  requireSameMember(transaction, former, payload.node)
+  // The joiner may ask again while its first answer may have been lost; that is over once it was heard of.
+  const again = token.usedByNodeId === payload.node.id && former?.revision === token.revision
+  if (token.usedByNodeId !== null && !again) throw new Refusal('TOKEN_USED', 'The join token was used already. Make a new one.')
   if (token.expiresMs < transaction.timeMs) throw new Refusal('TOKEN_EXPIRED', 'The join token has expired. Make a new one.')
-  if (transaction.state.tables.node.size >= nodesMax) throw new Refusal('LIMIT_REACHED', `A cluster has at most ${nodesMax} nodes.`)
+  if (former === undefined && transaction.state.tables.node.size >= nodesMax) throw new Refusal('LIMIT_REACHED', `A cluster has at most ${nodesMax} nodes.`)
   transaction.requireFreeName('node', '', payload.node.name, payload.node.id)
   transaction.put('joinToken', token.id, { ...token, usedByNodeId: payload.node.id, revision: transaction.index })
   transaction.put('node', payload.node.id, {
-    ...payload.node, kind: 'node', project: '', labels: {}, revision: transaction.index, generation: 1,
-    spec: { schedulable: true }, announcement: payload.announcement, joinedMs: transaction.timeMs,
+    kind: 'node', project: '', labels: {}, generation: 1, spec: { schedulable: true }, joinedMs: transaction.timeMs,
+    ...former, ...payload.node, revision: transaction.index, announcement: payload.announcement,
   })
   say(transaction, payload.node, 'created', `Node ${payload.node.name} joined`, 'node.joined')
   return { id: payload.node.id }
+}
+
+/** An id, a peer id and a key belong to one node for ever: whoever joins cannot take over a member. */
+function requireSameMember(transaction: Transaction, former: StoredNode | undefined, node: CommandOf<'node.admit'>['payload']['node']): void {
+  if (former !== undefined && (former.peerId !== node.peerId || former.wrapKey !== node.wrapKey)) {
+    throw new Refusal('ALREADY_MEMBER', `Node id ${node.id} is that of member ${former.name}, which has another key.`)
+  }
+  for (const other of transaction.state.tables.node.values()) {
+    if (other.id !== node.id && other.peerId === node.peerId) throw new Refusal('ALREADY_MEMBER', `The key is that of member ${other.name}, which has another id.`)
+  }
 }
 
 function announce(transaction: Transaction, payload: CommandOf<'node.announce'>['payload']): Outcome {

@@ -5,7 +5,7 @@ import type { NodeId, TokenId, UserId } from '../../../src/model/id.ts'
 import { World, announcement } from './world.ts'
 
 function joinPayload(world: World, tokenId: TokenId, name = 'n2', secret = 's') {
-  const node = { id: world.newId() as NodeId, name, peerId: `peer-${name}`, wrapKey: 'w', wrappedClusterKey: 'k' }
+  const node = { id: world.newId() as NodeId, name, peerId: `peer-joiner-${name}`, wrapKey: 'w', wrappedClusterKey: 'k' }
   return { node, announcement: announcement(), joinTokenId: tokenId, joinSecretHash: secret }
 }
 
@@ -40,6 +40,44 @@ describe('join tokens', () => {
     expect(world.outcome('node.admit', payload)).toBe(code)
     expect(world.state.tables.node.size).toBe(1)
     expect(world.state.tables.joinToken.get(id)?.usedByNodeId).toBeNull()
+  })
+})
+
+describe('a member\'s identity', () => {
+  function joined() {
+    const world = new World()
+    const { nodeId } = world.form()
+    const first = world.newId() as TokenId
+    world.run('joinToken.create', { id: first, secretHash: 's', lifeSeconds: 3600 })
+    const payload = joinPayload(world, first)
+    world.run('node.admit', payload)
+    const fresh = () => {
+      const id = world.newId() as TokenId
+      world.run('joinToken.create', { id, secretHash: 's', lifeSeconds: 3600 })
+      return id
+    }
+    return { world, nodeId, payload, fresh }
+  }
+
+  test('is not taken over by whoever joins under its id, peer id or key', () => {
+    const { world, nodeId, payload, fresh } = joined()
+    const before = world.state.tables.node.get(payload.node.id)
+    const thief = joinPayload(world, fresh(), 'n3')
+    expect(world.outcome('node.admit', { ...thief, node: { ...thief.node, id: payload.node.id } })).toBe('ALREADY_MEMBER')
+    expect(world.outcome('node.admit', { ...thief, node: { ...thief.node, id: nodeId, name: 'n1' } })).toBe('ALREADY_MEMBER')
+    expect(world.outcome('node.admit', { ...thief, node: { ...thief.node, peerId: payload.node.peerId } })).toBe('ALREADY_MEMBER')
+    expect(world.outcome('node.admit', { ...payload, node: { ...payload.node, peerId: 'peer-thief' } })).toBe('ALREADY_MEMBER')
+    expect(world.state.tables.node.get(payload.node.id)).toEqual(before)
+    expect(world.state.tables.node.size).toBe(2)
+  })
+
+  test('a used token is over once its node was heard of; a new one lets the same node ask again and keeps what was said of it', () => {
+    const { world, payload, fresh } = joined()
+    world.run('node.announce', { id: payload.node.id, announcement: announcement() })
+    world.run('node.update', { id: payload.node.id, labels: { rack: 'a' }, spec: { schedulable: false } })
+    expect(world.outcome('node.admit', payload)).toBe('TOKEN_USED')
+    expect(world.outcome('node.admit', { ...payload, joinTokenId: fresh() })).toBe('done')
+    expect(world.state.tables.node.get(payload.node.id)).toMatchObject({ labels: { rack: 'a' }, spec: { schedulable: false } })
   })
 })
 

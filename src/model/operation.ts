@@ -60,7 +60,7 @@ export type StoredOperation = {
   readonly startedMs: number
   readonly endedMs: number | null
   readonly error: { readonly code: string; readonly message: string } | null
-  /** The run state to go back to when it is cancelled. */
+  /** The run state to go back to when it is cancelled; null where there is no way back: a delete of what is half deleted. */
   readonly formerRunState: string | null
 }
 

@@ -43,10 +43,16 @@ export function planVm(vm: StoredVm, operation: StoredOperation | null, seen: Vm
   const step = currentStep(operation)
   if (step === 'remove') return planRemoval(operation!, seen)
   if (step === 'reset') return planReset(operation!, seen)
+  if (isHalfDeleted(vm, step)) return []
   const want = wantOf(vm, step)
   const actions = planTowards(vm, { want, step, force: operation?.spec.force ?? false, timeoutMs: timeoutMsOf(vm, operation) }, seen)
   if (operation !== null && step !== null && actions.length === 0) return [{ kind: 'stepDone', operationId: operation.id, step: operation.step }]
   return actions
+}
+
+/** A delete failed past the point of no return: nothing is made anew, for its disks would be empty. It waits to be deleted again. */
+export function isHalfDeleted(vm: StoredVm, step: VmStep | null): boolean {
+  return vm.deleting && step === null
 }
 
 /** Plans for a node that has a domain of a VM that is another node's. */
@@ -131,9 +137,9 @@ export function lastingPhase(domain: Domain | null, prepared: boolean): VmPhase 
  */
 export function shownPhase(vm: StoredVm, operation: StoredOperation | null, heard: boolean): VmPhase {
   if (!heard) return 'unknown'
-  if (vm.deleting) return 'deleting'
   const { phase } = vm.report
   const step = currentStep(operation)
+  if (vm.deleting) return isHalfDeleted(vm, step) ? 'failed' : 'deleting'
   if (step === 'shutdown') return phase === 'stopped' ? 'stopped' : 'stopping'
   if (step === 'boot') return phase === 'running' ? 'running' : 'starting'
   if (phase === 'failed') return 'failed'

@@ -15,7 +15,7 @@ export function applyToOperation(transaction: Transaction, command: CommandOf<'o
   if (payload.outcome.kind === 'failed') {
     const { code, message } = payload.outcome
     endOperation(transaction, operation, { state: 'failed', error: { code, message } })
-    releaseTarget(transaction, operation, { revert: true })
+    releaseTarget(transaction, operation)
     return { id: operation.id }
   }
   const steps = operation.steps.map((step, at) => {
@@ -42,7 +42,7 @@ function cancel(transaction: Transaction, operation: StoredOperation): Outcome {
   if (operation.state !== 'running') throw new Refusal('STATE_CONFLICT', `Operation ${operation.name} is ${operation.state} already.`)
   if (!isCancellable(operation)) throw new Refusal('STATE_CONFLICT', `Operation ${operation.name} is past the point where it can be cancelled.`)
   endOperation(transaction, operation, { state: 'cancelled', error: { code: 'CANCELLED', message: `${transaction.actor.name} cancelled it.` } })
-  releaseTarget(transaction, operation, { revert: true })
+  releaseTarget(transaction, operation)
   return { id: operation.id }
 }
 
@@ -53,18 +53,23 @@ export function endOperation(transaction: Transaction, operation: StoredOperatio
   say(transaction, operation, end.error === null ? `is ${end.state}` : `is ${end.state}: ${end.error.message}`, `operation.${end.state}`)
 }
 
-/** Frees the VM from an operation that did not succeed; the wish goes back to what it was. */
-function releaseTarget(transaction: Transaction, operation: StoredOperation, options: { readonly revert: boolean }): void {
+/**
+ * Frees the VM from an operation that did not succeed; the wish goes back to what it was. Where a delete had begun to remove things there is
+ * no way back: made anew, the disks would be empty.
+ */
+function releaseTarget(transaction: Transaction, operation: StoredOperation): void {
   const vm = transaction.get('vm', operation.spec.target.id)
   if (vm === undefined || vm.operationId !== operation.id) return
-  const runState = options.revert && operation.formerRunState !== null ? (operation.formerRunState as RunState) : vm.spec.runState
+  const runState = operation.formerRunState === null ? vm.spec.runState : (operation.formerRunState as RunState)
+  const removing = operationKinds[operation.spec.operation][operation.step] === 'remove'
   const next: StoredVm = {
-    ...vm, revision: transaction.index, operationId: null, deleting: false,
+    ...vm, revision: transaction.index, operationId: null, deleting: vm.deleting && (removing || operation.formerRunState === null),
     spec: { ...vm.spec, runState },
     generation: runState === vm.spec.runState ? vm.generation : vm.generation + 1,
   }
   transaction.put('vm', vm.id, next)
-  sayOfVm(transaction, vm, { type: 'updated', message: `VM ${vm.name} is free again`, reason: 'vm.released' })
+  const message = next.deleting ? `VM ${vm.name} is half deleted: delete it again` : `VM ${vm.name} is free again`
+  sayOfVm(transaction, vm, { type: 'updated', message, reason: 'vm.released' })
 }
 
 function finishTarget(transaction: Transaction, operation: StoredOperation): void {

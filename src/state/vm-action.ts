@@ -3,7 +3,7 @@ import type { CommandOf } from '../model/command.ts'
 import { operationKinds, operationsEndedMax, type OperationKind, type StoredOperation } from '../model/operation.ts'
 import type { RunState, StoredVm } from '../model/vm.ts'
 import type { Outcome } from './apply.ts'
-import { endOperation } from './operation.ts'
+import { endOperation, isCancellable } from './operation.ts'
 import { misfit } from './query.ts'
 import { requireCurrent } from './revision.ts'
 import { Refusal, type Transaction } from './transaction.ts'
@@ -23,11 +23,13 @@ export function actOnVm(transaction: Transaction, command: CommandOf<'vm.act'>):
   const { payload } = command
   let vm = transaction.require('vm', payload.id)
   requireCurrent(vm, payload)
-  if (vm.deleting) throw new Refusal('STATE_CONFLICT', `${vm.name} is being deleted.`)
-  vm = clearTheWay(transaction, vm, payload)
+  const active = vm.operationId === null ? undefined : transaction.get('operation', vm.operationId)
+  requireDeletable(vm, active, payload)
+  const halfDeleted = vm.deleting && (active === undefined || active.formerRunState === null)
+  vm = clearTheWay(transaction, vm, active, payload)
   requirePossible(transaction, vm, payload.action)
   const wish = wishes[payload.action] ?? vm.spec.runState
-  const operation = draftOperation(transaction, vm, command)
+  const operation: StoredOperation = { ...draftOperation(transaction, vm, command), formerRunState: halfDeleted ? null : vm.spec.runState }
   const next: StoredVm = {
     ...vm,
     revision: transaction.index,
@@ -48,10 +50,15 @@ export function actOnVm(transaction: Transaction, command: CommandOf<'vm.act'>):
   return { id: vm.id, operationId: operation.id }
 }
 
+/** What is being deleted can only be deleted: again after a failure, or by force while it is still asked to power off. */
+function requireDeletable(vm: StoredVm, active: StoredOperation | undefined, payload: CommandOf<'vm.act'>['payload']): void {
+  if (!vm.deleting) return
+  if (payload.action !== 'delete') throw new Refusal('STATE_CONFLICT', `${vm.name} is being deleted.`)
+  if (active !== undefined && !(payload.force && isCancellable(active))) throw new Refusal('STATE_CONFLICT', `${vm.name} is being deleted already.`)
+}
+
 /** A forced stop and a forced delete take over from whatever runs; all else waits its turn. */
-function clearTheWay(transaction: Transaction, vm: StoredVm, payload: CommandOf<'vm.act'>['payload']): StoredVm {
-  if (vm.operationId === null) return vm
-  const active = transaction.get('operation', vm.operationId)
+function clearTheWay(transaction: Transaction, vm: StoredVm, active: StoredOperation | undefined, payload: CommandOf<'vm.act'>['payload']): StoredVm {
   if (active === undefined) return vm
   if (!payload.force || (payload.action !== 'stop' && payload.action !== 'delete')) {
     throw new Refusal('OPERATION_ACTIVE', `${active.spec.operation} is running on ${vm.name}. Wait for it, cancel it, or force a stop.`)
@@ -72,7 +79,7 @@ function requirePossible(transaction: Transaction, vm: StoredVm, action: Action)
   if (reason !== null) throw new Refusal('NO_FIT', `${vm.name} does not fit on ${node.name} now: it ${reason}.`)
 }
 
-function draftOperation(transaction: Transaction, vm: StoredVm, command: CommandOf<'vm.act'>): StoredOperation {
+function draftOperation(transaction: Transaction, vm: StoredVm, command: CommandOf<'vm.act'>): Omit<StoredOperation, 'formerRunState'> {
   const { payload } = command
   const kind: OperationKind = `vm-${payload.action}`
   return {
@@ -84,7 +91,6 @@ function draftOperation(transaction: Transaction, vm: StoredVm, command: Command
     nodeId: vm.assignment?.nodeId ?? null,
     actor: transaction.actor.name, commandId: transaction.commandId,
     startedMs: transaction.timeMs, endedMs: null, error: null,
-    formerRunState: vm.spec.runState,
   }
 }
 

@@ -73,6 +73,7 @@ describe('with an operation', () => {
     ['delete, still on', vm('stopped', 'running'), operation('vm-delete', 0, true), seen('running'), ['destroy']],
     ['delete, remove', vm('stopped', 'stopped'), operation('vm-delete', 1), seen('off'), ['remove', 'stepDone 1']],
     ['delete, remove again after a crash of ours', vm('stopped', 'stopped'), operation('vm-delete', 1), seen('none'), ['remove', 'stepDone 1']],
+    ['half deleted', { ...vm('running', 'failed'), deleting: true }, null, seen('none', { volumesReady: false }), []],
     ['delete of what was never made', vm('stopped', 'pending'), operation('vm-delete'), seen('none', { volumesReady: false }), ['stepDone 0']],
   ])('%s', (_name, wished, running, observed, actions) => expect(plan(wished, running, observed)).toEqual(actions))
 })
@@ -91,6 +92,7 @@ describe('the phase people see', () => {
     ['restart going down', vm('running', 'running'), operation('vm-restart'), true, 'stopping'],
     ['restart coming up', vm('running', 'stopped'), operation('vm-restart', 1), true, 'starting'],
     ['being deleted', { ...vm('stopped', 'stopped'), deleting: true }, operation('vm-delete', 1), true, 'deleting'],
+    ['half deleted', { ...vm('stopped', 'pending'), deleting: true }, null, true, 'failed'],
     ['as wished', vm('paused', 'paused'), null, true, 'paused'],
   ])('%s', (_name, wished, running, heard, phase) => expect(shownPhase(wished, running, heard)).toBe(phase))
 })

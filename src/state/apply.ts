@@ -49,10 +49,12 @@ export function applyCommand(state: State, entry: Entry & { readonly command: Co
 
 export type Preview = { readonly result: CommandResult; readonly changes: ReturnType<Transaction['pending']> }
 
-/** What applying a command now would come to; the state is not changed. */
+/** What applying a command now would come to, a remembered answer to its key included; the state is not changed. */
 export function previewCommand(state: State, options: { readonly timeMs: number; readonly command: Command }): Preview {
   const { command } = options
   const index = state.index + 1
+  const replay = findReplay(state, command)
+  if (replay !== null) return { result: replay, changes: [] }
   const transaction = new Transaction(state, { index, timeMs: Math.max(state.timeMs, options.timeMs), actor: command.actor, commandId: command.id })
   try {
     const outcome = dispatch(transaction, command)
@@ -134,12 +136,12 @@ function rememberKey(transaction: Transaction, command: Command, result: Command
   transaction.put('idempotency', id, { id, index: transaction.index, timeMs: transaction.timeMs, bodyHash, result })
 }
 
-/** Only what a person (or their token) commanded is a record; reports and renewals of nodes are not. */
+/** What a person, their token, a guest or the cluster itself did is a record; reports and renewals of nodes are not. */
 function recordAudit(transaction: Transaction, command: Command, result: CommandResult): void {
   const { actor } = command
-  if (actor.kind !== 'user' && actor.kind !== 'token' && actor.kind !== 'system') return
+  if (actor.kind === 'node') return
   const id = String(transaction.index)
-  const payload = command.payload as { readonly id?: string; readonly name?: string; readonly action?: string }
+  const payload = command.payload as AuditedPayload & { readonly action?: string }
   transaction.put('audit', id, {
     id,
     kind: 'audit',
@@ -153,8 +155,11 @@ function recordAudit(transaction: Transaction, command: Command, result: Command
   })
 }
 
-function targetOf(transaction: Transaction, payload: { readonly id?: string; readonly name?: string }): string {
+type AuditedPayload = { readonly id?: string; readonly name?: string; readonly node?: { readonly name: string } }
+
+function targetOf(transaction: Transaction, payload: AuditedPayload): string {
   if (payload.name !== undefined) return payload.name
+  if (payload.node !== undefined) return payload.node.name
   if (payload.id === undefined) return ''
   for (const table of ['vm', 'image', 'node', 'user', 'token', 'operation'] as const) {
     const record = transaction.get(table, payload.id)
@@ -187,6 +192,15 @@ function trim(state: State): readonly StateWrite[] {
     if (state.timeMs - record.timeMs <= idempotencyLifeMs) break
     drop('idempotency', record.id)
   }
-  for (const record of state.tables.revokedSession.values()) if (record.expiresMs < state.timeMs) drop('revokedSession', record.id)
+  if (state.revokedSessionsEndMs < state.timeMs) dropEndedSessions(state, drop)
   return writes
+}
+
+/** In no order of time, so all are looked at; but only when one has ended. */
+function dropEndedSessions(state: State, drop: (table: TableName, id: string) => void): void {
+  state.revokedSessionsEndMs = Number.POSITIVE_INFINITY
+  for (const record of state.tables.revokedSession.values()) {
+    if (record.expiresMs < state.timeMs) drop('revokedSession', record.id)
+    else state.revokedSessionsEndMs = Math.min(state.revokedSessionsEndMs, record.expiresMs)
+  }
 }

@@ -50,6 +50,8 @@ export type State = {
   readonly macs: Set<string>
   /** SHA-256 of an API token's secret → its id. */
   readonly tokenIdsByHash: Map<string, string>
+  /** No revoked session ends before this; milliseconds since the epoch. */
+  revokedSessionsEndMs: number
 }
 
 /** Whoever keeps the state: it is another object after a snapshot was installed, so ask anew each time. */
@@ -59,7 +61,10 @@ export interface StateHolder {
 
 export function emptyState(): State {
   const tables = Object.fromEntries(tableNames.map((name) => [name, new Map()])) as unknown as TableMaps
-  return { index: 0, term: 0, timeMs: 0, digest: emptyDigest, tables, names: new Map(), vmIdsByNode: new Map(), macs: new Set(), tokenIdsByHash: new Map() }
+  return {
+    index: 0, term: 0, timeMs: 0, digest: emptyDigest, tables, names: new Map(), vmIdsByNode: new Map(), macs: new Set(), tokenIdsByHash: new Map(),
+    revokedSessionsEndMs: Number.POSITIVE_INFINITY,
+  }
 }
 
 export function stateHash(state: State): string {
@@ -78,6 +83,8 @@ export function writeRecord<Name extends TableName>(state: State, table: Name, i
     map.delete(id)
     return
   }
+  // Trimming goes by the map's order, which has to be that of an import: by the last write.
+  if (table === 'idempotency') map.delete(id)
   map.set(id, record)
   state.digest = addDigest(state.digest, recordDigest(table, id, record))
   indexRecord(state, table, record)
@@ -100,6 +107,7 @@ function indexRecord(state: State, table: TableName, record: Tables[TableName]):
     state.names.set(nameKey(named.kind, named.project, named.name), named.id)
   }
   if (table === 'token') state.tokenIdsByHash.set((record as StoredToken).secretHash, (record as StoredToken).id)
+  if (table === 'revokedSession') state.revokedSessionsEndMs = Math.min(state.revokedSessionsEndMs, (record as RevokedSession).expiresMs)
   if (table !== 'vm') return
   const vm = record as StoredVm
   for (const nic of vm.spec.nics) if (nic.mac !== undefined) state.macs.add(nic.mac)

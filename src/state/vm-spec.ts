@@ -57,7 +57,7 @@ export function imagesOf(state: State, spec: VmSpec): readonly StoredImage[] {
 export function resolveImages(state: State, spec: VmSpec, former: StoredVm['images']): StoredVm['images'] {
   const images: Record<string, StoredVm['images'][string]> = {}
   for (const disk of spec.disks) {
-    const kept = former[disk.name]
+    const kept = Object.hasOwn(former, disk.name) ? former[disk.name] : undefined
     if (kept !== undefined) images[disk.name] = kept
     else if (disk.image !== undefined) {
       const image = findByRef(state, 'image', disk.image, defaultProject)
@@ -72,7 +72,7 @@ export function resolveImages(state: State, spec: VmSpec, former: StoredVm['imag
  * @throws Refusal INVALID or STATE_CONFLICT
  */
 export function requireEditable(state: State, vm: StoredVm, next: VmSpec): void {
-  const stopped = vm.report.phase === 'stopped' || vm.report.phase === 'pending'
+  const stopped = (vm.report.phase === 'stopped' || vm.report.phase === 'pending') && vm.spec.runState === 'stopped' && vm.operationId === null
   for (const disk of vm.spec.disks) {
     const at = next.disks.findIndex((candidate) => candidate.name === disk.name)
     const kept = next.disks[at]

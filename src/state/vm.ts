@@ -4,6 +4,7 @@ import { shortId } from '../model/id.ts'
 import { defaultProject } from '../model/resource.ts'
 import type { StoredVm, VmReport, VmSpec } from '../model/vm.ts'
 import type { Outcome } from './apply.ts'
+import { canonicalJson } from './canonical.ts'
 import { mergePatch } from './merge-patch.ts'
 import { misfit } from './query.ts'
 import { requireCurrent } from './revision.ts'
@@ -89,7 +90,7 @@ function edit(transaction: Transaction, vm: StoredVm, next: Edited, seed: string
     throw new Refusal('OPERATION_ACTIVE', `An operation is running on ${vm.name}. Wait for it or cancel it.`)
   }
   const node = vm.assignment === null ? undefined : transaction.get('node', vm.assignment.nodeId)
-  if (node !== undefined && (runs || next.spec.cpus !== vm.spec.cpus || next.spec.memoryMiB !== vm.spec.memoryMiB)) {
+  if (node !== undefined && asksForMore(vm.spec, next.spec)) {
     const reason = misfit(state, node, { spec: next.spec, images: [], running: runs, ownVmId: vm.id })
     if (reason !== null) throw new Refusal('NO_FIT', `${vm.name} would not fit on ${node.name}: it ${reason}.`)
   }
@@ -106,8 +107,14 @@ function edit(transaction: Transaction, vm: StoredVm, next: Edited, seed: string
   return { id: vm.id }
 }
 
+/** What takes no more than before needs no new room: a node that has become smaller keeps what it has. */
+function asksForMore(former: VmSpec, next: VmSpec): boolean {
+  const starts = former.runState === 'stopped' && next.runState !== 'stopped'
+  return starts || next.cpus > former.cpus || next.memoryMiB > former.memoryMiB || !sameJson(former.disks, next.disks)
+}
+
 function sameJson(left: unknown, right: unknown): boolean {
-  return JSON.stringify(left) === JSON.stringify(right)
+  return canonicalJson(left) === canonicalJson(right)
 }
 
 /** A report counts only from the owner, at the owner's epoch: a former owner is told so and changes nothing. */

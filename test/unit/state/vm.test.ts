@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { OperationId } from '../../../src/model/id.ts'
 import { exportState, importState, stateHash } from '../../../src/state/state.ts'
-import { World } from './world.ts'
+import { World, announcement } from './world.ts'
 
 function formed() {
   const world = new World()
@@ -104,6 +104,28 @@ describe('edit', () => {
   })
 })
 
+describe('edits on a node that has become smaller or lost its hypervisor', () => {
+  const seed = '0123456789abcdef'
+  test('labels and names change, more memory does not', () => {
+    const { world, nodeId } = formed()
+    const id = world.vm(nodeId, 'web', { runState: 'running', memoryMiB: 512 })
+    world.run('node.announce', { id: nodeId, announcement: announcement({ accelerator: 'none' }) })
+    expect(world.outcome('vm.patch', { id, seed, patch: { name: 'www', labels: { tier: 'web' } } })).toBe('done')
+    expect(world.outcome('vm.patch', { id, seed, patch: { spec: { memoryMiB: 1024 } } })).toBe('NO_FIT')
+  })
+
+  test('a disk does not grow between the wish to run and the first sign of it', () => {
+    const { world, nodeId } = formed()
+    const id = world.vm(nodeId, 'web', { disks: [{ name: 'root', image: 'tiny', sizeGiB: 1 }] })
+    world.report(id, nodeId, 'stopped')
+    const grown = { spec: { disks: [{ name: 'root', image: 'tiny', sizeGiB: 2 }] } }
+    world.act(id, 'start')
+    expect(world.outcome('vm.patch', { id, seed, patch: grown })).toBe('STATE_CONFLICT')
+    const other = world.vm(nodeId, 'db', { disks: [{ name: 'root', image: 'tiny', sizeGiB: 1 }] })
+    expect(world.outcome('vm.patch', { id: other, seed, patch: { spec: { ...grown.spec, runState: 'running' } } })).toBe('done')
+  })
+})
+
 describe('operations', () => {
   function running() {
     const { world, nodeId } = formed()
@@ -159,6 +181,42 @@ describe('operations', () => {
     step(world, operationId, nodeId, 1)
     expect(world.state.tables.vm.has(id)).toBe(false)
     expect(world.vm(nodeId, 'web')).toBeTruthy()
+  })
+
+  test('a delete that fails past the point of no return is not undone: the VM can only be deleted again', () => {
+    const { world, nodeId, id } = running()
+    const first = world.act(id, 'delete')
+    step(world, first.operationId, nodeId, 0)
+    expect(world.outcome('operation.cancel', { id: first.operationId })).toBe('STATE_CONFLICT')
+    world.run('operation.step', { id: first.operationId, nodeId, step: 1, outcome: { kind: 'failed', code: 'STORAGE_FAILED', message: 'no' } })
+    expect(world.state.tables.operation.get(first.operationId)).toMatchObject({ state: 'failed' })
+    expect(world.state.tables.vm.get(id)).toMatchObject({ deleting: true, operationId: null })
+    expect(world.act(id, 'start').outcome).toBe('STATE_CONFLICT')
+    const second = world.act(id, 'delete')
+    expect(second.outcome).toBe('done')
+    for (const at of [0, 1]) step(world, second.operationId, nodeId, at)
+    expect(world.state.tables.vm.has(id)).toBe(false)
+  })
+
+  test('cancelling the second attempt does not revive what is half deleted', () => {
+    const { world, nodeId, id } = running()
+    const first = world.act(id, 'delete')
+    step(world, first.operationId, nodeId, 0)
+    world.run('operation.step', { id: first.operationId, nodeId, step: 1, outcome: { kind: 'failed', code: 'STORAGE_FAILED', message: 'no' } })
+    const second = world.act(id, 'delete')
+    world.run('operation.cancel', { id: second.operationId })
+    expect(world.state.tables.vm.get(id)).toMatchObject({ deleting: true, operationId: null })
+  })
+
+  test('a forced delete takes over from a patient one', () => {
+    const { world, id } = running()
+    const patient = world.act(id, 'delete')
+    expect(world.act(id, 'delete').outcome).toBe('STATE_CONFLICT')
+    const forced = world.act(id, 'delete', true)
+    expect(forced.outcome).toBe('done')
+    expect(world.state.tables.operation.get(patient.operationId)?.state).toBe('cancelled')
+    expect(world.outcome('operation.cancel', { id: forced.operationId })).toBe('done')
+    expect(world.state.tables.vm.get(id)).toMatchObject({ deleting: false, spec: { runState: 'running' } })
   })
 
   test('only the owner at its epoch reports, and only it ends steps', () => {

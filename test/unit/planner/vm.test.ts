@@ -49,6 +49,7 @@ describe('without an operation', () => {
     ['started behind our back', vm('stopped'), seen('running'), ['shutdown', 'wait']],
     ['ignores the button for too long', vm('stopped'), seen('running', { shutdownAskedMs: 60_000 }), ['destroy']],
     ['paused, wished off', vm('stopped'), seen('paused'), ['destroy']],
+    ['half deleted', { ...vm('running', 'failed'), deleting: true }, seen('none', { volumesReady: false }), []],
     ['undefined behind our back', vm('running', 'running'), seen('none'), ['prepare', 'boot']],
     ['off, wished paused', vm('paused'), seen('off'), ['boot', 'pause']],
     ['running, wished paused', vm('paused'), seen('running'), ['pause']],
@@ -73,7 +74,6 @@ describe('with an operation', () => {
     ['delete, still on', vm('stopped', 'running'), operation('vm-delete', 0, true), seen('running'), ['destroy']],
     ['delete, remove', vm('stopped', 'stopped'), operation('vm-delete', 1), seen('off'), ['remove', 'stepDone 1']],
     ['delete, remove again after a crash of ours', vm('stopped', 'stopped'), operation('vm-delete', 1), seen('none'), ['remove', 'stepDone 1']],
-    ['half deleted', { ...vm('running', 'failed'), deleting: true }, null, seen('none', { volumesReady: false }), []],
     ['delete of what was never made', vm('stopped', 'pending'), operation('vm-delete'), seen('none', { volumesReady: false }), ['stepDone 0']],
   ])('%s', (_name, wished, running, observed, actions) => expect(plan(wished, running, observed)).toEqual(actions))
 })

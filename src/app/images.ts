@@ -10,7 +10,7 @@ import type { Caller, Images, ListQuery, Page, WriteOptions, Written } from './f
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { presentImage } from './present.ts'
-import { dryRun, propose } from './write.ts'
+import { dryRun, findEarlier, propose } from './write.ts'
 
 /** No image file is larger: 4 TiB. What fits on the disk is for the storage to say. */
 const imageBytesMax = 4 * 2 ** 40
@@ -65,6 +65,7 @@ export class ImageUseCases implements Images {
   }
 
   async delete(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>> {
+    if (findEarlier(this.#context, caller, options) !== null) return null
     const image = this.#find(caller, ref)
     authorize(caller, 'operate', image.project, image.name)
     const payload = { id: image.id as ImageId, ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }) }

@@ -9,7 +9,7 @@ import type { Caller, ListQuery, Page, Tokens, WriteOptions, Written } from './f
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { presentToken } from './present.ts'
-import { dryRun, propose } from './write.ts'
+import { dryRun, findEarlier, propose } from './write.ts'
 
 export class TokenUseCases implements Tokens {
   readonly #context: AppContext
@@ -47,6 +47,7 @@ export class TokenUseCases implements Tokens {
   }
 
   async revoke(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>> {
+    if (findEarlier(this.#context, caller, options) !== null) return null
     const payload = { id: this.#find(caller, ref).id as TokenId }
     if (options.dryRun) return dryRun(this.#context, caller, 'token.revoke', payload, 'token')
     await propose(this.#context, caller.actor, 'token.revoke', payload, options)

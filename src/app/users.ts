@@ -9,7 +9,7 @@ import type { Caller, ListQuery, Page, Users, WriteOptions, Written } from './fa
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { presentUser } from './present.ts'
-import { dryRun, propose } from './write.ts'
+import { dryRun, findEarlier, propose } from './write.ts'
 
 const shape: ListShape<StoredUser> = {
   id: (user) => user.id, name: (user) => user.name, labels: (user) => user.labels, sortDefault: 'name',
@@ -47,6 +47,8 @@ export class UserUseCases implements Users {
 
   /** One's own needs the present password too. */
   async setPassword(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<User>> {
+    const earlier = findEarlier(this.#context, caller, options)
+    if (earlier !== null) return this.get(caller, earlier.id)
     const user = this.#find(caller, ref)
     const input = parseInput(passwordChangeSchema, body)
     const { vault } = this.#context.ports
@@ -61,6 +63,7 @@ export class UserUseCases implements Users {
   }
 
   async delete(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>> {
+    if (findEarlier(this.#context, caller, options) !== null) return null
     authorize(caller, 'administer', '', 'users')
     const payload = { id: this.#find(caller, ref).id as UserId }
     if (options.dryRun) return dryRun(this.#context, caller, 'user.delete', payload, 'user')

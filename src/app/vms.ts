@@ -15,7 +15,7 @@ import type { Caller, ListQuery, Page, Vms, WriteOptions, Written } from './face
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { phaseOf, presentOperation, presentVm } from './present.ts'
-import { dryRun, orThrow, propose, waitUntil } from './write.ts'
+import { dryRun, findEarlier, orThrow, propose, waitUntil } from './write.ts'
 import type { ByteStream } from '../ports/transport.ts'
 
 const patchSchema = z.record(z.string(), z.unknown())
@@ -69,6 +69,8 @@ export class VmUseCases implements Vms {
   }
 
   async replace(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Vm>> {
+    const earlier = findEarlier(this.#context, caller, options)
+    if (earlier !== null) return this.get(caller, earlier.id)
     const vm = this.#find(caller, ref)
     authorize(caller, 'operate', vm.project, vm.name)
     const input = parseInput(vmReplaceSchema, body)
@@ -86,6 +88,8 @@ export class VmUseCases implements Vms {
   }
 
   async patch(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Vm>> {
+    const earlier = findEarlier(this.#context, caller, options)
+    if (earlier !== null) return this.get(caller, earlier.id)
     const vm = this.#find(caller, ref)
     authorize(caller, 'operate', vm.project, vm.name)
     const { revision, ...patch } = parseInput(patchSchema, body)
@@ -115,6 +119,8 @@ export class VmUseCases implements Vms {
   }
 
   async #act(caller: Caller, ref: string, action: VmAction | 'delete', input: { readonly force: boolean; readonly timeoutSeconds?: number | undefined }, options: WriteOptions): Promise<Written<Operation>> {
+    const earlier = findEarlier(this.#context, caller, options)
+    if (earlier !== null) return this.#follow(caller, earlier.operationId ?? '', options)
     const vm = this.#find(caller, ref)
     authorize(caller, 'operate', vm.project, vm.name)
     const payload = {
@@ -123,11 +129,15 @@ export class VmUseCases implements Vms {
     }
     if (options.dryRun) return dryRun(this.#context, caller, 'vm.act', payload, 'vm')
     const done = await propose(this.#context, caller.actor, 'vm.act', payload, options)
-    const operationId = done.operationId ?? payload.operationId
+    return this.#follow(caller, done.operationId ?? payload.operationId, options)
+  }
+
+  /** Waits for the operation's end, where that was asked for. */
+  async #follow(caller: Caller, operationId: string, options: WriteOptions): Promise<Operation> {
     const operation = () => this.#context.state.tables.operation.get(operationId)
     await waitUntil(this.#context, { seconds: options.waitSeconds, signal: options.signal, holds: () => operation()?.endedMs !== null })
     const found = operation()
-    if (found === undefined) throw new OperationalError('NOT_FOUND', 'The operation is over and its record is gone.')
+    if (found === undefined || !may(caller, 'read', found.project)) throw new OperationalError('NOT_FOUND', 'The operation is over and its record is gone.')
     return presentOperation(this.#context, found)
   }
 

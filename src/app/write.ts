@@ -2,7 +2,7 @@
 import { makeCommand, type Command, type CommandPayload, type CommandResult, type CommandType } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
 import type { Actor } from '../model/user.ts'
-import { previewCommand } from '../state/apply.ts'
+import { findReplay, previewCommand } from '../state/apply.ts'
 import type { TableName } from '../state/state.ts'
 import { Refusal } from '../state/transaction.ts'
 import type { AppContext } from './context.ts'
@@ -15,12 +15,27 @@ type Done = Extract<CommandResult, { kind: 'done' }>
 export async function propose<Type extends CommandType>(
   context: AppContext, actor: Actor, type: Type, payload: CommandPayload<Type>, options: Pick<WriteOptions, 'idempotencyKey' | 'bodyHash' | 'signal'> | null,
 ): Promise<Done> {
-  const idempotency = options === null || options.idempotencyKey === null ? undefined : { key: options.idempotencyKey, bodyHash: options.bodyHash }
-  const command = makeCommand(type, { id: context.newId(), actor, idempotency }, payload)
+  const command = makeCommand(type, { id: context.newId(), actor, idempotency: idempotencyOf(options) }, payload)
   await requireAcceptable(context, command)
   // A client that goes away does not take its command back: the outcome stays what it is.
   const result = await context.ports.consensus.propose(command, {})
   if (result.kind === 'refused') throw refusalError(result)
+  return result
+}
+
+function idempotencyOf(options: Pick<WriteOptions, 'idempotencyKey' | 'bodyHash'> | null): Command['idempotency'] {
+  return options === null || options.idempotencyKey === null ? undefined : { key: options.idempotencyKey, bodyHash: options.bodyHash }
+}
+
+/**
+ * What came of a request that is sent again, to be asked before its target is looked for: that may be gone by now, by this very request.
+ * Null for a new one, and for one whose first outcome has not arrived here; then apply finds it.
+ * @throws IDEMPOTENCY_MISMATCH
+ */
+export function findEarlier(context: AppContext, caller: Caller, options: WriteOptions): Done | null {
+  if (options.dryRun) return null
+  const result = findReplay(context.state, { actor: caller.actor, idempotency: idempotencyOf(options) })
+  if (result?.kind === 'refused') throw refusalError(result)
   return result
 }
 

@@ -113,12 +113,15 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
   }
 }
 
-function idempotencyId(command: Command): string | null {
+type Keyed = Pick<Command, 'actor' | 'idempotency'>
+
+function idempotencyId(command: Keyed): string | null {
   if (command.idempotency === undefined) return null
   return `${command.actor.kind}:${command.actor.id}:${command.idempotency.key}`
 }
 
-function findReplay(state: State, command: Command): CommandResult | null {
+/** The answer remembered for a command's key, or the refusal of a key that was another request's; null where the key is new. */
+export function findReplay(state: State, command: Keyed): CommandResult | null {
   const id = idempotencyId(command)
   if (id === null) return null
   const record = state.tables.idempotency.get(id)

@@ -26,9 +26,10 @@ async function timed<T>(kind: keyof typeof took, step: () => Promise<T>): Promis
 }
 
 async function formOnce(): Promise<void> {
-  const { dir, remove } = labDirectory()
+  const place = labDirectory()
+  const { dir } = place
   await withCleanup(async (defer) => {
-    defer(remove)
+    defer(() => place.remove())
     const three = await timed('daemons', () => raiseHosts(dir, 3))
     const access = await timed('form', async () => {
       const made = await formCluster(three, effortOf(stepLimitMs))

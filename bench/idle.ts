@@ -26,8 +26,9 @@ type Watched = { readonly name: string; readonly pid: number; readonly daemon: b
 
 await withCleanup(async (defer) => {
   const etcdVersion = requireEtcd()
-  const { dir, remove } = labDirectory()
-  defer(remove)
+  const place = labDirectory()
+  const { dir } = place
+  defer(() => place.remove())
   const report = await labUp(dir, 3)
   const lab = requireLab(dir)
   const ca = readFileSync(report.caFile, 'utf8')

@@ -17,9 +17,18 @@ export function printSamples(name: string, samplesMs: readonly number[], more = 
   console.log(`${name.padEnd(44)} n ${String(samplesMs.length).padStart(5)}  ${figures}  max ${show(Math.max(...samplesMs))}  mean ${show(mean)} ms${more === '' ? '' : `  ${more}`}`)
 }
 
-/** All samples in the order they were taken, in milliseconds. */
+const rawListMax = 1000
+
+/** All samples in milliseconds: in the order they were taken; of very many only how often each length came, to two digits. */
 export function printRaw(name: string, samplesMs: readonly number[]): void {
-  console.log(`raw ms, ${name}: ${samplesMs.map((each) => each.toFixed(2)).join(' ')}`)
+  if (samplesMs.length <= rawListMax) return console.log(`raw ms, ${name}: ${samplesMs.map((each) => each.toFixed(2)).join(' ')}`)
+  const counts = new Map<number, number>()
+  for (const each of samplesMs) {
+    const length = Number(each.toPrecision(2))
+    counts.set(length, (counts.get(length) ?? 0) + 1)
+  }
+  const sorted = [...counts].toSorted(([left], [right]) => left - right)
+  console.log(`raw ms × how often, ${name}: ${sorted.map(([length, count]) => `${length}×${count}`).join(' ')}`)
 }
 
 /** Prints whether a figure was held, and makes the process fail where it was not. */

@@ -5,7 +5,7 @@ type Undo = () => Promise<void> | void
 /** Runs `action`; what it registered is undone afterwards, last first, also where it fails or the process is told to end. */
 export async function withCleanup(action: (defer: (undo: Undo) => void) => Promise<void>): Promise<void> {
   const undos: Undo[] = []
-  let undoing: Promise<void> | null = null
+  const interrupted: { undoing: Promise<void> | null } = { undoing: null }
   const undoAll = async (): Promise<void> => {
     for (const undo of undos.splice(0).toReversed()) {
       try {
@@ -17,19 +17,18 @@ export async function withCleanup(action: (defer: (undo: Undo) => void) => Promi
     }
   }
   const onSignal = (): void => {
-    undoing ??= undoAll().finally(() => process.exit(1))
+    interrupted.undoing ??= undoAll().finally(() => process.exit(1))
   }
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
   try {
     await action((undo) => undos.push(undo))
   } catch (error) {
-    if (undoing === null) {
+    if (interrupted.undoing === null) {
       console.error(error instanceof Error ? (error.stack ?? error.message) : String(error))
       process.exitCode = 1
     }
   } finally {
-    if (undoing === null) await undoAll()
-    else await undoing
+    await (interrupted.undoing ?? undoAll())
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
   }
 }

@@ -81,8 +81,9 @@ function clientOf(report: LabReport, name: string): Client {
 
 await withCleanup(async (defer) => {
   const virshVersion = requireVirsh()
-  const { dir, remove } = labDirectory()
-  defer(remove)
+  const place = labDirectory()
+  const { dir } = place
+  defer(() => place.remove())
   const report = await labUp(dir, 3)
   const leader = await leaderOf(clientOf(report, 'node1'))
   const [home = '', other = ''] = report.nodes.map((node) => node.name).filter((name) => name !== leader)

@@ -28,7 +28,10 @@ export type Write = {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-const answerTimeoutMs = 30_000
+/** A host that is off does not even refuse. */
+const connectTimeoutMs = 5_000
+/** Beyond what the server was asked to wait: it knows the outcome of a write, or that it is unknown, within 5 s. */
+const answerTimeoutMs = 20_000
 /** An import's answer comes after the whole image was checked. */
 const importTimeoutMs = 900_000
 /** How long an unknown outcome is asked for again by the same key. */
@@ -123,11 +126,18 @@ export class Client {
       resolve(response)
     })
     let connected = false
+    const patience = setTimeout(() => outgoing.destroy(new Error(`no connection within ${connectTimeoutMs / 1000} s`)), connectTimeoutMs)
+    const onConnected = () => {
+      connected = true
+      clearTimeout(patience)
+    }
     outgoing.on('socket', (socket) => {
-      if (!socket.connecting) connected = true
-      socket.once('secureConnect', () => (connected = true))
+      if (socket.connecting) socket.once('secureConnect', onConnected)
+      else onConnected()
     })
+    // Counts from when the socket is connected.
     outgoing.setTimeout(call.timeoutMs, () => outgoing.destroy(new Error(`no answer within ${call.timeoutMs / 1000} s`)))
+    outgoing.on('close', () => clearTimeout(patience))
     outgoing.on('error', (error) => reject(this.#unreachable(error, connected && call.method !== 'GET')))
     if (call.file === undefined) outgoing.end(call.body)
     else sendFile(outgoing, call.file, reject)

@@ -1,5 +1,5 @@
 // The command line against the real router, event stream, console and control socket, on the small application of the HTTP tests.
-import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -25,6 +25,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await served.http.stop()
   await control.stop()
+  rmSync(directory, { recursive: true, force: true })
 })
 
 test('nouns: every list and show is one document that the API answers', async () => {
@@ -107,8 +108,8 @@ test('Ctrl-] leaves the console of a terminal', async () => {
 })
 
 test('login keeps an API token in a private profile, which later commands use; logout revokes it', async () => {
-  const home = { ...emptyHome() }
-  const path = join(home['HOME']!, '.config/novacron/profiles.json')
+  const home = emptyHome()
+  const path = join(home.HOME, '.config/novacron/profiles.json')
   expect((await run(['login', served.origin, '--ca', caFile, '--user', 'admin', '--password-stdin'], { env: home, input: 'wrong\n' })).code).toBe(4)
   expect((await run(['login', served.origin, '--ca', caFile], { env: home })).code).toBe(2)
   const ran = await run(['login', served.origin, '--ca', caFile, '--user', 'admin', '--password-stdin', '--profile', 'lab', '--json'], { env: home, input: 'correct horse\n' })
@@ -131,6 +132,7 @@ test('login keeps an API token in a private profile, which later commands use; l
   expect((await run(['profile', 'use', 'nowhere'], { env: home })).code).toBe(3)
   expect((await run(['logout', '--json'], { env: home })).code).toBe(0)
   expect((await run(['vm', 'list'], { env: home })).code).toBe(2)
+  rmSync(home.HOME, { recursive: true })
 })
 
 test('the control socket: status, doctor, founding and joining', async () => {

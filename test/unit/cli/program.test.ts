@@ -84,7 +84,7 @@ test('nobody there is 6, a certificate of nobody is 6, no server named is 2', as
   expect(server.asked).toEqual([])
   await server.close()
   open.splice(open.indexOf(server), 1)
-  const gone = await run(['vm', 'show', 'web', '--json'], { env: server.env })
+  const gone = await run(['vm', 'show', 'web', '--json'], { env: { ...server.env, NOVACRON_CA: stranger.caFile } })
   expect(gone.code).toBe(6)
   expect(gone.json.code).toBe('UNREACHABLE')
   expect((await run(['vm', 'list'])).code).toBe(2)
@@ -154,3 +154,9 @@ test('version', async () => {
   expect((await run(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
   expect((await run(['version', '--json'])).json).toEqual({ version: expect.any(String) })
 })
+
+test('a host that is off, and does not even refuse, is 6 within seconds', async () => {
+  // RFC 5737: an address that nobody has; where the network says so at once, that is as good.
+  const ran = await run(['vm', 'list'], { env: { ...emptyHome(), NOVACRON_URL: 'https://192.0.2.1:8443', NOVACRON_TOKEN: 'nct_x' } })
+  expect(ran).toMatchObject({ code: 6, stderr: expect.stringContaining('UNREACHABLE') })
+}, 10_000)

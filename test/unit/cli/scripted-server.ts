@@ -1,6 +1,6 @@
 // A real HTTPS server that answers as it is told to, and remembers what it was asked: for the faults that a healthy cluster does not show.
 import { createServer, type Server } from 'node:https'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -41,6 +41,7 @@ export async function serveScript(script: Script): Promise<Scripted> {
   const scripted: Scripted = {
     env: { HOME: directory, NOVACRON_URL: origin, NOVACRON_TOKEN: 'nct_test', NOVACRON_CA: caFile }, caFile, origin, asked, script,
     close: async () => {
+      rmSync(directory, { recursive: true, force: true })
       server.closeAllConnections()
       await new Promise<void>((resolve) => server.close(() => resolve()))
     },

@@ -1,5 +1,5 @@
 // Runs the command line in this process, between streams that remember: what a person would see, type and get as exit code.
-import { mkdtempSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
@@ -26,9 +26,9 @@ class Sink extends Writable {
   }
 }
 
-/** A home directory of its own, so that nobody's profiles are read. */
-export function emptyHome(): Readonly<Record<string, string>> {
-  return { HOME: mkdtempSync(join(tmpdir(), 'nc-home-')) }
+/** A home directory that is not there, so that nobody's profiles are read; whoever signs in with it removes it. */
+export function emptyHome(): Readonly<Record<'HOME', string>> {
+  return { HOME: join(tmpdir(), `nc-home-${randomUUID()}`) }
 }
 
 /** Runs `novacron …`. With `terminal`, all three streams are one. */

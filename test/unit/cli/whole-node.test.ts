@@ -1,5 +1,5 @@
 // The life of a VM by the command line on a whole node: use cases, Raft, state, controllers; only disk, network and hypervisor are simulated.
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -23,6 +23,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await served.http.stop()
   await real.stop()
+  rmSync(directory, { recursive: true, force: true })
 })
 
 const cli = (argv: readonly string[], more: Surroundings = {}) => run(argv, { env, ...more })
@@ -111,6 +112,7 @@ test('users, tokens and login on the real thing', async () => {
   expect((await cli(['user', 'password', 'admin', '--password-stdin'], { input: `another good one\nwrong\n` })).code).toBe(5)
   expect((await cli(['user', 'password', 'admin', '--password-stdin'], { input: `another good one\n${real.password}\n` })).code).toBe(0)
   expect(await must(['user', 'delete', 'anna', '--yes'])).toEqual({ name: 'anna', deleted: true })
+  rmSync(home.HOME, { recursive: true })
 })
 
 test('join tokens are made, listed and revoked', async () => {

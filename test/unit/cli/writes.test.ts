@@ -1,6 +1,6 @@
 // Writes of the command line: keys, retries, waiting, dry runs, several names at once, confirmation.
 import { afterEach, expect, test } from 'vitest'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { operationOf, problem, serveScript, vmOf, type Script, type Scripted } from './scripted-server.ts'
@@ -18,7 +18,8 @@ async function serving(script: Script): Promise<Scripted> {
 
 test('vm create sends the spec that its flags say', async () => {
   const server = await serving(() => ({ status: 201, body: vmOf('web', 'stopped') }))
-  const userData = join(mkdtempSync(join(tmpdir(), 'nc-ud-')), 'user-data')
+  const directory = mkdtempSync(join(tmpdir(), 'nc-ud-'))
+  const userData = join(directory, 'user-data')
   writeFileSync(userData, '#cloud-config\n')
   const ran = await run(
     ['vm', 'create', 'web', '--image', 'tiny', '--cpus', '2', '--memory', '1024', '--disk', '0.5', '--node', 'node2', '--label', 'tier=db', '--label', 'a=b=c', '--user-data', userData, '--firmware', 'uefi', '--json'],
@@ -36,6 +37,7 @@ test('vm create sends the spec that its flags say', async () => {
   })
   expect(server.asked[0]!.headers['idempotency-key']).toMatch(/^[0-9a-f-]{36}$/)
   expect(server.asked[0]!.headers.prefer).toBeUndefined()
+  rmSync(directory, { recursive: true })
   await run(['vm', 'create', 'web', '--nic', 'none'], { env: server.env })
   expect(server.asked[1]!.body).toEqual({ name: 'web', spec: { cpus: 1, memoryMiB: 512, disks: [], nics: [], runState: 'stopped' } })
   expect(server.asked[1]!.headers['idempotency-key']).not.toBe(server.asked[0]!.headers['idempotency-key'])

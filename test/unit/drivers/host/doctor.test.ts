@@ -1,5 +1,5 @@
 // The doctor: measured on this machine, and its judgement at every threshold.
-import { mkdtempSync, readdirSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -35,6 +35,7 @@ test('every check is measured, advises where it is not good, and leaves nothing 
   }
   expect(found[0]!.measured).toMatch(/p50 \d+\.\d ms, p99 \d+\.\d ms of 50/)
   expect(readdirSync(directory)).toEqual([])
+  rmSync(directory, { recursive: true })
 })
 
 test('what cannot be measured is bad, not good', async () => {

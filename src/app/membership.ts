@@ -2,7 +2,7 @@
 import type { ClusterView } from '../model/cluster.ts'
 import { OperationalError } from '../model/error.ts'
 import { isId, type TokenId } from '../model/id.ts'
-import { joinRequestSchema, type JoinAnswer } from '../model/join.ts'
+import { joinRequestSchema, type JoinAnswer, type JoinRequest } from '../model/join.ts'
 import { joinTokenCreateSchema, type StoredJoinToken } from '../model/token.ts'
 import { authorize } from './authorize.ts'
 import { isoTime, type AppContext } from './context.ts'
@@ -83,6 +83,7 @@ export class MembershipUseCases implements Membership {
     const secretHash = vault.sha256Hex(content.s)
     orThrow(() => this.#requireUsable(content.t, secretHash))
     const request = parseInput(joinRequestSchema, body)
+    requireOwnNames(request)
     const authority = this.#keys.authority()
     const certificatePem = await vault.issueCertificate({
       caCertificatePem: authority.certificatePem, caKeyPem: authority.keyPem, publicKeyPem: request.tlsPublicKeyPem,
@@ -127,4 +128,23 @@ export class MembershipUseCases implements Membership {
     if (cluster === undefined) throw new OperationalError('NOT_CLUSTERED', 'This node has not caught up with its cluster yet.')
     return cluster
   }
+}
+
+const loopback = { names: ['localhost'], addresses: ['127.0.0.1', '::1'] }
+
+/** A joiner gets a certificate for itself only: its name, and the addresses it announces. @throws INVALID */
+function requireOwnNames(request: JoinRequest): void {
+  const { node, announcement } = request
+  const names = new Set([...loopback.names, node.name])
+  const addresses = new Set([...loopback.addresses, hostOf(announcement.httpAddress), hostOf(announcement.peerAddress)])
+  const fields = [
+    ...request.names.flatMap((name, at) => (names.has(name) ? [] : [{ path: `names.${at}`, message: 'is not the node\'s own' }])),
+    ...request.addresses.flatMap((address, at) => (addresses.has(address) ? [] : [{ path: `addresses.${at}`, message: 'is not announced by the node' }])),
+  ]
+  if (fields.length > 0) throw new OperationalError('INVALID', 'A certificate is issued for the joiner\'s own name and addresses only.', { data: { fields } })
+}
+
+/** Of host:port, where an IPv6 host may stand in brackets. */
+function hostOf(address: string): string {
+  return address.slice(0, Math.max(0, address.lastIndexOf(':'))).replace(/^\[|\]$/g, '')
 }

@@ -10,6 +10,8 @@ import { Lockout } from './lockout.ts'
 import { propose } from './write.ts'
 
 export const sessionLifeMs = 12 * 3_600_000
+/** Sessions signed out here alone; the oldest are forgotten first. */
+const signedOutMax = 10_000
 
 export class IdentityUseCases implements Identity {
   readonly #context: AppContext
@@ -37,15 +39,19 @@ export class IdentityUseCases implements Identity {
       throw new OperationalError('SIGN_IN_FAILED', 'User name or password is wrong.')
     }
     this.#lockout.succeeded(name, input.address)
-    const nowMs = Math.floor(clock.nowMs() / 1000) * 1000
+    const nowMs = wholeSeconds(clock.nowMs())
     const session = { id: this.#context.newId(), expiresMs: nowMs + sessionLifeMs, csrf: vault.secret() }
-    const cookie = await vault.signSession(this.#keys.sessionKey(), { sid: session.id, sub: user.id, csrf: session.csrf, issuedMs: nowMs, expiresMs: session.expiresMs })
+    // State time may be ahead of this node's clock; the password that was just proved is the present one.
+    const issuedMs = Math.max(nowMs, wholeSeconds(user.passwordChangedMs))
+    const cookie = await vault.signSession(this.#keys.sessionKey(), { sid: session.id, sub: user.id, csrf: session.csrf, issuedMs, expiresMs: session.expiresMs })
     return { cookie, expiresMs: session.expiresMs, caller: callerOf(user, { kind: 'user', id: user.id, name: user.name, address: input.address }, session) }
   }
 
   async signOut(caller: Caller): Promise<void> {
     if (caller.session === null) return
-    if (this.#signedOut.size < 10_000) this.#signedOut.add(caller.session.id)
+    this.#signedOut.add(caller.session.id)
+    const [oldest] = this.#signedOut
+    if (this.#signedOut.size > signedOutMax && oldest !== undefined) this.#signedOut.delete(oldest)
     await propose(this.#context, caller.actor, 'session.revoke', { id: caller.session.id, expiresMs: caller.session.expiresMs }, null)
     this.#signedOut.delete(caller.session.id)
   }
@@ -57,8 +63,7 @@ export class IdentityUseCases implements Identity {
     const { revokedSession, user: users } = this.#context.state.tables
     const user = users.get(claims.sub)
     if (user === undefined || user.spec.disabled || revokedSession.has(claims.sid)) return null
-    // Times in a session are whole seconds.
-    if (Math.floor(user.passwordChangedMs / 1000) * 1000 > claims.issuedMs) return null
+    if (wholeSeconds(user.passwordChangedMs) > claims.issuedMs) return null
     return callerOf(user, { kind: 'user', id: user.id, name: user.name, address }, { id: claims.sid, expiresMs: claims.expiresMs, csrf: claims.csrf })
   }
 
@@ -77,6 +82,11 @@ export class IdentityUseCases implements Identity {
     if (user === undefined || user.spec.disabled) return null
     return callerOf(user, { kind: 'token', id: token.id, name: `${user.name}/${token.name}`, address }, null)
   }
+}
+
+/** Times in a session are whole seconds. */
+function wholeSeconds(timeMs: number): number {
+  return Math.floor(timeMs / 1000) * 1000
 }
 
 function callerOf(user: StoredUser, actor: Caller['actor'], session: Caller['session']): Caller {

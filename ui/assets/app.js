@@ -66,7 +66,8 @@
   // palette: a combobox over a list box; the server searches, the page adds its own commands
   let at = 0;
   const opts = () => $$('#palette [role=option]:not([hidden])');
-  function list() {
+  /** @param early while the server searches: what is there already and does not fit is hidden */
+  function list(early) {
     const i = $('#palette input'), box = $('#found'), q = i.value.trim().toLowerCase();
     $$('[data-press]', box).forEach(o => o.remove());
     const icon = $('.find .i use')?.getAttribute('href').replace(/#.*/, '#right');
@@ -78,15 +79,16 @@
       const t = document.createElement('span'), h = document.createElement('small');
       t.textContent = b.dataset.command; h.textContent = 'Action here'; o.append(s, t, h);
       o.addEventListener('click', e => { e.preventDefault(); $('#palette').close(); b.click(); });
-      box.append(o);
+      box.insertBefore(o, $('[data-page]', box));
     });
-    if (!i.value) $$('[role=option]', box).forEach(o => { o.hidden = false; });
+    $$('[role=option]', box).forEach(o => { o.hidden = !!early && q !== '' && !o.textContent.toLowerCase().includes(q); });
     at = 0; mark(); const n = opts().length; $('#palette output').textContent = n ? `${n} result${n > 1 ? 's' : ''}` : 'Nothing found';
   }
   function mark() {
     $('#palette input').removeAttribute('aria-activedescendant');
     opts().forEach((o, n) => { o.setAttribute('aria-selected', n === at); if (n === at) { o.scrollIntoView({ block: 'nearest' }); $('#palette input').setAttribute('aria-activedescendant', o.id); } });
   }
+  $('#palette input')?.addEventListener('input', () => list(true));
   $('#palette')?.addEventListener('keydown', e => {
     const n = opts().length, step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
     if (step && n) { at = (at + step + n) % n; mark(); e.preventDefault(); }

@@ -10,7 +10,7 @@ import type { Frame, Html } from './frame.ts'
 import { icon } from './icon.ts'
 import { asOf } from './note.ts'
 import { operationTable } from './operations.ts'
-import { fullness, highRatio, partsBar, quorumRing, ratioBar, vmCells } from './picture.ts'
+import { fullness, fullnessMark, highRatio, partsBar, quorumRing, ratioBar, vmCells } from './picture.ts'
 import { nodeStateWord, state, vmStateWords } from './state.ts'
 import { vmPath } from './vm-words.ts'
 
@@ -144,7 +144,7 @@ function sizeOf(sum: Sum): { readonly value: string; readonly small: string; rea
 }
 
 function statCard(frame: Frame, stat: { readonly icon: string; readonly title: string; readonly value: string; readonly small: string; readonly ratio: number | null; readonly foot: readonly [string, string] }): Html {
-  return html`<a class="card stat c3" href="/nodes"><h2>${icon(frame, stat.icon)}${stat.title}</h2><div class="v">${stat.value} <small>${stat.small}</small></div>${ratioBar(stat.ratio ?? 0, stat.ratio === null ? `${stat.title}: not known` : `${stat.title} ${percent(stat.ratio)} used`)}<div class="foot"><span>${stat.foot[0]}</span><span>${stat.foot[1]}</span></div></a>`
+  return html`<a class="card stat c3" href="/nodes"><h2>${icon(frame, stat.icon)}${stat.title}</h2><div class="v">${stat.value} <small>${stat.small}${stat.ratio === null ? '' : fullnessMark(frame, stat.ratio)}</small></div>${ratioBar(stat.ratio ?? 0, stat.ratio === null ? `${stat.title}: not known` : `${stat.title} ${percent(stat.ratio)} used`)}<div class="foot"><span>${stat.foot[0]}</span><span>${stat.foot[1]}</span></div></a>`
 }
 
 /** Ring of voters and the nodes with their VMs: a live cell. */
@@ -158,7 +158,7 @@ export function overviewMap(frame: Frame, data: Overview): Html {
 function mapRow(frame: Frame, node: Node, vms: readonly Vm[] | null): Html {
   const { load, allocated } = node.status
   const cells = vms === null ? html`<p class="small dim">${count(allocated.vmsRunning)} of ${many(allocated.vms, 'VM')} run</p>` : vmCells(vms.filter((vm) => vm.status.nodeId === node.id).map((vm) => vm.status.phase), node.name)
-  const meter = (name: string, ratio: number | null) => html`<span>${name}</span>${ratioBar(ratio ?? 0, ratio === null ? `${name} not known` : `${name} ${percent(ratio)}`)}<span>${ratio === null ? '–' : percent(ratio)}</span>`
+  const meter = (name: string, ratio: number | null) => html`<span>${name}</span>${ratioBar(ratio ?? 0, ratio === null ? `${name} not known` : `${name} ${percent(ratio)}`)}<span>${ratio === null ? '–' : percent(ratio)}${ratio === null ? '' : fullnessMark(frame, ratio)}</span>`
   return html`<li><div><a class="name plain b" href="/nodes/${node.name}">${node.name}</a><div class="row small dim">${state(frame, nodeStateWord(node))}<span>${node.status.role === 'none' ? '' : node.status.role}</span></div></div>${cells}<div class="meters">${meter('CPU', load === null ? null : load.cpuRatio)}${meter('Mem', load === null || load.memoryTotalBytes === 0 ? null : load.memoryUsedBytes / load.memoryTotalBytes)}</div></li>`
 }
 
@@ -167,7 +167,7 @@ export function overviewAttention(frame: Frame, data: Overview): Html {
   const list = attentionOf(data)
   return html`<section class="card c4" id="ov-attention" aria-labelledby="att-h"><header><h2 id="att-h">Needs attention</h2>${list.length === 0 ? '' : html`<span class="pill">${count(list.length)}</span>`}</header>${
     list.length === 0
-      ? html`<div class="in row">${icon(frame, 's-ok', 'ok')}<span>Nothing. All is as it should be.</span></div>`
+      ? html`<div class="in row">${icon(frame, 's-ok', 'ok')}<span>Nothing waits for you.</span></div>`
       : html`<ul class="list">${list.slice(0, attentionShown).map((entry) => html`<li>${icon(frame, entry.icon, entry.tone)}<div class="grow"><a class="plain b" href="${entry.href}">${entry.title}</a><p>${entry.text}</p></div>${entry.since === null ? '' : ageTag(frame, entry.since)}</li>`)}</ul>${list.length > attentionShown ? html`<footer>and ${count(list.length - attentionShown)} more</footer>` : ''}`
   }</section>`
 }

@@ -29,8 +29,8 @@ export function paletteOptions(frame: Pick<Frame, 'asset'>, found: Found, query:
     ...found.nodes.map((node) => ({ href: `/nodes/${node.name}`, icon: 'node', text: node.name, hint: 'Node' })),
     ...found.images.map((image) => ({ href: `/images?q=${encodeURIComponent(image.name)}`, icon: 'image', text: image.name, hint: 'Image' })),
   ]
-  const options = [...things.slice(0, foundMax), ...pages.filter((page) => page.text.toLowerCase().includes(words))]
+  const options = [...things.slice(0, foundMax).map((thing) => ({ ...thing, page: false })), ...pages.filter((page) => page.text.toLowerCase().includes(words)).map((page) => ({ ...page, page: true }))]
   return html`${options.map(
-    (option, at) => html`<a role="option" id="p${at}" href="${option.href}" tabindex="-1" aria-selected="false">${icon(frame, option.icon)}<span>${option.text}</span><small>${option.hint}</small></a>`,
+    (option, at) => html`<a role="option" id="p${at}" href="${option.href}" tabindex="-1" aria-selected="false"${option.page ? html` data-page` : ''}>${icon(frame, option.icon)}<span>${option.text}</span><small>${option.hint}</small></a>`,
   )}`
 }

@@ -69,24 +69,24 @@ describe('pictures', () => {
     expect([0.85, 0.86, 0.95, 0.96].map(fullness)).toEqual(['a', 'w', 'w', 'x'])
   })
 
-  test('parts of a bar never exceed the whole', () => {
-    const bar = String(partsBar([{ fill: 'a', ratio: 0.7 }, { fill: 'x', ratio: 0.7 }], 'too much'))
+  test('parts of a bar never exceed the whole', async () => {
+    const bar = String(await partsBar([{ fill: 'a', ratio: 0.7 }, { fill: 'x', ratio: 0.7 }], 'too much'))
     expect(bar).toContain('x="70" width="30"')
   })
 
-  test('the ring says who leads, votes and is lost', () => {
+  test('the ring says who leads, votes and is lost', async () => {
     const nodes = [makeNode(1), makeNode(2), makeNode(3, { ready: false })]
     expect(quorumSentence(nodes)).toBe('n1 leads; n2 votes; n3 cannot be reached')
-    const ring = String(quorumRing(frame, nodes))
+    const ring = String(await quorumRing(frame, nodes))
     expect(ring).toContain('disc lead')
     expect(ring).toContain('disc gone')
-    for (const size of [0, 1, 2, 3, 4, 7, 12, 32]) expect(String(quorumRing(frame, Array.from({ length: size }, (_, at) => makeNode(at + 1))))).not.toContain('NaN')
+    for (const size of [0, 1, 2, 3, 4, 7, 12, 32]) expect(String(await quorumRing(frame, Array.from({ length: size }, (_, at) => makeNode(at + 1))))).not.toContain('NaN')
   })
 
-  test('cells have a sentence, also for none', () => {
+  test('cells have a sentence, also for none', async () => {
     expect(cellsSentence(['running', 'running', 'stopped'], 'n1')).toBe('3 VMs on n1: 2 running, 1 stopped')
     expect(cellsSentence([], 'n1')).toBe('No VMs on n1')
-    expect(String(vmCells([...vmPhases], 'n1'))).not.toContain('undefined')
+    expect(String(await vmCells([...vmPhases], 'n1'))).not.toContain('undefined')
   })
 })
 

@@ -1,6 +1,7 @@
 // A VM's spec against the state: what it names must exist, what may be edited, images resolved, MAC addresses allotted.
 import { z } from 'zod'
 import type { FieldError } from '../model/error.ts'
+import { fieldErrorsOf } from '../model/field-error.ts'
 import { labelsSchema, nameSchema } from '../model/id.ts'
 import type { StoredImage } from '../model/image.ts'
 import { defaultProject } from '../model/resource.ts'
@@ -19,8 +20,7 @@ const patchedSchema = z.strictObject({ name: nameSchema, labels: labelsSchema, s
 export function parseVmPatch(merged: unknown): z.output<typeof patchedSchema> {
   const parsed = patchedSchema.safeParse(merged)
   if (parsed.success) return parsed.data
-  const fields = parsed.error.issues.map((issue): FieldError => ({ path: issue.path.join('.'), message: issue.message }))
-  throw new Refusal('INVALID', 'The change would make the VM invalid.', fields)
+  throw new Refusal('INVALID', 'The change would make the VM invalid.', fieldErrorsOf(parsed.error))
 }
 
 /** @throws Refusal REFERENCE_MISSING with a path for each missing thing */

@@ -33,7 +33,7 @@ export async function runCli(argv: string[], io: Io): Promise<number> {
     await createProgram(shell).parseAsync(argv, { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) shell.fail(error)
-    else if (error.exitCode !== 0 || error.code === 'commander.help') shell.fail(usageOf(error))
+    else if (error.exitCode !== 0) shell.fail(usageOf(error))
   } finally {
     shell.close()
   }

@@ -33,7 +33,12 @@ test('every command has help with an example', async () => {
   }
 })
 
+test.each([[['help']], [['help', 'vm', 'create']], [['vm', 'help', 'create']], [['--help']], [['vm', '-h']]])('%j is help that was asked for', async (argv) => {
+  expect(await run(argv)).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Usage: novacron/), stderr: '' })
+})
+
 test.each([
+  [[]],
   [['vm']],
   [['vm', 'lst']],
   [['nonsense']],

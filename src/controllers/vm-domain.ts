@@ -1,4 +1,5 @@
 // From a VM in the state to what its host needs: volumes, seed and the domain's description.
+import { OperationalError } from '../model/error.ts'
 import type { StoredVm } from '../model/vm.ts'
 import type { DomainSpec } from '../ports/hypervisor.ts'
 import type { StorageDriver, Volume } from '../ports/storage.ts'
@@ -18,8 +19,16 @@ export function hasAllVolumes(vm: StoredVm, volumes: readonly Volume[]): boolean
   })
 }
 
-/** Makes and grows what is missing; what is there stays. */
+/**
+ * Makes and grows what is missing; what is there stays.
+ * @throws STORAGE_FAILED where a disk that was made once is gone: it may only be out of reach, and a new one would be empty
+ */
 export async function prepareVolumes(vm: StoredVm, storage: StorageDriver): Promise<{ readonly volumes: readonly Volume[]; readonly seedPath: string | null }> {
+  const present = new Set((await storage.volumes(vm.id)).map((volume) => volume.name))
+  const lost = vm.spec.disks.filter((disk) => !present.has(disk.name) && vm.report.madeDisks?.includes(disk.name) === true).map((disk) => disk.name)
+  if (lost.length > 0) {
+    throw new OperationalError('STORAGE_FAILED', `Disk ${lost.join(', ')} of ${vm.name} is gone from this node's storage. It was not made anew, for it would be empty: bring it back, or delete the VM.`)
+  }
   const volumes: Volume[] = []
   for (const disk of vm.spec.disks) {
     const sizeBytes = sizeBytesOf(disk)

@@ -1,12 +1,20 @@
 // What a VM controller remembers between two looks, and may forget: timers, addresses, what it booted.
 import type { StoredOperation } from '../model/operation.ts'
 import type { StoredVm } from '../model/vm.ts'
+import type { VmObservation } from '../planner/vm.ts'
 import type { Clock } from '../ports/clock.ts'
 
 /** A guest's agent is asked at most this often. */
 const askPeriodMs = 2_500
 /** A guest without agent is not polled for ever; the resync goes on asking. */
 const pollsMax = 20
+
+/** A guest that was asked to power off may obey as late as this. */
+const obeyMsMax = 120_000
+/** A guest that ran longer than this did not end because it was started. */
+const steadyMsMin = 120_000
+const bootDelayMsMin = 1_000
+const bootDelayMsMax = 30_000
 
 type Remembered = {
   shutdownAskedAtMs: number | null
@@ -15,6 +23,13 @@ type Remembered = {
   bootedGeneration: number | null
   bootDefinition: string | null
   resetFor: string | null
+  /** When the guest was last asked to power off, whatever came of the wish. */
+  lastAskedAtMs: number
+  bootedAtMs: number
+  /** Boots in a row, each not long after the one before, that nobody commanded. */
+  repeatedBoots: number
+  /** Since when it cannot be seen to, for which operation; null while it can. */
+  troubled: { readonly operationId: string; readonly sinceMs: number } | null
   addresses: readonly string[]
   askedAtMs: number
   polls: number
@@ -36,12 +51,15 @@ export class VmMemory {
   }
 
   /** The parts of an observation that only this controller knows. */
-  of(vm: StoredVm, operation: StoredOperation | null): { readonly shutdownAskedMs: number | null; readonly bootedHere: boolean; readonly resetDone: boolean } {
+  of(vm: StoredVm, operation: StoredOperation | null): Pick<VmObservation, 'shutdownAskedMs' | 'bootedHere' | 'askedLately' | 'bootDelayMs' | 'resetDone'> {
     const memory = this.#get(vm.id)
+    const nowMs = this.#clock.monotonicMs()
     const sameReason = memory.shutdownFor === (operation?.id ?? '')
     return {
-      shutdownAskedMs: memory.shutdownAskedAtMs !== null && sameReason ? this.#clock.monotonicMs() - memory.shutdownAskedAtMs : null,
+      shutdownAskedMs: memory.shutdownAskedAtMs !== null && sameReason ? nowMs - memory.shutdownAskedAtMs : null,
       bootedHere: memory.bootedGeneration === vm.generation,
+      askedLately: nowMs - memory.lastAskedAtMs < obeyMsMax,
+      bootDelayMs: Math.max(0, bootDelayOf(memory.repeatedBoots) - (nowMs - memory.bootedAtMs)),
       resetDone: operation !== null && memory.resetFor === operation.id,
     }
   }
@@ -49,13 +67,18 @@ export class VmMemory {
   shutdownAsked(id: string, operation: StoredOperation | null): void {
     const memory = this.#get(id)
     const reason = operation?.id ?? ''
+    memory.lastAskedAtMs = this.#clock.monotonicMs()
     if (memory.shutdownAskedAtMs !== null && memory.shutdownFor === reason) return
     memory.shutdownAskedAtMs = this.#clock.monotonicMs()
     memory.shutdownFor = reason
   }
 
-  booted(vm: StoredVm): void {
+  booted(vm: StoredVm, operation: StoredOperation | null): void {
     const memory = this.#get(vm.id)
+    const nowMs = this.#clock.monotonicMs()
+    memory.repeatedBoots = operation === null && nowMs - memory.bootedAtMs < steadyMsMin ? memory.repeatedBoots + 1 : 0
+    memory.bootedAtMs = nowMs
+    memory.lastAskedAtMs = Number.NEGATIVE_INFINITY
     memory.bootedGeneration = vm.generation
     memory.bootDefinition = null
     memory.addresses = []
@@ -69,6 +92,20 @@ export class VmMemory {
 
   settled(id: string): void {
     this.#get(id).shutdownAskedAtMs = null
+  }
+
+  /** A look ended without a fault. */
+  managed(id: string): void {
+    const memory = this.#byId.get(id)
+    if (memory !== undefined) memory.troubled = null
+  }
+
+  /** How long nothing but faults has come of an operation, milliseconds; called at each fault. */
+  troubledMs(id: string, operation: StoredOperation): number {
+    const memory = this.#get(id)
+    const nowMs = this.#clock.monotonicMs()
+    if (memory.troubled?.operationId !== operation.id) memory.troubled = { operationId: operation.id, sinceMs: nowMs }
+    return nowMs - memory.troubled.sinceMs
   }
 
   /** Was the running domain booted from another definition? What was booted before this process began is known only from its report. */
@@ -128,11 +165,16 @@ export class VmMemory {
     if (known !== undefined) return known
     const fresh: Remembered = {
       shutdownAskedAtMs: null, shutdownFor: null, bootedGeneration: null, bootDefinition: null, resetFor: null,
+      lastAskedAtMs: Number.NEGATIVE_INFINITY, bootedAtMs: Number.NEGATIVE_INFINITY, repeatedBoots: 0, troubled: null,
       addresses: [], askedAtMs: Number.NEGATIVE_INFINITY, polls: 0, seed: null,
     }
     this.#byId.set(id, fresh)
     return fresh
   }
+}
+
+function bootDelayOf(repeatedBoots: number): number {
+  return repeatedBoots === 0 ? 0 : Math.min(bootDelayMsMax, bootDelayMsMin * 2 ** (repeatedBoots - 1))
 }
 
 function seedKey(vm: StoredVm): string {

@@ -6,13 +6,14 @@ import { makeCommand, type CommandOf, type CommandPayload, type CommandResult, t
 import type { Actor } from '../model/user.ts'
 import type { StoredOperation } from '../model/operation.ts'
 import type { StoredVm, VmReport } from '../model/vm.ts'
-import { currentStep, lastingPhase, planForeign, planVm, type VmActionStep } from '../planner/vm.ts'
+import { currentStep, isHalfDeleted, lastingPhase, planForeign, planVm, type VmActionStep, type VmObservation } from '../planner/vm.ts'
 import type { Cancel, Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
 import { domainDigest } from '../ports/domain-digest.ts'
-import type { Domain, DomainSpec, Hypervisor } from '../ports/hypervisor.ts'
+import type { Domain, Hypervisor } from '../ports/hypervisor.ts'
 import type { Log } from '../ports/log.ts'
 import type { StorageDriver } from '../ports/storage.ts'
+import { canonicalJson } from '../state/canonical.ts'
 import { vmsOnNode } from '../state/query.ts'
 import type { StateHolder } from '../state/state.ts'
 import { domainSpecOf, hasAllVolumes, prepareVolumes } from './vm-domain.ts'
@@ -31,8 +32,13 @@ export type VmControllerPorts = {
 /** Everything is looked at again this often, give or take a half. */
 export const resyncMs = 30_000
 const proposeTimeoutMs = 5_000
+const catchUpRetryMs = 500
+/** An operation whose VM cannot be seen to for so long has failed. */
+const troubleMsMax = 20_000
 /** Plans carried out for one look; a plan that never settles is looked at again later. */
 const roundsMax = 8
+const unsettledMs = 1_000
+const messageCharactersMax = 2_000
 /** Until a guest has told its addresses it is asked this often; later with the resync. */
 const addressPollMs = 3_000
 
@@ -41,7 +47,9 @@ export class VmController {
   readonly #ports: VmControllerPorts
   readonly #queue: WorkQueue
   readonly #memory: VmMemory
-  readonly #cancels: Cancel[] = []
+  readonly #unwatch: Cancel[] = []
+  #catchUpTimer: Cancel | null = null
+  #resyncTimer: Cancel | null = null
   /** Nothing is started before this node has once been as far as a leader: an old state may name an old owner. */
   #caughtUp = false
   #stopped = false
@@ -63,7 +71,7 @@ export class VmController {
 
   start(): void {
     const { consensus, hypervisor } = this.#ports
-    this.#cancels.push(
+    this.#unwatch.push(
       consensus.watch((notice) => {
         if (notice.kind === 'replaced') this.#all()
         if (notice.kind === 'applied') for (const event of notice.events) if (event.kind === 'vm') this.#wake(event.resourceId)
@@ -79,7 +87,9 @@ export class VmController {
 
   async stop(): Promise<void> {
     this.#stopped = true
-    for (const cancel of this.#cancels.splice(0)) cancel()
+    for (const cancel of this.#unwatch.splice(0)) cancel()
+    this.#catchUpTimer?.()
+    this.#resyncTimer?.()
     await this.#queue.stop()
   }
 
@@ -89,24 +99,22 @@ export class VmController {
       this.#caughtUp = true
       this.#all()
     } catch {
-      if (!this.#stopped) this.#cancels.push(this.#ports.clock.after(500, () => void this.#catchUp()))
+      if (!this.#stopped) this.#catchUpTimer = this.#ports.clock.after(catchUpRetryMs, () => void this.#catchUp())
     }
   }
 
   #resyncLater(): void {
     const delayMs = resyncMs / 2 + this.#ports.random.integer(resyncMs)
-    const cancel = this.#ports.clock.after(delayMs, () => {
-      this.#cancels.splice(this.#cancels.indexOf(cancel), 1)
+    this.#resyncTimer = this.#ports.clock.after(delayMs, () => {
       this.#all()
       if (!this.#stopped) this.#resyncLater()
     })
-    this.#cancels.push(cancel)
   }
 
-  /** A change of a VM that is not this node's, and of which it has nothing, is none of its business. */
+  /** A change of a VM that is not this node's, and of which it has nothing, is none of its business; what it has all the same the resync finds. */
   #wake(id: string): void {
     const vm = this.#ports.consensus.state.tables.vm.get(id)
-    if (vm === undefined || vm.assignment?.nodeId === this.#nodeId || this.#memory.has(id)) this.#queue.add(id)
+    if (vm?.assignment?.nodeId === this.#nodeId || this.#memory.has(id)) this.#queue.add(id)
   }
 
   #all(): void {
@@ -121,46 +129,69 @@ export class VmController {
 
   async #reconcile(id: string): Promise<void> {
     if (!this.#caughtUp) return
+    try {
+      await this.#look(id)
+      this.#memory.managed(id)
+    } catch (error) {
+      await this.#troubled(id, error)
+      throw error
+    }
+  }
+
+  async #look(id: string): Promise<void> {
     for (let round = 0; round < roundsMax && !this.#stopped; round++) {
       const vm = this.#ports.consensus.state.tables.vm.get(id)
       const domain = await this.#ports.hypervisor.find(id)
       if (vm === undefined) return this.#orphan(id, domain)
       if (vm.assignment?.nodeId !== this.#nodeId) return this.#foreign(vm, domain)
       const operation = this.#operationOf(vm)
+      if (isHalfDeleted(vm, currentStep(operation))) return
       const wanted = await this.#wanted(vm)
       const plan = planVm(vm, operation, { domain, ...wanted, ...this.#memory.of(vm, operation) })
       if (plan.length === 0) return this.#settled(vm, domain, wanted)
-      const { spec } = wanted
-      const settled = await this.#execute({ vm, operation, domain, spec }, plan)
+      const settled = await this.#execute({ vm, operation, domain, definition: wanted.definition }, plan)
       if (settled) return
     }
-    this.#queue.addAfter(id, 1000)
+    this.#queue.addAfter(id, unsettledMs)
+  }
+
+  /** Nothing but faults comes of an operation: for a while that is waited out, then it has failed. The cluster being away is no fault of the VM. */
+  async #troubled(id: string, error: unknown): Promise<void> {
+    if (error instanceof OperationalError && isOfCluster(error)) return
+    const vm = this.#ports.consensus.state.tables.vm.get(id)
+    if (vm?.assignment?.nodeId !== this.#nodeId) return
+    const operation = this.#operationOf(vm)
+    const step = currentStep(operation)
+    if (operation === null || step === null || step === 'remove' || this.#memory.troubledMs(id, operation) < troubleMsMax) return
+    await this.#stepEnded(operation.id, operation.step, { kind: 'failed', ...faultOf(error) })
   }
 
   #operationOf(vm: StoredVm): StoredOperation | null {
     return vm.operationId === null ? null : (this.#ports.consensus.state.tables.operation.get(vm.operationId) ?? null)
   }
 
-  async #wanted(vm: StoredVm): Promise<{ readonly definition: string; readonly volumesReady: boolean; readonly spec: DomainSpec | null }> {
+  /** What the spec asks for; the definition is empty while volumes are missing. */
+  async #wanted(vm: StoredVm): Promise<Pick<VmObservation, 'definition' | 'volumesReady'>> {
     const volumes = await this.#ports.storage.volumes(vm.id)
-    const volumesReady = hasAllVolumes(vm, volumes)
-    const spec = volumesReady ? domainSpecOf(vm, volumes, this.#memory.seedPath(vm)) : null
-    return { definition: spec === null ? '' : domainDigest(spec), volumesReady: volumesReady && this.#memory.hasSeed(vm), spec }
+    if (!hasAllVolumes(vm, volumes)) return { definition: '', volumesReady: false }
+    return { definition: domainDigest(domainSpecOf(vm, volumes, this.#memory.seedPath(vm))), volumesReady: this.#memory.hasSeed(vm) }
   }
 
   /** True when there is nothing to do before something happens. */
   async #execute(
-    target: { readonly vm: StoredVm; readonly operation: StoredOperation | null; readonly domain: Domain | null; readonly spec: DomainSpec | null },
+    target: { readonly vm: StoredVm; readonly operation: StoredOperation | null; readonly domain: Domain | null; readonly definition: string },
     plan: readonly VmActionStep[],
   ): Promise<boolean> {
-    const { vm, operation } = target
+    const { vm, operation, domain, definition } = target
     for (const action of plan) {
       if (action.kind === 'wait') {
+        if (action.because === 'crashes') await this.#reportCrashes(vm, domain)
         this.#queue.addAfter(vm.id, action.delayMs)
         return true
       }
       if (action.kind === 'stepDone') {
-        await this.#report(vm, await this.#ports.hypervisor.find(vm.id), '')
+        // Of what is deleted there is nothing left to say.
+        if (currentStep(operation) !== 'remove') await this.#report(vm, await this.#ports.hypervisor.find(vm.id), definition)
         await this.#stepEnded(action.operationId, action.step, { kind: 'done' })
         continue
       }
@@ -186,7 +217,7 @@ export class VmController {
       }
       case 'boot':
         await hypervisor.boot(vm.id, epoch)
-        return this.#memory.booted(vm)
+        return this.#memory.booted(vm, operation)
       case 'shutdown':
         this.#memory.shutdownAsked(vm.id, operation)
         return hypervisor.shutdown(vm.id)
@@ -212,7 +243,7 @@ export class VmController {
   }
 
   /** The plan is empty: say what is, and come back for what changes without an event. */
-  async #settled(vm: StoredVm, domain: Domain | null, wanted: { readonly definition: string }): Promise<void> {
+  async #settled(vm: StoredVm, domain: Domain | null, wanted: Pick<VmObservation, 'definition'>): Promise<void> {
     this.#memory.settled(vm.id)
     await this.#report(vm, domain, wanted.definition)
     if (domain?.state === 'running' && vm.spec.nics.length > 0 && this.#memory.addresses(vm.id).length === 0 && this.#memory.mayPoll(vm.id)) {
@@ -223,7 +254,7 @@ export class VmController {
   async #report(vm: StoredVm, domain: Domain | null, definition: string): Promise<void> {
     const current = this.#ports.consensus.state.tables.vm.get(vm.id)
     if (current === undefined || current.assignment === null) return
-    const phase = lastingPhase(domain, domain !== null)
+    const phase = lastingPhase(domain)
     const runs = phase === 'running' || phase === 'paused'
     const report: VmReport = {
       phase,
@@ -231,12 +262,19 @@ export class VmController {
       addresses: runs ? [...(await this.#addressesOf(vm, phase))] : [],
       message: '', code: '',
       restartNeeded: runs && definition !== '' && this.#memory.isBehind(vm, definition),
+      madeDisks: definition === '' ? (current.report.madeDisks ?? []) : vm.spec.disks.map((disk) => disk.name),
     }
     await this.#sendReport(current, report)
   }
 
+  async #reportCrashes(vm: StoredVm, domain: Domain | null): Promise<void> {
+    if (domain?.state !== 'off' && domain?.state !== 'crashed') return
+    const message = 'The guest ended again and again soon after its start. It is started again after a pause.'
+    await this.#sendReport(vm, { ...vm.report, phase: 'failed', observedGeneration: vm.generation, addresses: [], message, code: '', restartNeeded: false })
+  }
+
   async #sendReport(vm: StoredVm, report: VmReport): Promise<void> {
-    if (JSON.stringify(report) === JSON.stringify(vm.report)) return
+    if (canonicalJson(report) === canonicalJson(vm.report)) return
     const epoch = vm.assignment?.epoch ?? 0
     await this.#propose('vm.report', { id: vm.id as VmId, nodeId: this.#nodeId, epoch, report })
   }
@@ -252,16 +290,19 @@ export class VmController {
     return this.#memory.addresses(vm.id)
   }
 
-  /** A running operation fails at once unless libvirt is only away for a moment; without one, the VM says what is wrong and is tried again. */
+  /**
+   * A running operation fails at once unless libvirt is only away for a moment, or it has begun to remove things: that goes on until it is
+   * done. Without an operation, the VM says what is wrong and is tried again.
+   */
   async #actionFailed(vm: StoredVm, operation: StoredOperation | null, error: unknown): Promise<void> {
-    const code = error instanceof OperationalError ? error.code : 'HYPERVISOR_REFUSED'
-    const message = error instanceof Error ? error.message.slice(0, 2000) : String(error)
-    if (code === 'HYPERVISOR_UNREACHABLE' || code === 'HYPERVISOR_TIMEOUT' || code === 'NO_QUORUM' || code === 'OUTCOME_UNKNOWN') return
+    const { code, message } = faultOf(error)
+    if (code === 'HYPERVISOR_UNREACHABLE' || code === 'HYPERVISOR_TIMEOUT' || (error instanceof OperationalError && isOfCluster(error))) return
     const domain = await this.#ports.hypervisor.find(vm.id)
     const off = domain === null || domain.state === 'off' || domain.state === 'crashed'
-    const phase = off ? 'failed' : lastingPhase(domain, true)
+    const phase = off ? 'failed' : lastingPhase(domain)
     await this.#sendReport(vm, { ...vm.report, phase, observedGeneration: vm.generation, addresses: [], message, code, restartNeeded: false })
-    if (operation !== null && currentStep(operation) !== null) await this.#stepEnded(operation.id, operation.step, { kind: 'failed', code, message })
+    const step = currentStep(operation)
+    if (operation !== null && step !== null && step !== 'remove') await this.#stepEnded(operation.id, operation.step, { kind: 'failed', code, message })
   }
 
   async #stepEnded(operationId: string, step: number, outcome: CommandOf<'operation.step'>['payload']['outcome']): Promise<void> {
@@ -294,4 +335,13 @@ export class VmController {
     }
     return consensus.propose(makeCommand(type, head, payload), { timeoutMs: proposeTimeoutMs })
   }
+}
+
+function isOfCluster(error: OperationalError): boolean {
+  return error.code === 'NO_QUORUM' || error.code === 'OUTCOME_UNKNOWN' || error.code === 'OVERLOADED'
+}
+
+function faultOf(error: unknown): { readonly code: string; readonly message: string } {
+  const message = error instanceof Error ? error.message : String(error)
+  return { code: error instanceof OperationalError ? error.code : 'HYPERVISOR_REFUSED', message: message.slice(0, messageCharactersMax) }
 }

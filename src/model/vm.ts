@@ -66,6 +66,8 @@ export const vmReportSchema = z.strictObject({
   code: z.string().max(64),
   /** The running domain was booted from an older spec. */
   restartNeeded: z.boolean(),
+  /** Disks whose volumes were made: one that is gone later is not made anew, for it would be empty. */
+  madeDisks: z.array(z.string().max(63)).max(disksMax).optional(),
 })
 export type VmReport = z.infer<typeof vmReportSchema>
 

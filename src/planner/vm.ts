@@ -17,7 +17,7 @@ export type VmActionStep =
   /** The running operation's step has come true. */
   | { readonly kind: 'stepDone'; readonly operationId: string; readonly step: number }
   /** Look again then. */
-  | { readonly kind: 'wait'; readonly delayMs: number }
+  | { readonly kind: 'wait'; readonly delayMs: number; readonly because: 'shutdown' | 'crashes' }
 
 export type VmObservation = {
   readonly domain: Domain | null
@@ -29,6 +29,10 @@ export type VmObservation = {
   readonly shutdownAskedMs: number | null
   /** This controller booted it at the present generation. */
   readonly bootedHere: boolean
+  /** This controller has asked the guest to power off not long ago, for a wish that may be over: it may obey yet. */
+  readonly askedLately: boolean
+  /** A guest that ends again and again is not started before so long. */
+  readonly bootDelayMs: number
   /** The reset of the running operation was made. */
   readonly resetDone: boolean
 }
@@ -89,9 +93,10 @@ function planTowards(
     if (state === 'off' || state === 'crashed') return goal.step === null ? prepare : []
     return planPowerOff(goal, seen)
   }
+  if (state === 'off' && goal.step === null && poweredItselfOff(vm, seen)) return [{ kind: 'guestStopped' }]
+  if ((state === 'off' || state === 'crashed') && goal.step === null && seen.bootDelayMs > 0) return [{ kind: 'wait', delayMs: seen.bootDelayMs, because: 'crashes' }]
   if (state === 'crashed') return [{ kind: 'destroy' }, ...prepare, { kind: 'boot' }]
   if (state === 'off') {
-    if (goal.step === null && poweredItselfOff(vm, seen)) return [{ kind: 'guestStopped' }]
     return goal.want === 'paused' ? [...prepare, { kind: 'boot' }, { kind: 'pause' }] : [...prepare, { kind: 'boot' }]
   }
   if (goal.want === 'paused') return state === 'paused' ? prepare : [...prepare, { kind: 'pause' }]
@@ -101,15 +106,15 @@ function planTowards(
 function planPowerOff(goal: { readonly force: boolean; readonly timeoutMs: number }, seen: VmObservation): readonly VmActionStep[] {
   // A paused guest cannot hear the button.
   if (goal.force || seen.domain?.state === 'paused') return [{ kind: 'destroy' }]
-  if (seen.shutdownAskedMs === null) return [{ kind: 'shutdown' }, { kind: 'wait', delayMs: Math.min(shutdownRepeatMs, goal.timeoutMs) }]
+  if (seen.shutdownAskedMs === null) return [{ kind: 'shutdown' }, { kind: 'wait', delayMs: Math.min(shutdownRepeatMs, goal.timeoutMs), because: 'shutdown' }]
   const leftMs = goal.timeoutMs - seen.shutdownAskedMs
   if (leftMs <= 0) return [{ kind: 'destroy' }]
-  return [{ kind: 'shutdown' }, { kind: 'wait', delayMs: Math.min(shutdownRepeatMs, leftMs) }]
+  return [{ kind: 'shutdown' }, { kind: 'wait', delayMs: Math.min(shutdownRepeatMs, leftMs), because: 'shutdown' }]
 }
 
 /** It ran, nobody wished it off, and the hypervisor says that the guest itself shut down. */
 function poweredItselfOff(vm: StoredVm, seen: VmObservation): boolean {
-  if (seen.domain?.reason !== 'shutdown') return false
+  if (seen.domain?.reason !== 'shutdown' || seen.askedLately) return false
   return vm.report.phase === 'running' || vm.report.phase === 'paused' || seen.bootedHere
 }
 
@@ -124,8 +129,8 @@ function planReset(operation: StoredOperation, seen: VmObservation): readonly Vm
 }
 
 /** What the controller reports once it has nothing more to do: only phases that last. */
-export function lastingPhase(domain: Domain | null, prepared: boolean): VmPhase {
-  if (domain === null || !prepared) return domain?.state === 'running' || domain?.state === 'shuttingDown' ? 'running' : 'pending'
+export function lastingPhase(domain: Domain | null): VmPhase {
+  if (domain === null) return 'pending'
   if (domain.state === 'running' || domain.state === 'shuttingDown') return 'running'
   if (domain.state === 'paused') return 'paused'
   return domain.state === 'crashed' ? 'failed' : 'stopped'

@@ -28,7 +28,7 @@ function operation(kind: OperationKind, step = 0, force = false): StoredOperatio
 function seen(state: DomainState | 'none', changes: Partial<VmObservation> & { readonly reason?: OffReason; readonly definition?: string } = {}): VmObservation {
   const { reason = 'none', ...rest } = changes
   const domain: Domain | null = state === 'none' ? null : { id: 'vm', domainName: 'web.1', state, reason, epoch: 1, definition: changes.definition ?? 'now' }
-  return { domain, volumesReady: true, shutdownAskedMs: null, bootedHere: false, resetDone: false, ...rest, definition: 'now' }
+  return { domain, volumesReady: true, shutdownAskedMs: null, bootedHere: false, askedLately: false, bootDelayMs: 0, resetDone: false, ...rest, definition: 'now' }
 }
 
 const plan = (...input: Parameters<typeof planVm>) => planVm(...input).map((action) => (action.kind === 'stepDone' ? `stepDone ${action.step}` : action.kind))
@@ -51,6 +51,8 @@ describe('without an operation', () => {
     ['paused, wished off', vm('stopped'), seen('paused'), ['destroy']],
     ['half deleted', { ...vm('running', 'failed'), deleting: true }, seen('none', { volumesReady: false }), []],
     ['undefined behind our back', vm('running', 'running'), seen('none'), ['prepare', 'boot']],
+    ['obeys a stop that was cancelled', vm('running', 'running'), seen('off', { reason: 'shutdown', askedLately: true }), ['boot']],
+    ['crashes again and again', vm('running', 'running'), seen('crashed', { bootDelayMs: 1000 }), ['wait']],
     ['off, wished paused', vm('paused'), seen('off'), ['boot', 'pause']],
     ['running, wished paused', vm('paused'), seen('running'), ['pause']],
   ])('%s', (_name, wished, observed, actions) => expect(plan(wished, null, observed)).toEqual(actions))
@@ -59,6 +61,7 @@ describe('without an operation', () => {
 describe('with an operation', () => {
   test.each<[string, StoredVm, StoredOperation, VmObservation, string[]]>([
     ['start, off', vm('running'), operation('vm-start'), seen('off', { reason: 'shutdown' }), ['boot']],
+    ['start of what crashed again and again', vm('running'), operation('vm-start'), seen('off', { bootDelayMs: 1000 }), ['boot']],
     ['start, came true', vm('running'), operation('vm-start'), seen('running'), ['stepDone 0']],
     ['stop, asked', vm('stopped', 'running'), operation('vm-stop'), seen('running'), ['shutdown', 'wait']],
     ['stop, waiting', vm('stopped', 'running'), operation('vm-stop'), seen('shuttingDown', { shutdownAskedMs: 1000 }), ['shutdown', 'wait']],

@@ -12,7 +12,7 @@ const parametersSchema = z.strictObject({ vmId: z.string() })
 export async function openConsole(context: AppContext, vm: StoredVm, signal: AbortSignal): Promise<ByteStream> {
   const nodeId = vm.assignment?.nodeId
   if (nodeId === undefined) throw new OperationalError('STATE_CONFLICT', `${vm.name} is on no node.`)
-  if (nodeId === context.nodeId) return context.ports.hypervisor.console(vm.id, signal)
+  if (nodeId === context.nodeId) return context.consoles.join(vm.id, signal)
   const unready = context.unreadiness(nodeId)
   if (unready !== '') throw new OperationalError('PEER_UNREACHABLE', `Node ${context.nodeName(nodeId) ?? nodeId}, where ${vm.name} is, ${unready}.`)
   return context.ports.streams.open(nodeId, { purpose: consolePurpose, parameters: { vmId: vm.id } }, signal)
@@ -23,7 +23,7 @@ export function serveConsoles(context: AppContext): void {
   context.ports.streams.handle(consolePurpose, async (_from, header: StreamHeader, stream) => {
     const { vmId } = parametersSchema.parse(header.parameters)
     const abort = new AbortController()
-    const console = await context.ports.hypervisor.console(vmId, abort.signal)
+    const console = await context.consoles.join(vmId, abort.signal)
     await joinStreams(stream, console)
     abort.abort()
   })

@@ -9,6 +9,7 @@ import type { StorageDriver } from '../ports/storage.ts'
 import type { PeerStreams, Transport } from '../ports/transport.ts'
 import type { Vault } from '../ports/vault.ts'
 import type { State, StateHolder } from '../state/state.ts'
+import { ConsoleHub } from './console-hub.ts'
 
 export type AppPorts = {
   readonly clock: Clock
@@ -33,12 +34,15 @@ export class AppContext {
   readonly nodeId: NodeId
   readonly version: string
   readonly ports: AppPorts
+  /** Consoles of this node's VMs. */
+  readonly consoles: ConsoleHub
   #readiness: { readonly atMs: number; readonly byNode: Map<string, string> } = { atMs: Number.NEGATIVE_INFINITY, byNode: new Map() }
 
   constructor(options: { readonly nodeId: NodeId; readonly version: string }, ports: AppPorts) {
     this.nodeId = options.nodeId
     this.version = options.version
     this.ports = ports
+    this.consoles = new ConsoleHub((vmId, signal) => ports.hypervisor.console(vmId, signal))
   }
 
   get state(): State {

@@ -54,14 +54,15 @@ async function readDomainState(connection: RpcConnection, reference: DomainRef):
   }
 }
 
-/** What it will be at its next boot; a domain that is only running, not defined, is asked for what it runs with. */
+/** What it will be at its next boot. A domain that is only running, not defined (somebody undefined it), has no definition: it has to be defined again. */
 async function readMetadata(connection: RpcConnection, domain: DomainRef): Promise<DomainMetadata | null> {
-  const read = (bits: number): Promise<string> => connection.call(getMetadata, { domain, uri: metadataNamespace, flags: bits })
+  const read = async (bits: number) => parseDomainMetadata(await connection.call(getMetadata, { domain, uri: metadataNamespace, flags: bits }))
   try {
-    return parseDomainMetadata(await read(flags.affectConfig).catch((error: unknown) => {
-      if (isLibvirtError(error, libvirtErrors.operationInvalid, libvirtErrors.invalidArgument)) return read(flags.affectLive)
-      throw error
-    }))
+    return await read(flags.affectConfig).catch(async (error: unknown) => {
+      if (!isLibvirtError(error, libvirtErrors.operationInvalid, libvirtErrors.invalidArgument)) throw error
+      const live = await read(flags.affectLive)
+      return live === null ? null : { ...live, definition: '' }
+    })
   } catch (error) {
     if (isLibvirtError(error, libvirtErrors.noDomainMetadata)) return null
     throw error

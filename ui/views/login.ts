@@ -23,7 +23,7 @@ ${network()}
 ${textField(full, { id: 'u', name: 'name', label: 'User name', value: form.name, autocomplete: 'username', required: true })}
 ${textField(full, { id: 'p', name: 'password', label: 'Password', type: 'password', autocomplete: 'current-password', required: true, error: form.error ?? undefined })}
 <button type="submit" class="btn main big">Sign in</button></form></div>
-<p class="small dim">You are on node ${frame.cluster.node}. One sign-in counts on every node.${frame.cluster.quorum ? '' : ' This node has no quorum now: you can look, but not change anything.'}</p>
+<p class="small dim">You are on node ${frame.cluster.node}. The same name and password count on every node.${frame.cluster.quorum ? '' : ' This node has no quorum now: you can look, but not change anything.'}</p>
 </div></main>
 <div class="vh" id="say" role="status"></div>
 </body>

@@ -94,7 +94,7 @@ function rttLabel(place: RingPlace & { readonly node: Node }, self: RingPlace | 
 }
 
 function shortName(name: string): string {
-  return name.length > 14 ? `${name.slice(0, 13)}…` : name
+  return name.length > 11 ? `${name.slice(0, 10)}…` : name
 }
 
 /** "n1 leads; n2 and n3 vote; n4 cannot be reached". */

@@ -53,8 +53,6 @@ ${body}
 </main>
 </div>
 ${tabBar(frame, options.section)}
-${accountMenu(frame)}
-${inboxMenu(frame, options.inbox ?? [])}
 ${palette(frame)}
 ${keysDialog(frame)}
 <div class="toasts" id="toasts" role="status"></div>
@@ -119,7 +117,9 @@ function topBar(frame: Frame, options: ShellOptions): Html {
 <button type="button" class="find" data-do="palette" aria-label="Search or run a command" aria-keyshortcuts="/ Control+K">${icon(frame, 'search')}<span>Search or run a command</span><kbd aria-hidden="true">/</kbd></button>
 <button type="button" class="btn bare sq" data-do="theme" aria-label="Switch theme">${icon(frame, 'theme')}</button>
 <button type="button" class="btn bare sq" popovertarget="inbox" aria-label="Your operations">${icon(frame, 'bell')}${running ? html`<span class="dot"></span>` : ''}</button>
-<button type="button" class="btn bare sq p-hide" popovertarget="me" aria-label="Account of ${frame.user.name}">${icon(frame, 'user')}</button>
+<button type="button" class="btn bare sq" popovertarget="me" aria-label="Account of ${frame.user.name}">${icon(frame, 'user')}</button>
+${accountMenu(frame)}
+${inboxMenu(frame, options.inbox ?? [])}
 </header>`
 }
 

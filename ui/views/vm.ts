@@ -97,12 +97,14 @@ ${vmMenu(frame, vm)}
 ${vmDeleteDialog(frame, vm, data.deleting)}`
 }
 
-/** Why it failed, or what it waits for: a live cell. */
+/** Why it failed, what it waits for, or that a change counts only from the next start: a live cell. */
 export function vmTrouble(frame: Frame, vm: Vm): Html {
-  const { message, phase } = vm.status
-  if (message === '') return html`<div id="vm-trouble"></div>`
+  const { message, phase, conditions } = vm.status
   const bad = phase === 'failed'
-  return html`<div id="vm-trouble"><div class="note ${bad ? 'bad' : 'warn'}">${icon(frame, bad ? 's-failed' : 's-warn')}<div class="grow"><p class="b">${bad ? `${vm.name} failed` : `${vm.name} is ${vmStateWords[phase].word.toLowerCase()}`}</p><p>${message}</p></div></div></div>`
+  const restart = conditions.find((condition) => condition.type === 'RestartNeeded' && condition.status === 'true')
+  return html`<div id="vm-trouble" class="col">${
+    message === '' ? '' : html`<div class="note ${bad ? 'bad' : 'warn'}">${icon(frame, bad ? 's-failed' : 's-warn')}<div class="grow"><p class="b">${bad ? `${vm.name} failed` : `${vm.name}: ${vmStateWords[phase].word.toLowerCase()}`}</p><p>${message}</p></div></div>`
+  }${restart === undefined ? '' : html`<div class="note">${icon(frame, 's-info')}<p>${restart.message}</p></div>`}</div>`
 }
 
 /** The running operation, or the one that ended just now: a live cell. */

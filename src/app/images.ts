@@ -1,4 +1,5 @@
 // Use cases of images.
+import type { z } from 'zod'
 import { OperationalError } from '../model/error.ts'
 import type { ImageId } from '../model/id.ts'
 import { imageImportSchema, type Image, type StoredImage } from '../model/image.ts'
@@ -18,6 +19,8 @@ const imageBytesMax = 4 * 2 ** 40
 export class ImageUseCases implements Images {
   readonly #context: AppContext
   readonly #shape: ListShape<StoredImage>
+  /** Imports whose outcome is not known yet. */
+  #importing = 0
 
   constructor(context: AppContext) {
     this.#context = context
@@ -46,8 +49,17 @@ export class ImageUseCases implements Images {
   async import(caller: Caller, query: unknown, source: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<Image> {
     const input = parseInput(imageImportSchema, query)
     authorize(caller, 'operate', defaultProject, 'images')
-    const { storage, consensus } = this.#context.ports
-    if (!consensus.status().quorum) throw new OperationalError('NO_QUORUM', 'There is no quorum: the image was not taken in.')
+    if (!this.#context.ports.consensus.status().quorum) throw new OperationalError('NO_QUORUM', 'There is no quorum: the image was not taken in.')
+    this.#importing++
+    try {
+      return await this.#import(caller, input, source, options)
+    } finally {
+      this.#importing--
+    }
+  }
+
+  async #import(caller: Caller, input: z.output<typeof imageImportSchema>, source: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<Image> {
+    const { storage } = this.#context.ports
     const file = await storage.importImage(source, { sha256: input.sha256 ?? null, sizeBytesMax: imageBytesMax }, options.signal)
     const payload = {
       id: this.#context.newId() as ImageId, name: input.name, project: defaultProject, labels: {}, holder: this.#context.nodeId,
@@ -57,9 +69,9 @@ export class ImageUseCases implements Images {
       const done = await propose(this.#context, caller.actor, 'image.register', payload, options)
       return this.get(caller, done.id)
     } catch (error) {
-      // An unknown outcome may yet come true; the image controller sweeps the file if it does not.
+      // An unknown outcome may yet come true, and another import may be of the same file; the image controller sweeps it if nobody needs it.
       const unknown = error instanceof OperationalError && error.code === 'OUTCOME_UNKNOWN'
-      if (!unknown && !this.#isUsed(file.sha256)) await storage.deleteImage(file.sha256)
+      if (!unknown && this.#importing === 1 && !this.#isUsed(file.sha256)) await storage.deleteImage(file.sha256)
       throw error
     }
   }

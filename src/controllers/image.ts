@@ -48,14 +48,24 @@ export class ImageController {
   }
 
   async #sweep(): Promise<void> {
-    const { storage, consensus, log } = this.#ports
+    const { storage, consensus } = this.#ports
+    const files = await storage.images()
     const needed = neededImages(consensus.state)
-    const unneeded = (await storage.images()).filter((sha256) => !needed.has(sha256))
-    for (const sha256 of unneeded.filter((candidate) => this.#suspects.has(candidate))) {
+    const unneeded = files.filter((sha256) => !needed.has(sha256))
+    for (const sha256 of unneeded.filter((candidate) => this.#suspects.has(candidate))) await this.#delete(sha256)
+    this.#suspects = new Set(unneeded)
+  }
+
+  async #delete(sha256: string): Promise<void> {
+    const { storage, consensus, log } = this.#ports
+    // Deleting takes time: somebody may have registered the same content meanwhile.
+    if (neededImages(consensus.state).has(sha256)) return
+    try {
       await storage.deleteImage(sha256)
       log.info('image file deleted', { sha256 })
+    } catch (error) {
+      log.debug('an image file could not be deleted', { sha256, error: String(error) })
     }
-    this.#suspects = new Set(unneeded)
   }
 }
 

@@ -1,0 +1,40 @@
+// Watching events from a place in the past, on a state whose oldest events are gone.
+import { expect, test } from 'vitest'
+import { AppContext, type AppPorts } from '../../../src/app/context.ts'
+import type { Caller } from '../../../src/app/face.ts'
+import { RecordUseCases } from '../../../src/app/records.ts'
+import { eventsKeptMax, type Event } from '../../../src/model/event.ts'
+import { admin, World } from '../state/world.ts'
+
+const caller: Caller = { actor: admin, userId: 'u', userName: 'admin', bindings: [{ role: 'administrator', scope: '*' }], session: null }
+
+function recordsOf(world: World, nodeId: string) {
+  const records = new RecordUseCases(new AppContext({ nodeId: nodeId as never, version: '0' }, { consensus: { state: world.state, watch: () => () => undefined } } as unknown as AppPorts))
+  return (after: string): readonly Event[] => {
+    const seen: Event[] = []
+    records.watch(caller, after, { event: (event) => seen.push(event), reset: () => undefined })
+    return seen
+  }
+}
+
+test('an old place is good while nothing was dropped; afterwards it is gone, and the oldest kept event is a good one', () => {
+  const world = new World()
+  const { nodeId } = world.form()
+  const vmId = world.vm(nodeId, 'web')
+  const watch = recordsOf(world, nodeId)
+  const [first] = world.state.tables.event.keys()
+  expect(watch('0.0').length).toBe(world.state.tables.event.size)
+  for (let at = 0; at < eventsKeptMax + 500; at++) world.run('vm.patch', { id: vmId, patch: { labels: { step: String(at) } }, seed: '00' })
+  expect(world.state.tables.event.size).toBe(eventsKeptMax)
+  for (const gone of ['0.0', first ?? '']) expect(() => watch(gone), gone).toThrow(expect.objectContaining({ code: 'EVENTS_GONE' }))
+  const [oldest] = world.state.tables.event.keys()
+  expect(watch(oldest ?? '').length).toBe(eventsKeptMax - 1)
+  const last = [...world.state.tables.event.keys()].at(-1) ?? ''
+  expect(watch(last)).toEqual([])
+})
+
+test('a place of another history is gone', () => {
+  const world = new World()
+  const { nodeId } = world.form()
+  expect(() => recordsOf(world, nodeId)(`${world.state.index + 1}.0`)).toThrow(expect.objectContaining({ code: 'EVENTS_GONE' }))
+})

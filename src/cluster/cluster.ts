@@ -17,11 +17,13 @@ import { emptyConfiguration, type ClusterEvent, type ClusterStatus, type Halt } 
 
 export const defaultTickMs = 100
 const defaultElectionTicks = 10
+/** Five to ten heartbeats may be lost before an election; each costs a message to every member. */
+const defaultHeartbeatTicks = 2
 const watchersMax = 1024
 
 export type ClusterOptions = {
   readonly nodeId: NodeId
-  /** Heartbeats go every tick; an election begins after 10 to 20 ticks without a leader. Default 100. */
+  /** Heartbeats go every other tick; an election begins after 10 to 20 ticks without a leader. Default 100. */
   readonly tickMs?: number
   readonly compaction?: CompactionBounds
   readonly raft?: EngineOptions['raft']
@@ -48,7 +50,7 @@ export class Cluster implements Consensus {
     this.#onHalted = options.onHalted ?? (() => undefined)
     this.#electionMs = tickMs * (raft.electionTicks ?? defaultElectionTicks)
     this.#ports = ports
-    this.#engine = new Engine({ nodeId, tickMs, compaction, raft }, ports, {
+    this.#engine = new Engine({ nodeId, tickMs, compaction, raft: { heartbeatTicks: defaultHeartbeatTicks, ...raft } }, ports, {
       applied: (entry) => {
         this.#fates.applied({ index: entry.index, commandId: entry.command?.id ?? null, result: entry.result })
         this.#emit({ kind: 'applied', ...entry })

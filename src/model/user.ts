@@ -16,7 +16,7 @@ export type RoleBinding = z.infer<typeof roleBindingSchema>
 export const userSpecSchema = z.strictObject({
   displayName: z.string().max(128).default(''),
   disabled: z.boolean().default(false),
-  bindings: z.array(roleBindingSchema).max(64).default([{ role: 'administrator', scope: '*' }]),
+  bindings: z.array(roleBindingSchema).max(64).default([{ role: 'viewer', scope: '*' }]),
 })
 export const userStatusSchema = z.strictObject({ createdAt: z.string(), passwordChangedAt: z.string() })
 export const userCreateSchema = z.strictObject({

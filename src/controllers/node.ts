@@ -9,6 +9,8 @@ import type { StateHolder } from '../state/state.ts'
 
 const retryMs = 1_000
 const lookMs = 60_000
+/** Nothing can start here while the hypervisor is away. */
+const lookMsWithoutHypervisor = 2_000
 /** Storage figures that differ less than this are the same. */
 const storageToleranceRatio = 0.05
 
@@ -58,7 +60,7 @@ export class NodeController {
   async #look(): Promise<void> {
     this.#busy = true
     try {
-      this.#later((await this.#announce()) ? lookMs : retryMs)
+      this.#later(await this.#announce())
     } catch (error) {
       this.#ports.log.debug('announcement failed; it will be tried again', { error: String(error) })
       this.#later(retryMs)
@@ -67,16 +69,18 @@ export class NodeController {
     }
   }
 
-  /** False while this node is not (known to be) a member. */
-  async #announce(): Promise<boolean> {
+  /** Milliseconds until the next look. */
+  async #announce(): Promise<number> {
     const { consensus, clock, random } = this.#ports
     const node = consensus.state.tables.node.get(this.#nodeId)
-    if (node === undefined) return false
+    // Not a member yet, as far as is known here.
+    if (node === undefined) return retryMs
     const announcement = await this.#ports.announcement()
-    if (node.announcement !== null && isSame(node.announcement, announcement)) return true
+    const nextMs = announcement.accelerator === 'none' ? lookMsWithoutHypervisor : lookMs
+    if (node.announcement !== null && isSame(node.announcement, announcement)) return nextMs
     const head = { id: uuidV7(clock.nowMs(), random.bytes(10)), actor: { kind: 'node' as const, id: this.#nodeId, name: node.name, address: '' } }
     const result = await consensus.propose(makeCommand('node.announce', head, { id: this.#nodeId, announcement }), {})
-    return result.kind === 'done'
+    return result.kind === 'done' ? nextMs : retryMs
   }
 }
 

@@ -46,7 +46,7 @@ export class Clients {
 
   /** Many writes at once, at one node. */
   burst(host: SimHost): void {
-    for (let client = 100; client < 105; client += 1) {
+    for (let client = 100; client < 103; client += 1) {
       const labels = { [`client-${client}`]: String(this.#keys) }
       this.#keys += 1
       const request: Request = { what: `burst ${client}`, run: (app, caller, options) => app.nodes.patch(caller, host.name, { labels }, options) }

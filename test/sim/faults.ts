@@ -23,6 +23,7 @@ const faults = {
   leaderHunt: { lastsMs: [4000, 15_000], begin: (plan, random) => plan.hunt(random) },
   logDamage: { lastsMs: [1000, 2000], begin: (plan, random) => plan.damage(random) },
   slowSync: { lastsMs: [2000, 15_000], begin: (plan, random) => plan.slowDisk(random) },
+  slowDisks: { lastsMs: [3000, 15_000], begin: (plan, random) => plan.slowDisks(random) },
   failingSync: { lastsMs: [100, 1500], begin: (plan, random) => plan.failingDisk(random, { fsyncFails: true }) },
   fullDisk: { lastsMs: [100, 1500], begin: (plan, random) => plan.failingDisk(random, { full: true }) },
   clockJump: { lastsMs: [1000, 30_000], begin: (plan, random) => plan.clockJump(random) },
@@ -58,7 +59,8 @@ export class FaultPlan {
     this.#world = world
     this.#random = world.random.fork()
     const size = this.#random.between(4, kinds.length)
-    this.#chosen = this.#random.shuffle(kinds).slice(0, size)
+    // Leaders come and go in every seed.
+    this.#chosen = [...new Set<FaultKind>(['leaderHunt', ...this.#random.shuffle(kinds).slice(0, size)])]
     this.#pauseMsMax = this.#random.pick([3000, 8000, 15_000])
   }
 
@@ -146,37 +148,51 @@ export class FaultPlan {
   }
 
   /**
-   * No leader lasts: shortly after it appears it is flooded with writes, then dies or is cut off, and comes back a little later.
+   * No leader lasts: as soon as it appears it is flooded with writes, and killed or cut off, and comes back a little later.
    * Leaves entries of many terms, some on one node only (Raft paper, figure 8).
    */
   hunt(random: SimRandom): () => void {
-    let isOver = false
     const world = this.#world
     const strike = (host: SimHost): void => {
-      world.onLeader?.(host)
-      world.clock.after(random.between(0, 150), () => {
-        if (isOver || world.leader !== host) return
+      if (!world.leaderHunters.has(hunter) || world.leader !== host) return
+      const heal = random.chance(0.6) ? this.#cutting(() => world.network.partition([[host.nodeId]])) : null
+      world.flood?.(host)
+      if (heal !== null) world.clock.after(random.between(200, 3000), heal)
+      if (heal !== null && random.chance(0.3)) return
+      world.clock.after(heal === null ? 0 : random.between(1, 50), () => {
         host.killDaemon()
-        world.clock.after(random.between(100, 2500), () => world.boot(host))
+        world.clock.after(random.between(50, 2500), () => world.boot(host))
       })
     }
-    let last: SimHost | undefined
-    const cancel = world.clock.every(10, () => {
-      if (world.leader !== undefined && world.leader !== last) strike(world.leader)
-      last = world.leader
-    })
-    return () => {
-      isOver = true
-      cancel()
+    const hunter = (host: SimHost): void => {
+      world.clock.after(random.pick([0, 0, 2, 4, 8, 40, 150]), () => strike(host))
     }
+    world.leaderHunters.add(hunter)
+    return () => world.leaderHunters.delete(hunter)
   }
 
-  /** The datacentre goes dark: whatever was acknowledged has to be on the disks. */
-  takeAllDown(random: SimRandom): (() => void) | null {
-    const hosts = this.#world.hosts.filter((host) => host.isUp)
-    for (const host of hosts) host.cutPower()
+  /** The datacentre goes dark under load, and comes back host by host: whatever was acknowledged has to be on a majority's disks. */
+  takeAllDown(random: SimRandom): () => void {
+    const world = this.#world
+    const isOver = { now: false }
+    const cut: SimHost[] = []
+    if (random.chance(0.7)) for (const host of world.hosts) host.disk.faults.fsyncDelayMs = random.pick([host.calmFsyncDelayMs, 10, 40, 120])
+    const cancel = world.clock.every(10, () => {
+      if (world.leader !== undefined) world.flood?.(world.leader)
+    })
+    world.clock.after(random.between(50, 400), () => {
+      cancel()
+      if (isOver.now) return
+      const last = world.leader
+      cut.push(...random.shuffle(world.hosts.filter((host) => host.isUp && host !== last)), ...(last === undefined ? [] : [last]))
+      for (const host of cut) host.cutPower()
+    })
     return () => {
-      for (const host of random.shuffle(hosts)) this.#world.boot(host)
+      isOver.now = true
+      cancel()
+      for (const host of world.hosts) host.disk.faults.fsyncDelayMs = host.calmFsyncDelayMs
+      // Who knew most often comes back last.
+      for (const [at, host] of cut.entries()) world.clock.after(at * random.pick([0, 10, 2000, 4000]), () => world.boot(host))
     }
   }
 
@@ -196,6 +212,14 @@ export class FaultPlan {
     host.disk.faults.fsyncDelayMs = random.pick([5, 40, 200, 3000])
     return () => {
       host.disk.faults.fsyncDelayMs = host.calmFsyncDelayMs
+    }
+  }
+
+  /** All at once: whatever is answered before it is durable shows when the power goes. */
+  slowDisks(random: SimRandom): () => void {
+    for (const host of this.#world.hosts) host.disk.faults.fsyncDelayMs = random.between(20, 150)
+    return () => {
+      for (const host of this.#world.hosts) host.disk.faults.fsyncDelayMs = host.calmFsyncDelayMs
     }
   }
 

@@ -11,6 +11,7 @@ import type { NodeId } from '../../src/model/id.ts'
 import type { NodeLoad } from '../../src/model/node.ts'
 import { createNode, type ClusterNode, type NodeOptions } from '../../src/node.ts'
 import type { Log } from '../../src/ports/log.ts'
+import type { Message } from '../../src/raft/types.ts'
 import type { Member } from '../../src/ports/transport.ts'
 import type { EventQueue } from './event-queue.ts'
 import { SimClock } from './sim-clock.ts'
@@ -24,6 +25,8 @@ export type HostEvents = {
   /** A daemon is about to start: the checker begins to follow it. */
   readonly starting: (host: SimHost, node: ClusterNode) => void
   readonly started: (host: SimHost, node: ClusterNode) => void
+  /** A message left before what it promises was durable. */
+  readonly broken: (host: SimHost, what: string) => void
   readonly halted: (host: SimHost, halt: Halt) => void
 }
 
@@ -73,6 +76,13 @@ export class SimHost {
     return this.#options.fsyncDelayMs
   }
 
+  /** Synced to this host's log, or behind its beginning. */
+  holdsDurably(index: number, term: number): boolean {
+    const { log, logDamage } = this.disk
+    if (log === null || logDamage !== null) return false
+    return index <= log.base.index || log.entries[index - log.base.index - 1]?.term === term
+  }
+
   get isUp(): boolean {
     return this.node !== null
   }
@@ -97,6 +107,11 @@ export class SimHost {
       clock, random: own, log, hypervisor, storage, vault: createSimVault(own), probe: { load: async () => load },
       logStore: new SimLogStore({ disk, clock }), stateStore: new SimStateStore({ disk, clock }), ...network.endpoint(this.nodeId, clock),
     }
+    const send = ports.transport.send.bind(ports.transport)
+    ports.transport.send = (message, onSnapshotSent) => {
+      this.#checkPromise(message)
+      send(message, onSnapshotSent)
+    }
     const node = createNode(
       {
         nodeId: this.nodeId, version: '0.1.0', peerAddress: `${this.name}:7000`, httpAddress: `${this.name}:8443`, members: this.members,
@@ -116,6 +131,21 @@ export class SimHost {
         if (this.life === life) this.#events.halted(this, { kind: 'assertion', reason: `the node did not start: ${String(error)}`, cause: error })
       },
     )
+  }
+
+  /** Votes and acknowledgements are promises: what they promise has to be durable before they leave (figure 2 of the Raft paper). */
+  #checkPromise(message: Message): void {
+    const { log } = this.disk
+    const hardState = log?.hardState ?? { term: 0, vote: null }
+    const last = log === null ? 0 : (log.entries.at(-1)?.index ?? log.base.index)
+    if (message.kind === 'appendResponse' && !message.reject && (last < message.index || hardState.term < message.term)) {
+      this.#events.broken(this, `acknowledges ${message.index} of term ${message.term}, its disk ends at ${last} of term ${hardState.term}`)
+    }
+    const voted = message.kind === 'vote' ? this.nodeId : message.kind === 'voteResponse' && !message.reject ? message.to : null
+    if (voted === null || hardState.term > message.term) return
+    if (hardState.term < message.term || hardState.vote !== voted) {
+      this.#events.broken(this, `votes for ${voted} in term ${message.term}, its disk says ${String(hardState.vote)} in term ${hardState.term}`)
+    }
   }
 
   /** Somebody sets the host's wall clock. */

@@ -55,7 +55,7 @@ async function story(world: World, progress: Partial<{ clients: Clients; plan: F
   const clients = new Clients(world, caller, { thinkMsMax: random.pick([1000, 1800]) })
   const plan = new FaultPlan(world)
   Object.assign(progress, { clients, plan })
-  world.onLeader = (host) => clients.burst(host)
+  world.flood = (host) => clients.burst(host)
   clients.start(random.between(2, 4))
   plan.start()
   await world.run(chaosEndMs - 30_000)

@@ -37,13 +37,19 @@ export class World {
   readonly excused = new Set<string>()
   /** A host whose daemon ended by itself is started again, as systemd would; false ends that. */
   supervises = true
-  /** Told by faults that want writes at a new leader. */
-  onLeader: ((host: SimHost) => void) | null = null
+  /** Asked by faults that want writes at a node. */
+  flood: ((host: SimHost) => void) | null = null
+  /** Set by faults that wait for a leader. */
+  readonly leaderHunters = new Set<(host: SimHost) => void>()
 
   constructor(options: { readonly seed: number; readonly onNote?: ((note: string) => void) | undefined }) {
     this.onNote = options.onNote
     this.random = new SimRandom(options.seed, 0x6e6f7661)
     this.#hostOptions = drawHostOptions(this.random)
+    this.checker.onLeads = (name) => {
+      const host = this.hosts.find((each) => each.name === name)
+      if (host !== undefined) for (const hunter of this.leaderHunters) hunter(host)
+    }
     this.clock = new SimClock(this.queue)
     this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), onHandlerError: (error) => this.checker.violate(`a handler failed: ${describe(error)}`) })
   }
@@ -62,6 +68,7 @@ export class World {
         this.checker.restored(each.name, node.cluster)
         this.note(`${each.name} serves at ${node.cluster.state.index}`)
       },
+      broken: (each, what) => this.checker.violate(`${each.name} ${what}`),
       halted: (each, halt) => this.#halted(each, halt),
     })
     this.hosts.push(host)
@@ -134,6 +141,16 @@ export class World {
     for (const vmId of owner.keys()) if (!this.#executing.has(vmId)) this.vmStarts += 1
     for (const vmId of this.#executing) if (!owner.has(vmId)) this.vmStops += 1
     this.#executing = new Set(owner.keys())
+  }
+
+  /** From here on the voters stay who they are, and what is committed has to be on a majority of their disks. */
+  watchDurability(): void {
+    this.checker.onCommitted = ({ index, term, nodeId }) => {
+      const voters = this.hosts.find((host) => host.name === nodeId)?.node?.cluster.status().configuration.voters ?? []
+      const holders = this.hosts.filter((host) => voters.includes(host.nodeId) && host.holdsDurably(index, term))
+      if (holders.length > voters.length / 2) return
+      this.checker.violate(`entry ${index} was committed, but is durable only on ${holders.map(({ name }) => name).join(', ') || 'no node'}`)
+    }
   }
 
   #checkBounds(): void {
@@ -241,6 +258,7 @@ export async function formCluster(world: World, count: number): Promise<Caller> 
   const isWhole = (): boolean => hosts.every((host) => host.isServing && hosts.every((other) => other.nodeId === host.nodeId || host.node?.cluster.state.tables.node.has(other.nodeId))) && votersOf(first).length === Math.min(3, count)
   await world.until('every node is a member', 60_000, isWhole)
   await world.until('every node is ready', 60_000, () => hosts.every((host) => host.node?.app.readiness() === null))
+  world.watchDurability()
   return caller
 }
 
@@ -250,7 +268,7 @@ function drawHostOptions(random: SimRandom): HostOptions {
     fsyncDelayMs: random.pick([0.2, 0.2, 2, 10]),
     compaction: { entriesMax: random.pick([40, 120, 400]), bytesMax: 256 * 1024 },
     raft: {
-      messageBytesMax: random.pick([1, 1024, 1024 * 1024]),
+      messageBytesMax: random.pick([1, 1, 1024, 1024 * 1024]),
       inflightMessagesMax: random.pick([1, 4, 256]),
       committedBytesMax: random.pick([1, 2048, 4 * 1024 * 1024]),
     },

@@ -8,7 +8,7 @@ import { forgetLog } from './db/log-guard.ts'
 import { createTlsKey } from './drivers/crypto/authority.ts'
 import { askToJoin } from './drivers/join-client.ts'
 import { httpAddressOf, openMember, peerAddressOf, raftDirectory, stateDirectory, type Host, type Member } from './member.ts'
-import { writeMembership, type MembershipRecord } from './membership-file.ts'
+import { readMembership, writeMembership, type MembershipRecord } from './membership-file.ts'
 import { clusterInitSchema } from './model/cluster.ts'
 import { makeCommand } from './model/command.ts'
 import { OperationalError } from './model/error.ts'
@@ -70,6 +70,8 @@ export class Formation {
     if (this.#busy) throw new OperationalError('STATE_CONFLICT', 'This node is being put into a cluster already.')
     this.#busy = true
     try {
+      const kept = await readMembership(this.#host.config.dataDir)
+      if (kept !== null) throw new OperationalError('ALREADY_MEMBER', `This node belongs to cluster ${kept.clusterName}, which could not be opened: see its log, then restart it. Nothing was changed.`)
       return await action()
     } finally {
       this.#busy = false
@@ -117,7 +119,7 @@ export class Formation {
     const tlsKey = await createTlsKey()
     const request = await this.#request(tlsKey.publicKeyPem)
     const answer = await askToJoin({ token: token.trim(), fingerprint: content.f, addresses: content.a, request })
-    if (answer.clusterId !== content.c) throw new OperationalError('TOKEN_OTHER_CLUSTER', 'The node that answered belongs to another cluster than the token.')
+    if (answer.clusterId !== content.c || vault.fingerprint(answer.caCertificate) !== content.f) throw new OperationalError('TOKEN_OTHER_CLUSTER', 'The node that answered belongs to another cluster than the token.')
     const record: MembershipRecord = {
       format: 1, clusterId: answer.clusterId, clusterName: answer.clusterName, caCertificate: answer.caCertificate,
       certificatePem: answer.certificatePem, tlsKeyPem: tlsKey.keyPem, members: answer.members,

@@ -82,7 +82,10 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
     directory: stateDirectory(config.dataDir),
     onDamage: (damage) => log.error('the state on disk is damaged; it was put aside', damage),
   })
-  const p2p = await createP2p({ privateKey: identity.ed25519Seed, nodeId: identity.nodeId, listen: config.peer, clock, log })
+  const p2p = await createP2p({ privateKey: identity.ed25519Seed, nodeId: identity.nodeId, listen: config.peer, clock, log }).catch(async (error: unknown) => {
+    await stateStore.close()
+    throw error
+  })
   const node = createNode(
     {
       nodeId: identity.nodeId as NodeId, version: host.version, members: record.members,
@@ -96,6 +99,13 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
       hypervisor: host.createHypervisor(), storage: host.storage, probe: host.probe, vault: host.vault,
     },
   )
-  await node.start({ bootstrap: options.bootstrap })
-  return new Member(node, p2p, record)
+  const member = new Member(node, p2p, record)
+  try {
+    await node.start({ bootstrap: options.bootstrap })
+  } catch (error) {
+    // What failed to start may fail to stop; the first fault is the one to be told.
+    await member.stop().catch((reason: unknown) => log.warn('a node that did not start did not stop either', { error: String(reason) }))
+    throw error
+  }
+  return member
 }

@@ -21,6 +21,8 @@ export async function sit(browser: Browser, options: SeatOptions = {}): Promise<
   const page = await context.newPage()
   const troubles: string[] = []
   page.on('console', (message) => {
+    // Another lab on this machine that comes or goes makes Chromium drop what is under way; it is no fault of the page.
+    if (message.text().includes('ERR_NETWORK_CHANGED')) return
     if (message.type() === 'error' || message.type() === 'warning') troubles.push(`${page.url()}: ${message.text()}`)
   })
   page.on('pageerror', (error) => troubles.push(`${page.url()}: ${error.message}`))

@@ -4,6 +4,7 @@ import type { StoredImage } from '../model/image.ts'
 import type { StoredNode } from '../model/node.ts'
 import type { StoredVm, VmSpec } from '../model/vm.ts'
 import { nameKey, type State, type TableName, type Tables } from './state.ts'
+import { noAllocation, reserves, type Allocation } from './usage.ts'
 
 /** The record that a path element means, by id or by name; undefined where there is none. */
 export function findByRef<Name extends TableName>(state: State, table: Name, ref: string, project: string): Tables[Name] | undefined {
@@ -21,29 +22,12 @@ export function vmsOnNode(state: State, nodeId: string): readonly StoredVm[] {
 
 /** Disks made of an image. */
 export function imageUses(state: State, imageId: string): number {
-  let uses = 0
-  for (const vm of state.tables.vm.values()) for (const image of Object.values(vm.images)) if (image.imageId === imageId) uses++
-  return uses
+  return state.usage.byImage.get(imageId) ?? 0
 }
-
-export type Allocation = { readonly cpus: number; readonly memoryMiB: number; readonly vms: number; readonly vmsRunning: number }
 
 /** What VMs that run or shall run take of a node. */
 export function allocationOf(state: State, nodeId: string): Allocation {
-  const allocation = { cpus: 0, memoryMiB: 0, vms: 0, vmsRunning: 0 }
-  for (const vm of vmsOnNode(state, nodeId)) {
-    allocation.vms++
-    if (vm.report.phase === 'running') allocation.vmsRunning++
-    if (!reserves(vm)) continue
-    allocation.cpus += vm.spec.cpus
-    allocation.memoryMiB += vm.spec.memoryMiB
-  }
-  return allocation
-}
-
-/** A VM holds its memory from the wish to run until it is seen stopped. */
-function reserves(vm: StoredVm): boolean {
-  return vm.spec.runState !== 'stopped' || (vm.report.phase !== 'stopped' && vm.report.phase !== 'failed' && vm.report.phase !== 'pending')
+  return state.usage.byNode.get(nodeId) ?? noAllocation
 }
 
 /**

@@ -11,6 +11,7 @@ import type { StoredUser } from '../model/user.ts'
 import type { StoredVm } from '../model/vm.ts'
 import type { StateHead, StateWrite } from '../ports/state-store.ts'
 import { addDigest, canonicalJson, digestOf, digestText, emptyDigest, subtractDigest, type Digest } from './canonical.ts'
+import { countVm, emptyUsage, type Usage } from './usage.ts'
 
 export type RevokedSession = { readonly id: string; readonly expiresMs: number }
 export type IdempotencyRecord = { readonly id: string; readonly index: number; readonly timeMs: number; readonly bodyHash: string; readonly result: CommandResult }
@@ -47,6 +48,7 @@ export type State = {
   /** `kind/project/name` → id. */
   readonly names: Map<string, string>
   readonly vmIdsByNode: Map<string, Set<string>>
+  readonly usage: Usage
   readonly macs: Set<string>
   /** SHA-256 of an API token's secret → its id. */
   readonly tokenIdsByHash: Map<string, string>
@@ -62,7 +64,7 @@ export interface StateHolder {
 export function emptyState(): State {
   const tables = Object.fromEntries(tableNames.map((name) => [name, new Map()])) as unknown as TableMaps
   return {
-    index: 0, term: 0, timeMs: 0, digest: emptyDigest, tables, names: new Map(), vmIdsByNode: new Map(), macs: new Set(), tokenIdsByHash: new Map(),
+    index: 0, term: 0, timeMs: 0, digest: emptyDigest, tables, names: new Map(), vmIdsByNode: new Map(), usage: emptyUsage(), macs: new Set(), tokenIdsByHash: new Map(),
     revokedSessionsEndMs: Number.POSITIVE_INFINITY,
   }
 }
@@ -110,6 +112,7 @@ function indexRecord(state: State, table: TableName, record: Tables[TableName]):
   if (table === 'revokedSession') state.revokedSessionsEndMs = Math.min(state.revokedSessionsEndMs, (record as RevokedSession).expiresMs)
   if (table !== 'vm') return
   const vm = record as StoredVm
+  countVm(state.usage, vm, 1)
   for (const nic of vm.spec.nics) if (nic.mac !== undefined) state.macs.add(nic.mac)
   if (vm.assignment === null) return
   const ids = state.vmIdsByNode.get(vm.assignment.nodeId) ?? new Set()
@@ -126,6 +129,7 @@ function unindex(state: State, table: TableName, record: Tables[TableName]): voi
   if (table === 'token') state.tokenIdsByHash.delete((record as StoredToken).secretHash)
   if (table !== 'vm') return
   const vm = record as StoredVm
+  countVm(state.usage, vm, -1)
   for (const nic of vm.spec.nics) if (nic.mac !== undefined) state.macs.delete(nic.mac)
   if (vm.assignment !== null) state.vmIdsByNode.get(vm.assignment.nodeId)?.delete(vm.id)
 }

@@ -45,6 +45,28 @@ describe('replayed and imported states stay equal', () => {
     expect(() => snapshotOf(world.state)).not.toThrow()
   })
 
+  test('and so is what VMs take of nodes and images, through every change', () => {
+    const { world, nodeId } = formed()
+    const usage = () => [...world.state.usage.byNode.values(), ...world.state.usage.byImage.values()]
+    const id = world.vm(nodeId, 'web', { cpus: 2, memoryMiB: 256, runState: 'running', disks: [{ name: 'root', image: 'tiny' }, { name: 'data', image: 'tiny' }] })
+    const other = world.vm(nodeId, 'db')
+    world.report(id, nodeId, 'running')
+    expect(usage()).toEqual([{ cpus: 2, memoryMiB: 256, vms: 2, vmsRunning: 1 }, 2])
+    world.run('vm.patch', { id, seed: '00', patch: { spec: { memoryMiB: 512 } } })
+    expect(usage()).toEqual([{ cpus: 2, memoryMiB: 512, vms: 2, vmsRunning: 1 }, 2])
+    expect(snapshotOf(world.state).usage).toEqual(world.state.usage)
+    world.act(id, 'stop')
+    expect(usage()[0]).toMatchObject({ memoryMiB: 512, vmsRunning: 1 })
+    world.report(id, nodeId, 'stopped')
+    expect(usage()[0]).toEqual({ cpus: 0, memoryMiB: 0, vms: 2, vmsRunning: 0 })
+    expect(snapshotOf(world.state).usage).toEqual(world.state.usage)
+    for (const vmId of [id, other]) {
+      const { operationId } = world.act(vmId, 'delete', true)
+      for (const at of [0, 1]) world.run('operation.step', { id: operationId, nodeId, step: at, outcome: { kind: 'done' } })
+    }
+    expect(usage()).toEqual([])
+  })
+
   test('when a spec comes with its members in another order', () => {
     const { world, nodeId } = formed()
     const id = world.vm(nodeId, 'web', { disks: [{ name: 'data', sizeGiB: 1 }] })

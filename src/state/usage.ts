@@ -1,0 +1,45 @@
+// What VMs take of nodes and images, kept as they come and go: asked at every placement, start and list.
+import type { StoredVm } from '../model/vm.ts'
+
+export type Allocation = { readonly cpus: number; readonly memoryMiB: number; readonly vms: number; readonly vmsRunning: number }
+export const noAllocation: Allocation = { cpus: 0, memoryMiB: 0, vms: 0, vmsRunning: 0 }
+
+export type Usage = {
+  /** Node id → what its VMs take; nodes without VMs are not in it. */
+  readonly byNode: Map<string, Allocation>
+  /** Image id → disks made of it; images without are not in it. */
+  readonly byImage: Map<string, number>
+}
+
+export function emptyUsage(): Usage {
+  return { byNode: new Map(), byImage: new Map() }
+}
+
+/** A VM comes (1) or goes (-1). */
+export function countVm(usage: Usage, vm: StoredVm, sign: 1 | -1): void {
+  for (const { imageId } of Object.values(vm.images)) {
+    const disks = (usage.byImage.get(imageId) ?? 0) + sign
+    if (disks === 0) usage.byImage.delete(imageId)
+    else usage.byImage.set(imageId, disks)
+  }
+  if (vm.assignment === null) return
+  const { nodeId } = vm.assignment
+  const former = usage.byNode.get(nodeId) ?? noAllocation
+  const vms = former.vms + sign
+  if (vms === 0) {
+    usage.byNode.delete(nodeId)
+    return
+  }
+  const taken = reserves(vm) ? sign : 0
+  usage.byNode.set(nodeId, {
+    cpus: former.cpus + taken * vm.spec.cpus,
+    memoryMiB: former.memoryMiB + taken * vm.spec.memoryMiB,
+    vms,
+    vmsRunning: former.vmsRunning + (vm.report.phase === 'running' ? sign : 0),
+  })
+}
+
+/** A VM holds its memory from the wish to run until it is seen stopped. */
+export function reserves(vm: StoredVm): boolean {
+  return vm.spec.runState !== 'stopped' || (vm.report.phase !== 'stopped' && vm.report.phase !== 'failed' && vm.report.phase !== 'pending')
+}

@@ -200,6 +200,18 @@ describe('members', () => {
     await expect(sim.settle(target.cluster.transferLeadership())).rejects.toMatchObject({ code: 'STATE_CONFLICT' })
   })
 
+  it('hand leadership over when they are stopped, so that no election time-out passes', async () => {
+    const sim = await SimCluster.formed(3)
+    const former = sim.node(0)
+    await write(sim, former)
+    const startMs = sim.queue.nowMs
+    await sim.settle(former.cluster.stop())
+    sim.network.crash(former.nodeId)
+    await sim.until(() => sim.nodes.slice(1).some((node) => node.cluster.status().role === 'leader'))
+    expect(sim.queue.nowMs - startMs).toBeLessThan(100)
+    await write(sim, sim.node(1))
+  })
+
   it('can be removed, also the leader', async () => {
     const sim = await SimCluster.formed(3)
     const leader = sim.node(0)

@@ -16,7 +16,7 @@ import { printRaw, printSamples } from './samples.ts'
 import { withCleanup } from './stop.ts'
 
 const { values } = parseArgs({ options: { short: { type: 'boolean', default: false }, directory: { type: 'string', default: 'build' } } })
-const rounds = values.short ? 1 : 3
+const rounds = values.short ? 1 : 2
 const turnSeconds = 2
 const warmUpSeconds = 1
 const writersOf = [1, 32, 128]

@@ -12,7 +12,7 @@ import { withCleanup } from './stop.ts'
 
 const { values } = parseArgs({ options: { short: { type: 'boolean', default: false } } })
 const limits = { formMs: 15_000, joinMs: 5_000 } as const
-const rounds = values.short ? 1 : 4
+const rounds = values.short ? 1 : 3
 const stepLimitMs = 90_000
 
 const took: Record<'daemons' | 'form' | 'fourthDaemon' | 'join' | 'etcd', number[]> = { daemons: [], form: [], fourthDaemon: [], join: [], etcd: [] }

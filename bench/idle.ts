@@ -18,7 +18,7 @@ import { withCleanup } from './stop.ts'
 const { values } = parseArgs({ options: { short: { type: 'boolean', default: false }, seconds: { type: 'string' } } })
 const limits = { rssMb: 200, cpuPercent: 2 } as const
 const seconds = Number(values.seconds ?? (values.short ? 30 : 60))
-const settleSeconds = values.short ? 15 : 30
+const settleSeconds = values.short ? 10 : 20
 const sampleSeconds = 5
 const vmsPerHost = 2
 

@@ -15,7 +15,7 @@ import { withCleanup } from './stop.ts'
 
 const { values } = parseArgs({ options: { short: { type: 'boolean', default: false } } })
 const limits = { ratio: 1.1, moreMs: 150 } as const
-const pairs = values.short ? 5 : 20
+const pairs = values.short ? 5 : 16
 const warmUps = 2
 const pauseMs = 400
 /** Nothing of the guests' own work is to fall into the next sample. */

@@ -126,30 +126,31 @@ export class LibvirtHypervisor implements Hypervisor {
         case 'shuttingDown':
           return
         case 'paused':
-          return this.#unlessIn(id, 'running', () => this.#connection().call(calls.resumeDomain, reference))
+          return this.#unlessIn(id, ['running'], () => this.#connection().call(calls.resumeDomain, reference))
         case 'crashed':
           await this.destroy(id)
           break
         case 'off':
           break
       }
-      await this.#unlessIn(id, 'running', () => this.#connection().call(calls.createWithFlags, { domain: reference, flags: 0 }))
+      await this.#unlessIn(id, ['running'], () => this.#connection().call(calls.createWithFlags, { domain: reference, flags: 0 }))
     })
   }
 
   async shutdown(id: string): Promise<void> {
     const domain = await this.#require(id)
-    if (isOff(domain)) return
+    if (isOff(domain) || domain.state === 'shuttingDown') return
     const { connection, driver } = this.#control.session()
     const real = driver === 'QEMU'
     if (real) this.#shutdownByAgent(id)
-    await this.#unlessIn(id, 'off', () => connection.call(calls.shutdownFlags, { domain: calls.domainRef(id), flags: real ? flags.shutdownAcpi : 0 }))
+    // Its guest may end between the look and the call, and libvirt takes a while to see QEMU go.
+    await this.#unlessIn(id, ['off', 'shuttingDown'], () => connection.call(calls.shutdownFlags, { domain: calls.domainRef(id), flags: real ? flags.shutdownAcpi : 0 }))
   }
 
   async destroy(id: string): Promise<void> {
     const domain = await this.#require(id)
     if (domain.state === 'off') return
-    await this.#unlessIn(id, 'off', () => this.#connection().call(calls.destroyFlags, { domain: calls.domainRef(id), flags: 0 }))
+    await this.#unlessIn(id, ['off'], () => this.#connection().call(calls.destroyFlags, { domain: calls.domainRef(id), flags: 0 }))
   }
 
   async reset(id: string): Promise<void> {
@@ -160,13 +161,13 @@ export class LibvirtHypervisor implements Hypervisor {
   async pause(id: string): Promise<void> {
     const domain = await this.#requireOn(id, 'paused')
     if (domain.state === 'paused') return
-    await this.#unlessIn(id, 'paused', () => this.#connection().call(calls.suspendDomain, calls.domainRef(id)))
+    await this.#unlessIn(id, ['paused'], () => this.#connection().call(calls.suspendDomain, calls.domainRef(id)))
   }
 
   async resume(id: string): Promise<void> {
     const domain = await this.#requireOn(id, 'resumed')
     if (domain.state === 'running') return
-    await this.#unlessIn(id, 'running', () => this.#connection().call(calls.resumeDomain, calls.domainRef(id)))
+    await this.#unlessIn(id, ['running'], () => this.#connection().call(calls.resumeDomain, calls.domainRef(id)))
   }
 
   async undefine(id: string): Promise<void> {
@@ -245,12 +246,13 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   /** Somebody else may have been faster: a refusal is fine where the domain is by then what was wanted. */
-  async #unlessIn(id: string, wanted: Domain['state'], action: () => Promise<void>): Promise<void> {
+  async #unlessIn(id: string, wanted: readonly Domain['state'][], action: () => Promise<void>): Promise<void> {
     try {
       await action()
     } catch (error) {
       if (!isLibvirtError(error, libvirtErrors.operationInvalid, libvirtErrors.operationFailed)) throw error
-      if ((await this.find(id))?.state !== wanted) throw error
+      const state = (await this.find(id))?.state
+      if (state === undefined || !wanted.includes(state)) throw error
     }
   }
 

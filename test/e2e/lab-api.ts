@@ -1,6 +1,6 @@
-// Talks to the nodes of a lab over HTTPS as any program would: verified by the lab's CA, a new connection for each request.
+// Talks to the nodes of a lab over HTTPS as any program would: verified by the lab's CA.
 import { readFileSync } from 'node:fs'
-import { request, type RequestOptions } from 'node:https'
+import { Agent, request, type RequestOptions } from 'node:https'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
@@ -17,8 +17,18 @@ export type CallOptions = {
   readonly body?: unknown
   readonly headers?: Readonly<Record<string, string>>
   /** Null sends no credential; default is the lab's administrator. */
-  readonly token?: string | null
+  readonly token?: string | null | undefined
   readonly timeoutMs?: number
+  /** Over a connection that an earlier read left. Not where the node may have been restarted since. */
+  readonly keep?: boolean
+}
+
+type StreamOptions = {
+  readonly headers?: Readonly<Record<string, string>>
+  readonly token?: string | undefined
+  readonly signal: AbortSignal
+  readonly onText: (text: string) => void
+  readonly onEnd?: () => void
 }
 
 const problemSchema = z.object({
@@ -37,6 +47,7 @@ export function problemOf(answer: Answer): Problem {
 
 export class Api {
   readonly #lab: Lab
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 4 })
 
   constructor(lab: Lab) {
     this.#lab = lab
@@ -113,10 +124,10 @@ export class Api {
   }
 
   /** Everything of a list; page by page. */
-  async all(node: string, noun: string): Promise<readonly Record<string, unknown>[]> {
+  async all(node: string, noun: string, options: Pick<CallOptions, 'keep'> = {}): Promise<readonly Record<string, unknown>[]> {
     const items: Record<string, unknown>[] = []
     for (let after = ''; ; ) {
-      const { body } = await this.expect(200, node, 'GET', `/api/v1/${noun}?limit=1000${after === '' ? '' : `&after=${encodeURIComponent(after)}`}`)
+      const { body } = await this.expect(200, node, 'GET', `/api/v1/${noun}?limit=1000${after === '' ? '' : `&after=${encodeURIComponent(after)}`}`, options)
       const page = z.object({ items: z.array(z.record(z.string(), z.unknown())), next: z.string().nullable() }).parse(body)
       items.push(...page.items)
       if (page.next === null) return items
@@ -125,13 +136,13 @@ export class Api {
   }
 
   /** Opens a stream that stays open; aborting ends it. Calls back for each piece of text. */
-  async stream(node: string, path: string, options: { readonly headers?: Readonly<Record<string, string>>; readonly signal: AbortSignal; readonly onText: (text: string) => void }): Promise<{ readonly status: number }> {
+  async stream(node: string, path: string, options: StreamOptions): Promise<{ readonly status: number }> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-    const call = request(`${this.#lab.node(node).url}${path}`, { ...this.#requestOptions('GET', { headers: { accept: 'text/event-stream', ...options.headers } }), signal: options.signal }, resolve)
+    const call = request(`${this.#lab.node(node).url}${path}`, { ...this.#requestOptions('GET', { token: options.token, headers: { accept: 'text/event-stream', ...options.headers } }), signal: options.signal }, resolve)
     call.on('error', reject)
     call.end()
     const response = await promise
-    response.setEncoding('utf8').on('data', options.onText).on('error', () => {})
+    response.setEncoding('utf8').on('data', options.onText).on('error', () => {}).on('close', () => options.onEnd?.())
     return { status: response.statusCode ?? 0 }
   }
 
@@ -139,10 +150,11 @@ export class Api {
     const { body, token = this.#lab.report?.token ?? '' } = options
     const length = body === undefined ? 0 : body instanceof Uint8Array ? body.length : Buffer.byteLength(JSON.stringify(body))
     return {
-      method, agent: false, ca: readFileSync(this.#lab.report?.caFile ?? ''),
+      method, agent: options.keep === true ? this.#agent : false, ca: readFileSync(this.#lab.report?.caFile ?? ''),
       headers: {
         ...(token === null ? {} : { authorization: `Bearer ${token}` }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': String(length) }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(body === undefined || options.headers?.['transfer-encoding'] !== undefined ? {} : { 'content-length': String(length) }),
         accept: 'application/json',
         ...options.headers,
       },

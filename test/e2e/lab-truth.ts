@@ -1,6 +1,5 @@
 // What is really so on a lab's hosts, asked of libvirt, QEMU's processes and the file system, never of NovaCron.
 import { existsSync, globSync, readFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { WebSocket } from 'ws'
 import type { Lab } from './lab-runner.ts'
@@ -88,17 +87,5 @@ export class ConsoleReader {
 
   close(): void {
     this.#socket.terminate()
-  }
-}
-
-/** Whether something accepts connections there. */
-export async function answersAt(host: string, port: number): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>()
-  const socket = connect({ host, port, timeout: 2000 })
-  socket.on('connect', () => resolve(true)).on('error', () => resolve(false)).on('timeout', () => resolve(false))
-  try {
-    return await promise
-  } finally {
-    socket.destroy()
   }
 }

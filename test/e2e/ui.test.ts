@@ -283,6 +283,6 @@ await t.test('deletion asks for the name; signing out ends other pages too', asy
   await page.getByRole('button', { name: 'Account of admin' }).click()
   await page.getByRole('button', { name: 'Sign out' }).click()
   await page.waitForURL(`${first}/login`)
-  await otherTab.waitForURL(/\/login\?next=%2Fnodes$/, { timeout: 15_000 })
+  await otherTab.waitForURL(/\/login\?next=%2Fnodes$/, { timeout: 30_000 })
   await context.close()
 })

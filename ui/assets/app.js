@@ -174,9 +174,13 @@
   const hear = () => { heard = Date.now(); if (gone) { gone = false; word('Live'); } };
   for (const n of ['after:message', 'after:connection']) document.addEventListener(`htmx:sse:${n}`, hear);
   document.addEventListener('htmx:sse:error', e => { if (e.detail.status === 401) leave(); });
-  if ($('#live-source')) setInterval(() => {
+  const live = $('#live-source');
+  let tries = 0;
+  if (live) setInterval(() => {
     const silent = Date.now() - heard;
     if (document.hidden) { heard = Date.now(); return; }
+    // The extension tries again after a cut, but not where the first connection failed.
+    if (silent > 2000 && !live._htmx?.sse && ++tries % 3 === 0) htmx.ajax('GET', live.getAttribute('hx-sse:connect'), { source: live });
     if (silent > 5000 && !gone) { gone = true; word('Reconnecting'); }
     if (gone && silent > 10000 && !root.classList.contains('stale')) { root.classList.add('stale'); const a = $('#as-of'); if (a) a.textContent = `as of ${new Date(heard).toLocaleTimeString('en-GB')}`; }
   }, 1000);

@@ -1,5 +1,6 @@
 // Signing in and out.
 import { Hono } from 'hono'
+import type { Caller } from '../../app/face.ts'
 import type { HttpEnv } from '../context.ts'
 import { addressOf, callerOf } from '../context.ts'
 import { OperationalError } from '../../model/error.ts'
@@ -32,12 +33,22 @@ export function loginRoutes(ui: Ui): Hono<HttpEnv> {
     .post('/logout', async (context) => {
       // The cookie goes in any case: without quorum the revocation fails, yet this browser is signed out.
       options.clearSessionCookie(context)
-      await app.identity.signOut(callerOf(context)).catch((error: unknown) => {
-        if (!(error instanceof OperationalError)) throw error
-        options.log.warn('sign-out was not revoked everywhere', { code: error.code })
-      })
+      await revoke(ui, callerOf(context))
       return context.redirect('/login', 303)
     })
+}
+
+/** A leader that changes at this moment is asked once more. */
+async function revoke(ui: Ui, caller: Caller): Promise<void> {
+  for (let tries = 1; tries <= 2; tries++) {
+    try {
+      return await ui.app.identity.signOut(caller)
+    } catch (error) {
+      if (!(error instanceof OperationalError)) throw error
+      if (error.code !== 'OUTCOME_UNKNOWN' || tries === 2) ui.options.log.warn('sign-out was not revoked everywhere', { code: error.code })
+      if (error.code !== 'OUTCOME_UNKNOWN') return
+    }
+  }
 }
 
 function answerLogin(ui: Ui, context: UiContext, form: LoginForm, status: number): Response | Promise<Response> {

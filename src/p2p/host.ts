@@ -5,7 +5,7 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import { tcp } from '@libp2p/tcp'
-import { tls } from '@libp2p/tls'
+import { wholeRecordTls } from './whole-record-tls.ts'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
@@ -125,7 +125,7 @@ async function createNode(options: HostOptions, membership: Membership) {
     privateKey: await generateKeyPairFromSeed('Ed25519', options.privateKey),
     addresses: { listen: [multiaddrOf(hostPort(options.listen.host, options.listen.port))] },
     transports: [tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })],
-    connectionEncrypters: [tls()],
+    connectionEncrypters: [wholeRecordTls()],
     streamMuxers: [yamux({ enableKeepAlive: true, streamOptions: { maxStreamWindowSize: windowBytesMax, maxReadBufferLength: 4 * windowBytesMax } })],
     connectionGater: {
       denyDialPeer: stranger,

@@ -26,7 +26,7 @@ export class Checker {
   #trace = 0x811c9dc5
   /** The first violation; null while all holds. Kept, not thrown: the production code that calls back would swallow it. */
   violation: string | null = null
-  /** Told at once: a node leads a term; a command was committed, as its first application shows. */
+  /** Told at once: a node leads a term; an entry was committed, as its first application shows. */
   onLeads: ((nodeId: string) => void) | null = null
   onCommitted: ((entry: { readonly index: number; readonly term: number; readonly nodeId: string }) => void) | null = null
   leaderChanges = 0
@@ -143,10 +143,8 @@ export class Checker {
       if (index !== Math.max(1, this.#committed.length)) this.violate(`${nodeId} applied ${index}, the history ends at ${this.lastIndex}`)
       this.#committed[index] = { term, timeMs, entry, stateHash: hash, nodeId }
       this.note(`${index} ${term} ${hash}`)
-      if (command !== null) {
-        this.#firstApplied(command.id, index)
-        this.onCommitted?.({ index, term, nodeId })
-      }
+      if (command !== null) this.#firstApplied(command.id, index)
+      this.onCommitted?.({ index, term, nodeId })
       if (event.result?.kind === 'done' && event.result.replayed !== true && command?.idempotency !== undefined) this.#keyApplied(`${command.actor.id} ${command.idempotency.key}`, index)
       return
     }

@@ -17,6 +17,7 @@ const faults = {
   partition: { lastsMs: [2000, 15_000], begin: (plan, random) => plan.partition(random) },
   oneWay: { lastsMs: [2000, 12_000], begin: (plan, random) => plan.oneWay(random) },
   daemonCrash: { lastsMs: [200, 8000], begin: (plan, random) => plan.takeDown(random, 'daemon') },
+  daemonRestart: { lastsMs: [300, 3000], begin: (plan, random) => plan.takeDown(random, 'orderly') },
   powerCut: { lastsMs: [1000, 15_000], begin: (plan, random) => plan.takeDown(random, 'power') },
   clusterPowerCut: { lastsMs: [500, 3000], begin: (plan, random) => plan.takeAllDown(random) },
   leaderCrash: { lastsMs: [500, 8000], begin: (plan, random) => plan.takeDown(random, 'leader') },
@@ -135,16 +136,21 @@ export class FaultPlan {
     }
   }
 
-  takeDown(random: SimRandom, how: 'daemon' | 'power' | 'leader'): (() => void) | null {
+  takeDown(random: SimRandom, how: 'daemon' | 'orderly' | 'power' | 'leader'): (() => void) | null {
     const leader = this.#world.leader
     if (how === 'leader' && leader === undefined) return null
     const up = this.#world.hosts.filter((host) => host.isUp)
     if (up.length === 0) return null
     const host = how === 'leader' && leader !== undefined ? leader : random.pick(up)
     if (how === 'power') host.cutPower()
+    else if (how === 'orderly') host.stopDaemon()
     else host.killDaemon()
-    this.#world.note(`${host.name} is down`)
-    return () => this.#world.boot(host)
+    this.#world.note(`${host.name} goes down`)
+    return () => {
+      // As its supervisor does with one that will not stop.
+      host.killDaemon()
+      this.#world.boot(host)
+    }
   }
 
   /**

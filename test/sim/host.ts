@@ -50,6 +50,8 @@ export class SimHost {
   /** Up and through with starting. */
   isServing = false
   isDamaged = false
+  /** Its commit index when it was last elected: beyond it, it commits by counting. */
+  commitAtElection = 0
   /** Set when vCPUs began or ended to execute; whoever looks clears it. */
   executionChanged = false
   /** The daemon's own clock; the machine has its own. */
@@ -81,6 +83,11 @@ export class SimHost {
     const { log, logDamage } = this.disk
     if (log === null || logDamage !== null) return false
     return index <= log.base.index || log.entries[index - log.base.index - 1]?.term === term
+  }
+
+  get lastDurableTerm(): number {
+    const { log } = this.disk
+    return log?.entries.at(-1)?.term ?? log?.base.term ?? 0
   }
 
   get isUp(): boolean {
@@ -152,6 +159,21 @@ export class SimHost {
   setSkew(skewMs: number): void {
     this.#skewMs = skewMs
     this.clock.setSkew(skewMs)
+  }
+
+  /** The daemon is asked to stop (SIGTERM). */
+  stopDaemon(): void {
+    const { node, life } = this
+    if (node === null) return
+    this.isServing = false
+    node.stop().then(
+      () => {
+        if (this.life === life) this.killDaemon()
+      },
+      (error: unknown) => {
+        if (this.life === life && node.cluster.status().halted === null) this.#events.halted(this, { kind: 'assertion', reason: `the node did not stop: ${String(error)}`, cause: error })
+      },
+    )
   }
 
   /** The daemon dies (SIGKILL); guests go on, what the disk had not synced is lost all the same: the harder case. */

@@ -48,7 +48,9 @@ export class World {
     this.#hostOptions = drawHostOptions(this.random)
     this.checker.onLeads = (name) => {
       const host = this.hosts.find((each) => each.name === name)
-      if (host !== undefined) for (const hunter of this.leaderHunters) hunter(host)
+      if (host === undefined) return
+      host.commitAtElection = host.node?.cluster.status().commit ?? 0
+      for (const hunter of this.leaderHunters) hunter(host)
     }
     this.clock = new SimClock(this.queue)
     this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), onHandlerError: (error) => this.checker.violate(`a handler failed: ${describe(error)}`) })
@@ -146,10 +148,19 @@ export class World {
   /** From here on the voters stay who they are, and what is committed has to be on a majority of their disks. */
   watchDurability(): void {
     this.checker.onCommitted = ({ index, term, nodeId }) => {
-      const voters = this.hosts.find((host) => host.name === nodeId)?.node?.cluster.status().configuration.voters ?? []
-      const holders = this.hosts.filter((host) => voters.includes(host.nodeId) && host.holdsDurably(index, term))
-      if (holders.length > voters.length / 2) return
-      this.checker.violate(`entry ${index} was committed, but is durable only on ${holders.map(({ name }) => name).join(', ') || 'no node'}`)
+      const host = this.hosts.find((each) => each.name === nodeId)
+      const status = host?.node?.cluster.status()
+      if (host === undefined || status === undefined) return
+      const isMajority = (holds: (voter: SimHost) => boolean): boolean => {
+        const { voters } = status.configuration
+        return this.hosts.filter((each) => voters.includes(each.nodeId) && holds(each)).length > voters.length / 2
+      }
+      if (!isMajority((voter) => voter.holdsDurably(index, term))) this.checker.violate(`entry ${index} was committed by ${nodeId}, but is not durable on a majority`)
+      // §5.4.2 of the Raft paper: a leader commits earlier terms' entries only together with one of its own.
+      const isByCounting = status.role === 'leader' && term < status.term && index > host.commitAtElection
+      if (isByCounting && !isMajority((voter) => voter.lastDurableTerm === status.term)) {
+        this.checker.violate(`entry ${index} of term ${term} was committed by ${nodeId}, leader of term ${status.term}, before an entry of that term`)
+      }
     }
   }
 

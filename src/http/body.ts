@@ -10,6 +10,7 @@ export const jsonDepthMax = 64
 /** A body of at most 1 MiB must have come by then. */
 const bodyTimeoutMs = 20_000
 const streamIdleMsMax = 60_000
+const lingerMs = 2_000
 
 /** The media type of a request, without parameters, in lower case; empty without one. */
 export function mediaTypeOf(headers: Headers): string {
@@ -30,7 +31,10 @@ export function invite(incoming: IncomingMessage, outgoing: ServerResponse): voi
  * @throws BODY_TOO_LARGE before more than the bound is kept, at once where Content-Length tells; REQUEST_TIMEOUT; MALFORMED where it broke off
  */
 export async function readBody(incoming: IncomingMessage, outgoing: ServerResponse, clock: Clock, bytesMax = bodyBytesMax): Promise<Uint8Array> {
-  if (Number(incoming.headers['content-length'] ?? 0) > bytesMax) throw tooLarge(bytesMax)
+  if (Number(incoming.headers['content-length'] ?? 0) > bytesMax) {
+    lingerAtClose(incoming, clock)
+    throw tooLarge(bytesMax)
+  }
   if (incoming.headers['content-encoding'] !== undefined) throw new OperationalError('UNSUPPORTED_MEDIA_TYPE', 'Compressed request bodies are not read; send it without Content-Encoding.')
   invite(incoming, outgoing)
   return new Promise((resolve, reject) => {
@@ -43,6 +47,7 @@ export async function readBody(incoming: IncomingMessage, outgoing: ServerRespon
     }
     const fail = (error: OperationalError) => settle(() => {
       incoming.pause()
+      lingerAtClose(incoming, clock)
       reject(error)
     })
     const onData = (chunk: Uint8Array) => {
@@ -55,6 +60,21 @@ export async function readBody(incoming: IncomingMessage, outgoing: ServerRespon
     const cancel = clock.after(bodyTimeoutMs, () => fail(new OperationalError('REQUEST_TIMEOUT', `The request body did not arrive within ${bodyTimeoutMs / 1000} seconds.`)))
     incoming.on('data', onData).on('end', onEnd).on('close', onBroken).on('error', onBroken)
   })
+}
+
+/**
+ * Where the connection ends with the answer, what still comes is dropped for a moment first: closing on a client that is still sending resets the
+ * connection, and the client may never see the answer (RFC 9112 §9.6).
+ */
+function lingerAtClose(incoming: IncomingMessage, clock: Clock): void {
+  const { socket } = incoming
+  socket.destroySoon = () => {
+    if (socket.destroyed) return
+    socket.end()
+    incoming.resume()
+    const cancel = clock.after(lingerMs, () => socket.destroy())
+    socket.once('close', cancel)
+  }
 }
 
 /**

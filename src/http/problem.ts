@@ -30,9 +30,8 @@ export function problemHeaders(error: unknown): Readonly<Record<string, string>>
   const retryAfter = error.data.retryAfterSeconds ?? (status === 503 ? 1 : undefined)
   if (retryAfter !== undefined) headers['Retry-After'] = String(Math.max(1, Math.ceil(retryAfter)))
   if (status === 401) headers['WWW-Authenticate'] = 'Bearer realm="novacron"'
-  // What is left of such a body may never come: the connection cannot serve another request. After BODY_TOO_LARGE the rest is read and
-  // dropped for a moment instead: closing on a client that is still sending resets the connection, and it may never see the answer (RFC 9112 §9.6).
-  if (error.code === 'REQUEST_TIMEOUT') headers['Connection'] = 'close'
+  // What is left of such a body is not read: the connection cannot serve another request.
+  if (error.code === 'BODY_TOO_LARGE' || error.code === 'REQUEST_TIMEOUT') headers['Connection'] = 'close'
   const { allow } = error.data
   if (typeof allow === 'string') headers['Allow'] = allow
   return headers

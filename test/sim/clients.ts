@@ -120,21 +120,25 @@ export class Clients {
 
   /** A call on a host that may die under it; one that neither answers nor dies hangs. */
   async #watched<T>(host: SimHost, what: string, call: () => Promise<T>): Promise<{ readonly kind: 'done'; readonly value: T } | { readonly kind: 'failed'; readonly error: unknown } | { readonly kind: 'died' }> {
-    const { life } = host
     return await new Promise((resolve) => {
+      const died = (): void => {
+        cancel()
+        resolve({ kind: 'died' })
+      }
       const cancel = this.#world.clock.after(patienceMs, () => {
-        if (host.life === life && !host.clock.isStalled) this.#world.checker.violate(`no answer within ${patienceMs / 1000} s: ${what}`)
+        host.onDeath.delete(died)
+        if (!host.clock.isStalled) this.#world.checker.violate(`no answer within ${patienceMs / 1000} s: ${what}`)
         resolve({ kind: 'died' })
       })
+      host.onDeath.add(died)
+      const settle = (outcome: { readonly kind: 'done'; readonly value: T } | { readonly kind: 'failed'; readonly error: unknown }): void => {
+        cancel()
+        host.onDeath.delete(died)
+        resolve(outcome)
+      }
       call().then(
-        (value) => {
-          cancel()
-          resolve({ kind: 'done', value })
-        },
-        (error: unknown) => {
-          cancel()
-          resolve({ kind: 'failed', error })
-        },
+        (value) => settle({ kind: 'done', value }),
+        (error: unknown) => settle({ kind: 'failed', error }),
       )
     })
   }

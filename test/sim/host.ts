@@ -52,6 +52,8 @@ export class SimHost {
   isDamaged = false
   /** Its commit index when it was last elected: beyond it, it commits by counting. */
   commitAtElection = 0
+  /** Told when the daemon is gone: connections to it break. */
+  readonly onDeath = new Set<() => void>()
   /** Set when vCPUs began or ended to execute; whoever looks clears it. */
   executionChanged = false
   /** The daemon's own clock; the machine has its own. */
@@ -186,6 +188,8 @@ export class SimHost {
     this.#parts.network.crash(this.nodeId)
     this.disk.crash()
     this.#hypervisor?.detach()
+    for (const died of this.onDeath) died()
+    this.onDeath.clear()
   }
 
   /** The power goes: the daemon and every guest. */

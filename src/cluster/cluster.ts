@@ -44,7 +44,7 @@ export class Cluster implements Consensus {
   readonly #reader: Reader
   readonly #onHalted: (halt: Halt) => void
   readonly #watchers = new Set<(event: ClusterEvent) => void>()
-  #said = ''
+  #said: ClusterStatus | null = null
 
   constructor(options: ClusterOptions, ports: EnginePorts) {
     const { nodeId, tickMs = defaultTickMs, compaction = defaultCompactionBounds, raft = {} } = options
@@ -214,11 +214,10 @@ export class Cluster implements Consensus {
   /** Something may have changed: tells who waits for a leader, and the watchers if it shows. */
   #turned(): void {
     const status = this.status()
-    const { leaderId: id, term, role, quorum, configuration, halted } = status
-    if (this.#leadership.update({ id: halted === null ? id : null, term })) this.#proposer.leaderChanged()
-    const says = JSON.stringify([id, term, role, quorum, configuration, halted])
-    if (says === this.#said) return
-    this.#said = says
+    const { leaderId, term, halted } = status
+    if (this.#leadership.update({ id: halted === null ? leaderId : null, term })) this.#proposer.leaderChanged()
+    if (this.#said !== null && saysTheSame(this.#said, status)) return
+    this.#said = status
     this.#emit({ kind: 'status', status })
   }
 
@@ -242,6 +241,12 @@ export class Cluster implements Consensus {
       }
     }
   }
+}
+
+/** Is there nothing between them that watchers are told of? Asked at every turn, so by identity where that suffices. */
+function saysTheSame(left: ClusterStatus, right: ClusterStatus): boolean {
+  const parts = ['leaderId', 'term', 'role', 'quorum', 'configuration', 'halted'] as const
+  return parts.every((part) => left[part] === right[part])
 }
 
 function requireAppended(outcome: ProposeResult): { readonly index: LogIndex; readonly term: number } {

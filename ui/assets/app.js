@@ -181,6 +181,8 @@
     if (document.hidden) { heard = Date.now(); return; }
     // The extension tries again after a cut, but not where the first connection failed.
     if (silent > 2000 && !live._htmx?.sse && ++tries % 3 === 0) htmx.ajax('GET', live.getAttribute('hx-sse:connect'), { source: live });
+    // A host that lost its power says no goodbye: without this the browser waits most of a minute on a connection that nobody has.
+    if (silent > 8000) live._htmx?.sse?.reader?.cancel().catch(() => {});
     if (silent > 5000 && !gone) { gone = true; word('Reconnecting'); }
     if (gone && silent > 10000 && !root.classList.contains('stale')) { root.classList.add('stale'); const a = $('#as-of'); if (a) a.textContent = `as of ${new Date(heard).toLocaleTimeString('en-GB')}`; }
   }, 1000);

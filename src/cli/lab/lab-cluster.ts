@@ -124,7 +124,9 @@ async function listMembers(lab: LabState, access: LabAccess): Promise<readonly M
 async function membersSeenBy(url: string, access: LabAccess): Promise<readonly Member[] | undefined> {
   const body = await getBody(`${url}/api/v1/nodes?limit=1000`, access)
   if (!isRecord(body) || !Array.isArray(body.items)) return undefined
-  return body.items.filter(isRecord).map((item) => ({ name: String(item.name), ready: isRecord(item.status) && item.status.ready === true }))
+  // Whose libvirtd is not known to answer yet takes no VM.
+  const isReady = (status: unknown) => isRecord(status) && status.ready === true && status.accelerator !== '' && status.accelerator !== 'none'
+  return body.items.filter(isRecord).map((item) => ({ name: String(item.name), ready: isReady(item.status) }))
 }
 
 async function imageHolders(url: string, access: LabAccess): Promise<readonly string[]> {

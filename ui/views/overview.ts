@@ -11,7 +11,7 @@ import { icon } from './icon.ts'
 import { asOf } from './note.ts'
 import { operationTable } from './operations.ts'
 import { fullness, fullnessMark, highRatio, partsBar, quorumRing, ratioBar, vmCells } from './picture.ts'
-import { nodeStateWord, state, vmStateWords } from './state.ts'
+import { nodeStateWord, state, vmStateWords, noQuorumReason } from './state.ts'
 import { vmPath } from './vm-words.ts'
 
 export type Overview = {
@@ -50,7 +50,7 @@ const attentionShown = 4
 export function attentionOf(data: Overview): Attention[] {
   const nodes: Attention[] = data.nodes
     .filter((node) => !node.status.ready)
-    .map((node) => ({ tone: 'bad', icon: 's-offline', title: `${node.name} cannot be reached`, href: `/nodes/${node.name}`, text: node.status.reason === '' ? 'Its VMs may go on running there.' : node.status.reason, since: node.status.lastSeenAt }))
+    .map((node) => ({ tone: 'bad', icon: 's-offline', title: node.status.reason === noQuorumReason ? `${node.name} has no quorum` : `${node.name} cannot be reached`, href: `/nodes/${node.name}`, text: node.status.reason === '' ? 'Its VMs may go on running there.' : node.status.reason, since: node.status.lastSeenAt }))
   const vms: Attention[] = data.troubled.map((vm) => ({
     tone: vm.status.phase === 'failed' ? 'bad' : 'warn',
     icon: vm.status.phase === 'failed' ? 's-failed' : 's-unknown',

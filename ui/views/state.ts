@@ -32,11 +32,16 @@ export const operationStateWords: Readonly<Record<OperationState, StateWord>> = 
 
 export const roleIcons: Readonly<Record<Node['status']['role'], string>> = { leader: 'star', voter: 'voter', learner: 'learner', none: 's-unknown' }
 
+/** What a node says of itself while it is in touch with no majority: others it cannot judge. */
+export const noQuorumReason = 'has no quorum'
+
 export function nodeStateWord(node: Node): StateWord {
   if (!node.status.ready) {
     return node.status.lastSeenAt === null && node.status.version === ''
       ? { word: 'Joining', tone: 'go', icon: 's-busy', spin: true }
-      : { word: 'Unreachable', tone: 'bad', icon: 's-offline' }
+      : node.status.reason === noQuorumReason
+        ? { word: 'No quorum', tone: 'bad', icon: 's-offline' }
+        : { word: 'Unreachable', tone: 'bad', icon: 's-offline' }
   }
   if (!node.spec.schedulable) return { word: 'Closed to new VMs', tone: 'warn', icon: 's-maint' }
   return { word: 'Ready', tone: 'ok', icon: 's-ok' }

@@ -52,7 +52,9 @@ keep() {
     "$@" </dev/null >>"$host/log/$name.log" 2>&1 &
     echo $! >"/run/$name.pid.new"
     mv "/run/$name.pid.new" "/run/$name.pid"
-    wait $! || echo "$(date -u +%FT%TZ) $name ended with $?"
+    wait $!
+    local code=$?
+    [ $code -eq 0 ] || echo "$(date -u +%FT%TZ) $name ended with $code"
     sleep 1
   done
 }

@@ -49,7 +49,12 @@ async function requireAcceptable(context: AppContext, command: Command): Promise
     return result.kind === 'refused' ? result : null
   }
   if (refusal() === null) return
-  await context.ports.consensus.readBarrier()
+  try {
+    await context.ports.consensus.readBarrier()
+  } catch {
+    // Not confirmed in time: then the log decides, or says itself that there is no quorum.
+    return
+  }
   const refused = refusal()
   if (refused !== null) throw refusalError(refused)
 }

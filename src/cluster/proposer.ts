@@ -18,7 +18,7 @@ export const pendingProposalsMax = 8192
 /** At most so long until a proposer hears OUTCOME_UNKNOWN. */
 export const outcomeLimitMs = 5000
 /** Without a leader a proposer hears NO_QUORUM within a second; the rest is for the way to it. */
-export const leaderWaitMs = 900
+export const leaderWaitMs = 700
 /** Leaderless for longer than the longest election: not worth waiting. */
 const hopelessElections = 4
 /** After a change of leader the new one's first entries usually tell the fate; so long we listen. */

@@ -109,7 +109,10 @@ export class PeerProgress {
       return true
     }
     if (this.next - 1 !== rejected) return false
-    this.next = Math.max(Math.min(rejected, hint + 1), this.match + 1)
+    const next = Math.max(Math.min(rejected, hint + 1), this.match + 1)
+    // It refuses what it acknowledged, so it lost its log. Asking at once would go on for ever; the next heartbeat asks again.
+    if (next === this.next) return false
+    this.next = next
     this.isPaused = false
     return true
   }

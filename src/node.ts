@@ -68,8 +68,9 @@ export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode 
   const app = createApp({ nodeId, version }, appPorts)
   const shared = { clock, random, log, consensus: cluster }
   const vmController = new VmController({ nodeId }, { ...shared, hypervisor, storage })
+  const nodeController = new NodeController({ nodeId }, { ...shared, announcement: () => announcementOf(options, ports) })
   const controllers = [
-    new NodeController({ nodeId }, { ...shared, announcement: () => announcementOf(options, ports) }),
+    nodeController,
     new MembershipController(shared),
     new ImageController({ ...shared, storage }),
   ]
@@ -93,6 +94,9 @@ export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode 
       presence.start()
       vmController.start()
       for (const controller of controllers) controller.start()
+      hypervisor.watch((event) => {
+        if (event.kind === 'connected') nodeController.lookNow()
+      })
     },
     async stop() {
       for (const controller of controllers) controller.stop()

@@ -29,6 +29,7 @@ export class NodeController {
   #cancel: Cancel | null = null
   #unwatch: Cancel | null = null
   #busy = false
+  #again = false
   #stopped = false
 
   constructor(options: { readonly nodeId: NodeId }, ports: NodeControllerPorts) {
@@ -51,6 +52,12 @@ export class NodeController {
     this.#cancel?.()
   }
 
+  /** The hypervisor has just been reached, or something else happened that the announcement tells of. */
+  lookNow(): void {
+    if (this.#busy) this.#again = true
+    else this.#later(0)
+  }
+
   #later(delayMs: number): void {
     if (this.#stopped) return
     this.#cancel?.()
@@ -59,8 +66,10 @@ export class NodeController {
 
   async #look(): Promise<void> {
     this.#busy = true
+    this.#again = false
     try {
-      this.#later(await this.#announce())
+      const nextMs = await this.#announce()
+      this.#later(this.#again ? 0 : nextMs)
     } catch (error) {
       this.#ports.log.debug('announcement failed; it will be tried again', { error: String(error) })
       this.#later(retryMs)

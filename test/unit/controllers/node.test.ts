@@ -61,3 +61,29 @@ test('a hypervisor that comes back is announced within seconds: nothing starts h
   expect(said.map((each) => each.accelerator)).toEqual(['none', 'simulated'])
   controller.stop()
 })
+
+test('a hypervisor that says it is reached is announced at once', async () => {
+  const { controller, said, pass, measure } = desk()
+  measure(announcement({ accelerator: 'none' }))
+  controller.start()
+  await pass(100)
+  measure(announcement())
+  controller.lookNow()
+  await pass(100)
+  expect(said.map((each) => each.accelerator)).toEqual(['none', 'simulated'])
+  controller.stop()
+})
+
+test('what happens while it is measured is looked at afterwards', async () => {
+  const { controller, pass, looks } = desk()
+  controller.start()
+  const passing = pass(100)
+  await new Promise((resolve) => setImmediate(resolve))
+  controller.lookNow()
+  controller.lookNow()
+  await passing
+  await pass(100)
+  expect(looks()).toBeGreaterThan(1)
+  expect(looks()).toBeLessThan(5)
+  controller.stop()
+})

@@ -33,7 +33,7 @@ build/tiny.qcow2: iso/tiny/build.sh iso/tiny/init iso/tiny/console iso/tiny/dhcp
 check:
 	@$(pinned) node test/run.ts check
 
-test: setup
+test: setup tiny
 	@$(pinned) SEEDS=$(SEEDS) node test/run.ts
 
 sim:

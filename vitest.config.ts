@@ -9,6 +9,6 @@ export default defineConfig({
       { test: { name: 'tidy', include: ['test/tidy.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 1_200_000 } },
     ],
-    coverage: { provider: 'v8', include: ['src/**', 'ui/views/**'], reporter: ['json-summary', 'text-summary'] },
+    coverage: { provider: 'v8', include: ['src/**/*.ts', 'ui/views/**/*.ts'], reporter: ['json-summary', 'text-summary'] },
   },
 })

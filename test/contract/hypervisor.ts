@@ -75,8 +75,13 @@ export function hypervisorContract(name: string, open: () => Promise<HypervisorS
       return domain
     }
     const reaches = (id: string, state: Domain['state']): Promise<void> => until(async () => (await hypervisor.find(id))?.state === state, `${id} to be ${state}`)
-    const saw = (id: string, event: string): Promise<void> =>
-      until(() => events.some((one) => one.kind === 'domain' && one.id === id && one.event === event), `event ${event} of ${id}`)
+    const saw = async (id: string, event: string): Promise<void> => {
+      try {
+        await until(() => events.some((one) => one.kind === 'domain' && one.id === id && one.event === event), `event ${event} of ${id}`)
+      } catch (cause) {
+        throw new Error(`seen instead: ${JSON.stringify(events)}; it is ${JSON.stringify(await hypervisor.find(id))}`, { cause })
+      }
+    }
 
     it('tells what the host is', async () => {
       const info = await hypervisor.info()
@@ -170,10 +175,10 @@ export function hypervisorContract(name: string, open: () => Promise<HypervisorS
 
     it('shuts down: off, because the guest powered off', async () => {
       const spec = await running()
-      if (lacks.guest === undefined) await readConsole(await hypervisor.console(spec.id, new AbortController().signal), '>', () => hypervisor.reset(spec.id))
-      // A guest that is in its firmware again does not hear the button: it is pressed until it does, as the controller does.
+      // A guest that is still in its firmware does not hear the button: it is pressed now and then until it does, as the controller does.
+      let looks = 0
       await until(async () => {
-        await hypervisor.shutdown(spec.id)
+        if (looks++ % 25 === 0) await hypervisor.shutdown(spec.id)
         return (await hypervisor.find(spec.id))?.state === 'off'
       }, 'the guest to power off')
       expect((await found(spec.id)).reason).toBe('shutdown')
@@ -308,7 +313,11 @@ export function hypervisorContract(name: string, open: () => Promise<HypervisorS
         await subject.host.start()
         await until(() => events.some((event) => event.kind === 'connected'), 'the connection to be back')
         expect(await found(spec.id)).toMatchObject({ state: 'running', definition: domainDigest(spec) })
+        // A libvirtd that is still taking over its domains may keep silent about one that ends meanwhile: events have to flow the next time.
         events.length = 0
+        await hypervisor.destroy(spec.id)
+        await reaches(spec.id, 'off')
+        await hypervisor.boot(spec.id, spec.epoch)
         await hypervisor.destroy(spec.id)
         await saw(spec.id, 'stopped')
       })

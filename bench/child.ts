@@ -1,8 +1,8 @@
-// A process of a bench's own that answers over IPC, run with the flags of the launcher.
+// A process of a bench's own that answers over IPC, run as the launcher runs the daemon.
 import { fork, type ChildProcess } from 'node:child_process'
 import { openSync } from 'node:fs'
 import { join } from 'node:path'
-import { launcherFlags } from './facts.ts'
+import { launcherEnvironment, launcherFlags } from './facts.ts'
 
 export type Child = {
   readonly pid: number
@@ -16,7 +16,7 @@ export type Child = {
 /** @param options.file of this folder; `logPath` takes what it writes */
 export function startChild(options: { readonly file: string; readonly args: readonly string[]; readonly logPath: string }): Child {
   const log = openSync(options.logPath, 'a')
-  const child = fork(join(import.meta.dirname, options.file), [...options.args], { execArgv: [...launcherFlags], stdio: ['ignore', log, log, 'ipc'] })
+  const child = fork(join(import.meta.dirname, options.file), [...options.args], { execArgv: [...launcherFlags], env: { ...process.env, ...launcherEnvironment }, stdio: ['ignore', log, log, 'ipc'] })
   const next = <T>(timeoutMs: number): Promise<T> => new Promise((resolve, reject) => {
     const settle = (): void => {
       clearTimeout(timer)

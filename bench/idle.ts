@@ -53,7 +53,7 @@ await withCleanup(async (defer) => {
     ...etcd.pids.map((pid, at) => ({ name: `etcd member ${at + 1}`, pid, daemon: false, seen: [] })),
   ]
   printHead('idle', [
-    `NovaCron: a lab of three hosts as \`lab up\` makes it, with ${vmsPerHost} idle VMs of tiny on each; the daemons run as the launcher starts them: ${readFileSync(`/proc/${watched[0]?.pid}/cmdline`, 'utf8').split('\0').slice(1, 4).join(' ')}`,
+    `NovaCron: a lab of three hosts as \`lab up\` makes it, with ${vmsPerHost} idle VMs of tiny on each; the daemons run as the launcher starts them: ${readFileSync(`/proc/${watched[0]?.pid}/cmdline`, 'utf8').split('\0').filter((word) => word.startsWith('--') && word !== '--config').join(' ')}, MALLOC_ARENA_MAX=1`,
     `etcd ${etcdVersion}, for orientation: three idle members with a key or none, beside at the same time; libvirtd: each host's own`,
     `${settleSeconds} s to settle, then a look every ${sampleSeconds} s for ${seconds} s; nobody asks the daemons anything; RSS and PSS (shared pages counted in part) from smaps_rollup, CPU time from stat`,
   ])

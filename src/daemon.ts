@@ -51,11 +51,26 @@ export async function runDaemon(config: Config, signal: AbortSignal): Promise<vo
   })
   const controlServer = await startControl({ path: join(config.dataDir, 'control.sock'), control, clock: systemClock, log })
   log.info('node is up', { nodeId: host.identity.nodeId, version, https: http.port, clustered: formation.member !== null })
+  const introduced = formation.member === null ? introduceLibvirt(host, signal) : null
   await stop.promise
   log.info('node is stopping')
+  await introduced
   await Promise.all([http.stop(), controlServer.stop()])
   await formation.stop()
   await host.local.close()
+}
+
+/** A libvirtd that has just started takes seconds to learn what its QEMU can: it begins before the node becomes a member. */
+async function introduceLibvirt(host: Host, signal: AbortSignal): Promise<void> {
+  const hypervisor = host.createHypervisor()
+  try {
+    await hypervisor.start(signal)
+    await hypervisor.info()
+  } catch (error) {
+    host.log.debug('libvirt does not answer yet', { error: String(error) })
+  } finally {
+    await hypervisor.stop()
+  }
 }
 
 async function openHost(config: Config, log: Log): Promise<Host> {

@@ -281,8 +281,11 @@ await t.test('down, up: all is as it was', async (t) => {
     t.equal((await api.call(name, 'POST', '/api/v1/session', { token: null, body: { name: 'ann', password: 'a long enough password' } })).status, 201, 'users can sign in')
     for (const vm of await api.all(name, 'vms')) {
       const { phase, node } = vm['status'] as { phase: string; node: string }
-      const domain = await truth.domain(node, String(vm['id']))
-      t.equal(domain?.pid !== null && domain?.state === 'running', phase === 'running', `${String(vm['name'])} is ${phase}, virsh says ${String(domain?.state)}`)
+      // What was reported last stands until the host has looked again: a guest that is just being started is still paused.
+      await eventually(`${String(vm['name'])} to be what it is said to be: ${phase}`, 60_000, async () => {
+        const domain = await truth.domain(node, String(vm['id']))
+        return (domain?.pid !== null && domain?.state === 'running') === (phase === 'running')
+      })
     }
   }
   t.ok((await tickOf('node3', 'web')) > 0, 'web ticks')

@@ -13,7 +13,7 @@ export type Metrics = {
 }
 
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
-const loopDelayResolutionMs = 20
+const loopDelayResolutionMs = 100
 const nodesMax = 1000
 
 export function createMetrics(options: { readonly clock: Clock; readonly version: string }): Metrics {

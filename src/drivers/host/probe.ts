@@ -5,7 +5,7 @@ import type { HostProbe } from '../../ports/hypervisor.ts'
 import type { StorageDriver } from '../../ports/storage.ts'
 import type { NodeLoad } from '../../model/node.ts'
 
-const loopSampleMs = 50
+const loopSampleMs = 100
 const nanosecondsPerMs = 1e6
 
 type Usage = StorageDriver['usage']

@@ -17,7 +17,8 @@ function ofIssue(issue: z.core.$ZodIssue): readonly FieldError[] {
   return [{ path: path.join('.'), message: sentence(issue) }]
 }
 
+/** The input itself is not in the issue, for it may be a password; the message tells what kind of value came. */
 function sentence(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'invalid_type') return issue.input === undefined ? 'is missing' : `must be ${issue.expected}`
+  if (issue.code === 'invalid_type') return issue.message.endsWith('received undefined') ? 'is missing' : `must be ${issue.expected}`
   return issue.message.startsWith('must') || issue.message.startsWith('is ') ? issue.message : `is not valid: ${issue.message}`
 }

@@ -5,8 +5,8 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import { tcp } from '@libp2p/tcp'
+import { sparingYamux } from './sparing-yamux.ts'
 import { wholeRecordTls } from './whole-record-tls.ts'
-import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { Log } from '../ports/log.ts'
@@ -126,7 +126,7 @@ async function createNode(options: HostOptions, membership: Membership) {
     addresses: { listen: [multiaddrOf(hostPort(options.listen.host, options.listen.port))] },
     transports: [tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })],
     connectionEncrypters: [wholeRecordTls()],
-    streamMuxers: [yamux({ enableKeepAlive: true, streamOptions: { maxStreamWindowSize: windowBytesMax, maxReadBufferLength: 4 * windowBytesMax } })],
+    streamMuxers: [sparingYamux({ enableKeepAlive: true, streamOptions: { maxStreamWindowSize: windowBytesMax, maxReadBufferLength: 4 * windowBytesMax } })],
     connectionGater: {
       denyDialPeer: stranger,
       denyInboundEncryptedConnection: stranger,

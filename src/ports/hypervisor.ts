@@ -1,6 +1,7 @@
 // One host's hypervisor: domains that are ours, and how to change them. Behind it: libvirt, or the simulator's.
 import type { ByteStream } from './transport.ts'
 import type { Cancel } from './clock.ts'
+import type { MigrationSockets } from './migration.ts'
 
 export type DomainState = 'running' | 'paused' | 'shuttingDown' | 'off' | 'crashed'
 /** Why it is off, where the hypervisor knows: `shutdown` the guest powered off; `destroyed` somebody cut the power. */
@@ -50,6 +51,25 @@ export type DomainEvent =
   | { readonly kind: 'connected' }
   | { readonly kind: 'disconnected'; readonly detail: string }
 
+export type MigrateRequest = {
+  readonly id: string
+  readonly sockets: MigrationSockets
+  /** The domain as it shall be at the target: its epoch, its paths there, its digest. Guest-visible hardware is the live domain's. */
+  readonly target: DomainSpec
+  /** MiB per second for memory and disks together; null: as fast as it goes. */
+  readonly bandwidthMiBps: number | null
+}
+
+export type MigrationProgress = {
+  readonly phase: 'starting' | 'disks' | 'memory' | 'switching'
+  readonly totalBytes: number
+  readonly processedBytes: number
+  readonly remainingBytes: number
+  readonly elapsedMs: number
+  /** Expected while it runs, measured once it is over; null where unknown. */
+  readonly downtimeMs: number | null
+}
+
 /** Every call has a time-out of its own (HYPERVISOR_TIMEOUT) and fails with HYPERVISOR_UNREACHABLE while libvirt is away. */
 export interface Hypervisor {
   start(signal: AbortSignal): Promise<void>
@@ -76,6 +96,18 @@ export interface Hypervisor {
   addresses(id: string): Promise<readonly string[]>
   /** The serial console, both directions. A second opening takes it over. */
   console(id: string, signal: AbortSignal): Promise<ByteStream>
+  /**
+   * Moves a running or paused domain, its disks copied onto those that lie ready at the target. Resolves when QEMU here is gone and the target
+   * holds the domain *paused*, whatever it was: the target starts vCPUs only by `boot`, at the target's epoch, once Raft says that it owns the VM.
+   * Rejects with MIGRATION_FAILED where it came to nothing; the domain is then here, running as before (or paused: see `recoverMigration`).
+   * Abort cuts it at once.
+   */
+  migrate(request: MigrateRequest, onProgress: (progress: MigrationProgress) => void, signal: AbortSignal): Promise<MigrationProgress>
+  /**
+   * After a migration of which nothing is known (this daemon was dead): aborts one that still runs, waits until libvirt has let go of the
+   * domain, and says what is: `here`: it is (again) this host's; `gone`: it was migrated and QEMU here is gone; `off`: it is off for another reason.
+   */
+  recoverMigration(id: string): Promise<'here' | 'gone' | 'off'>
   watch(listener: (event: DomainEvent) => void): Cancel
 }
 

@@ -21,6 +21,10 @@ export interface StorageDriver {
   /** Deletes every volume and the seed of a VM; unknown is fine. */
   deleteVolumes(vmId: string): Promise<void>
   volumes(vmId?: string): Promise<readonly Volume[]>
+  /** The volume's file as it lies on the disk, of a VM that is off: what it does not share with its image. @throws NOT_FOUND */
+  readVolume(vmId: string, name: string, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** Takes in what another host's `readVolume` gave; the image it stands on has to be here. Replaces nothing: STATE_CONFLICT where it exists. On failure nothing is left. */
+  takeVolume(request: VolumeRequest, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Volume>
   /** Writes the NoCloud seed and returns its path. */
   writeSeed(vmId: string, seed: CloudInit & { readonly hostname: string }): Promise<string>
   /**

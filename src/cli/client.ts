@@ -37,6 +37,8 @@ const importTimeoutMs = 900_000
 /** How long an unknown outcome is asked for again by the same key. */
 const retryMs = 15_000
 const retryPauseMs = 300
+/** While the cluster elects a leader a write is surely not done: it is sent again until one is there, for an election takes a second or two. */
+const electionMs = 4_000
 const continueTimeoutMs = 5_000
 const answerBytesMax = 64 * 1024 * 1024
 
@@ -52,9 +54,13 @@ type Call = {
 export class Client {
   readonly connection: Connection
   readonly #agent: Agent
+  /** Says to the person what the answer alone does not. */
+  readonly #tell: (text: string) => void
+  readonly #told = new Set<string>()
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, tell: (text: string) => void = () => undefined) {
     this.connection = connection
+    this.#tell = tell
     this.#agent = new Agent({ keepAlive: true, maxSockets: 4, ...(connection.ca === null ? {} : { ca: connection.ca }) })
   }
 
@@ -70,7 +76,8 @@ export class Client {
   }
 
   /**
-   * Sends a write under one Idempotency-Key. Where its outcome is unknown, it is sent again with the same key for some seconds, so that it is done once.
+   * Sends a write under one Idempotency-Key. Where its outcome is unknown, or no leader was there, it is sent again with the same key for some
+   * seconds, so that it is done once.
    * @throws Failure as `get`
    */
   async write(write: Write): Promise<Answer> {
@@ -85,12 +92,13 @@ export class Client {
     })
     const timeoutMs = (write.file === undefined ? answerTimeoutMs : importTimeoutMs) + (write.waitSeconds ?? 0) * 1000
     const call: Call = { method: write.method, target, headers, timeoutMs, ...(body === undefined ? {} : { body }), ...(write.file === undefined ? {} : { file: write.file }) }
-    const deadlineMs = performance.now() + retryMs
+    const beginMs = performance.now()
     for (;;) {
       try {
         return requireGood(await this.#call(call))
       } catch (error) {
-        if (!isOutcomeUnknown(error) || performance.now() > deadlineMs) throw error
+        if (performance.now() - beginMs > patienceMs(error, call)) throw error
+        this.#tellOnce('No leader answers yet; trying again.')
         await delay(retryPauseMs)
       }
     }
@@ -111,6 +119,8 @@ export class Client {
   async #call(call: Call): Promise<Answer> {
     const response = await this.#begin(call)
     try {
+      const since = response.headers['novacron-stale-since']
+      if (typeof since === 'string') this.#tellOnce(`${this.connection.url.host} has no contact with its cluster since ${since}: what it shows may be old.`)
       return { status: response.statusCode ?? 0, headers: response.headers, body: parseBody(await readAll(response)) }
     } catch (error) {
       throw this.#unreachable(error, true)
@@ -142,6 +152,12 @@ export class Client {
     if (call.file === undefined) outgoing.end(call.body)
     else sendFile(outgoing, call.file, reject)
     return promise
+  }
+
+  #tellOnce(text: string): void {
+    if (this.#told.has(text)) return
+    this.#told.add(text)
+    this.#tell(text)
   }
 
   #unreachable(error: unknown, sent: boolean): Failure {
@@ -180,8 +196,11 @@ function requireGood(answer: Answer): Answer {
   return answer
 }
 
-function isOutcomeUnknown(error: unknown): boolean {
-  return error instanceof Failure && error.code === 'OUTCOME_UNKNOWN'
+/** For how long a write that failed so is sent again. */
+function patienceMs(error: unknown, call: Call): number {
+  if (!(error instanceof Failure)) return 0
+  if (error.code === 'OUTCOME_UNKNOWN') return retryMs
+  return error.code === 'NO_QUORUM' && call.file === undefined ? electionMs : 0
 }
 
 function targetOf(path: string, query: Readonly<Record<string, string>>): string {

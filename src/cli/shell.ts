@@ -39,7 +39,7 @@ export class Shell {
 
   /** The client of the server that the environment or the profile names; one per run. */
   client(): Client {
-    return this.#clients[0] ?? this.keep(new Client(resolveConnection(this.io.env)))
+    return this.#clients[0] ?? this.keep(new Client(resolveConnection(this.io.env), (text) => this.progress(escapeText(text))))
   }
 
   /** A client that is closed with the run. */

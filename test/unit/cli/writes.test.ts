@@ -67,10 +67,31 @@ test('an unknown outcome is asked for again with the same key, also after the co
   expect(new Set(server.asked.map((asked) => asked.headers['idempotency-key'])).size).toBe(1)
 })
 
-test('what was surely not done is not asked for again', async () => {
-  const server = await serving(() => problem(503, 'NO_QUORUM'))
-  expect((await run(['vm', 'start', 'web'], { env: server.env })).code).toBe(6)
+test('while there is no leader a write is sent again with the same key, for some seconds and no longer', async () => {
+  const replies = [problem(503, 'NO_QUORUM'), problem(503, 'NO_QUORUM'), { status: 202, body: operationOf('done') }]
+  const electing = await serving(() => replies.shift())
+  const ran = await run(['vm', 'start', 'web'], { env: electing.env })
+  expect(ran).toMatchObject({ code: 0, stdout: 'web: start done\n' })
+  expect(ran.stderr).toContain('No leader answers yet')
+  expect(new Set(electing.asked.map((asked) => asked.headers['idempotency-key'])).size).toBe(1)
+  const cutOff = await serving(() => problem(503, 'NO_QUORUM'))
+  const beganMs = performance.now()
+  expect((await run(['vm', 'start', 'web'], { env: cutOff.env })).code).toBe(6)
+  expect(performance.now() - beganMs).toBeGreaterThan(3_000)
+}, 20_000)
+
+test('what was surely refused is not asked for again', async () => {
+  const server = await serving(() => problem(409, 'STATE_CONFLICT'))
+  expect((await run(['vm', 'start', 'web'], { env: server.env })).code).toBe(5)
   expect(server.asked).toHaveLength(1)
+})
+
+test('what a node without contact shows is said to be old, once and not on standard output', async () => {
+  const server = await serving(() => ({ status: 200, body: { items: [], next: null, total: 0 }, headers: { 'novacron-stale-since': '2026-11-20T12:00:00.000Z' } }))
+  const ran = await run(['vm', 'list', '--json'], { env: server.env })
+  expect(ran.code).toBe(0)
+  expect(ran.stderr.match(/may be old/g)).toHaveLength(1)
+  expect(ran.stdout).not.toContain('may be old')
 })
 
 test('an operation is followed to its end; a server that breaks off in between is asked again', async () => {

@@ -48,7 +48,9 @@ export type WriteOptions = {
 
 /** One changed place of a dry run; paths dotted. */
 export type Difference = { readonly path: string; readonly before: unknown; readonly after: unknown }
-export type DryRun = { readonly dryRun: true; readonly differences: readonly Difference[] }
+/** What the planner thought of each node; only where a place had to be found. */
+export type PlacementView = { readonly node: string | null; readonly reason: string; readonly considered: readonly { readonly node: string; readonly fits: boolean; readonly reason: string }[] }
+export type DryRun = { readonly dryRun: true; readonly differences: readonly Difference[]; readonly placement?: PlacementView }
 export type Written<T> = T | DryRun
 
 export type SignedIn = { readonly cookie: string; readonly expiresMs: number; readonly caller: Caller }

@@ -4,9 +4,7 @@ import { isId, type NodeId, type OperationId, type VmId } from '../model/id.ts'
 import type { Operation } from '../model/operation.ts'
 import { defaultProject } from '../model/resource.ts'
 import { vmCreateSchema, vmReplaceSchema, vmStopSchema, type StoredVm, type Vm, type VmAction, type VmSpec } from '../model/vm.ts'
-import { planPlacement } from '../planner/placement.ts'
 import { findByRef } from '../state/query.ts'
-import { requireKnownReferences } from '../state/vm-spec.ts'
 import { z } from 'zod'
 import { authorize, may } from './authorize.ts'
 import { openConsole } from './console.ts'
@@ -14,6 +12,7 @@ import type { AppContext } from './context.ts'
 import type { Caller, ListQuery, Page, Vms, WriteOptions, Written } from './face.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
+import { findPlace, type Place } from './placement.ts'
 import { phaseOf, presentOperation, presentVm } from './present.ts'
 import { dryRun, findEarlier, orThrow, propose, waitUntil } from './write.ts'
 import type { ByteStream } from '../ports/transport.ts'
@@ -21,6 +20,7 @@ import type { ByteStream } from '../ports/transport.ts'
 const patchSchema = z.record(z.string(), z.unknown())
 const emptySchema = z.strictObject({})
 const placementTriesMax = 3
+const reasonMax = 300
 
 export class VmUseCases implements Vms {
   readonly #context: AppContext
@@ -54,9 +54,10 @@ export class VmUseCases implements Vms {
     authorize(caller, 'operate', project, `VMs of project ${project}`)
     const id = this.#context.newId() as VmId
     for (let tries = 1; ; tries++) {
-      const nodeId = this.#place(input.name, input.spec, this.#isKnownKey(caller, options))
-      const payload = { id, name: input.name, project, labels: input.labels ?? {}, spec: input.spec, nodeId, seed: this.#seed() }
-      if (options.dryRun) return dryRun(this.#context, caller, 'vm.create', payload, 'vm')
+      const labels = input.labels ?? {}
+      const place: Place = this.#isKnownKey(caller, options) ? { nodeId: this.#context.nodeId, view: null } : findPlace(this.#context, { name: input.name, spec: input.spec, labels, vmId: '' })
+      const payload = { id, name: input.name, project, labels, spec: input.spec, seed: this.#seed(), nodeId: place.nodeId, ...(place.view === null ? {} : { reason: place.view.reason.slice(0, reasonMax) }) }
+      if (options.dryRun) return { ...dryRun(this.#context, caller, 'vm.create', payload, 'vm'), ...(place.view === null ? {} : { placement: place.view }) }
       try {
         const done = await propose(this.#context, caller.actor, 'vm.create', payload, options)
         await this.#waitSettled(done.id, options)
@@ -145,19 +146,6 @@ export class VmUseCases implements Vms {
   #isKnownKey(caller: Caller, options: WriteOptions): boolean {
     if (options.idempotencyKey === null) return false
     return this.#context.state.tables.idempotency.has(`${caller.actor.kind}:${caller.actor.id}:${options.idempotencyKey}`)
-  }
-
-  #place(name: string, spec: VmSpec, isReplay: boolean): NodeId {
-    const { state } = this.#context
-    if (isReplay) return this.#context.nodeId
-    orThrow(() => requireKnownReferences(state, spec))
-    const fresh = planPlacement(state, spec, this.#context.freshNodeIds())
-    const placement = fresh.kind === 'placed' ? fresh : planPlacement(state, spec, this.#context.readyNodeIds())
-    if (placement.kind === 'placed') return placement.nodeId as NodeId
-    // Without quorum no node is in touch; the proposal then says so itself.
-    if (!this.#context.ports.consensus.status().quorum) return this.#context.nodeId
-    const reasons = placement.reasons.map((each) => `${each.node} ${each.reason}`).join('; ')
-    throw new OperationalError('NO_FIT', `${name} fits on no node: ${reasons}. Nothing was made.`, { data: { fields: placement.reasons.map((each) => ({ path: 'spec.placement', message: `${each.node} ${each.reason}` })) } })
   }
 
   async #waitSettled(id: string, options: WriteOptions): Promise<void> {

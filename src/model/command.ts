@@ -40,8 +40,9 @@ export const commandPayloads = {
   'image.delete': z.strictObject({ id: imageIdSchema, ...guardSchema }),
   'vm.create': z.strictObject({
     id: vmIdSchema, name: nameSchema, project: nameSchema, labels: labelsSchema, spec: vmSpecSchema,
-    /** The planner's choice; apply checks it again. */
+    /** The planner's choice, and why; apply checks it again. */
     nodeId: nodeIdSchema,
+    reason: z.string().max(300).optional(),
     /** Random bytes for MAC addresses, hex: apply draws from them and avoids those in use. */
     seed: z.string().regex(/^[0-9a-f]{16,}$/),
   }),

@@ -32,6 +32,21 @@ export type CloudInit = z.infer<typeof cloudInitSchema>
 export const runStateSchema = z.enum(['running', 'stopped', 'paused'])
 export type RunState = z.infer<typeof runStateSchema>
 
+export const antiAffinityMax = 8
+/** Wishes about where it runs; all optional, so that a spec of an earlier version means what it meant. */
+export const placementSchema = z.strictObject({
+  node: z.string().max(63).optional().describe('Name or id of the node to run on'),
+  strategy: z.enum(['spread', 'pack']).optional().describe('spread (the default): where most memory is free; pack: where least is free that suffices'),
+  antiAffinity: z
+    .array(z.strictObject({
+      label: z.string().regex(/^[^=\s]{1,63}=[^\s]{0,63}$/, 'must be a label like tier=web').describe('VMs that carry this label'),
+      required: z.boolean().default(false).describe('True: never on a node with one of them; false: rather not'),
+    }))
+    .max(antiAffinityMax)
+    .optional()
+    .describe('VMs it shall not share a node with'),
+})
+
 export const vmSpecSchema = z.strictObject({
   cpus: z.number().int().min(1).max(cpusMax).describe('Virtual CPUs'),
   memoryMiB: z.number().int().min(16).max(memoryMibMax).describe('Memory in MiB'),
@@ -44,7 +59,7 @@ export const vmSpecSchema = z.strictObject({
   nics: z.array(nicSchema).max(nicsMax).default([]),
   cloudInit: cloudInitSchema.optional(),
   runState: runStateSchema.default('stopped').describe('What the VM should be'),
-  placement: z.strictObject({ node: z.string().max(63).optional().describe('Name or id of the node to run on') }).default({}),
+  placement: placementSchema.default({}),
   stopTimeoutSeconds: z.number().int().min(1).max(3600).default(60).describe('How long a guest may take to power off before it is forced'),
 })
 /** The spec with every default filled in, as it is proposed and stored. */
@@ -103,6 +118,8 @@ export type StoredVm = {
   /** What each disk's image was when the disk was asked for, by disk name: a name may mean another image later. */
   readonly images: Readonly<Record<string, { readonly imageId: string; readonly sha256: string; readonly format: 'qcow2' | 'raw' }>>
   readonly assignment: Assignment | null
+  /** Why it is on its node, in the planner's words; absent where nobody said. */
+  readonly placed?: string
   readonly deleting: boolean
   readonly createdMs: number
   readonly report: VmReport

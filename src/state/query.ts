@@ -2,7 +2,9 @@
 import { isId } from '../model/id.ts'
 import type { StoredImage } from '../model/image.ts'
 import type { StoredNode } from '../model/node.ts'
+import type { Labels } from '../model/resource.ts'
 import type { StoredVm, VmSpec } from '../model/vm.ts'
+import { keptApart } from './affinity.ts'
 import { nameKey, type State, type TableName, type Tables } from './state.ts'
 import { noAllocation, reserves, type Allocation } from './usage.ts'
 
@@ -30,11 +32,14 @@ export function allocationOf(state: State, nodeId: string): Allocation {
   return state.usage.byNode.get(nodeId) ?? noAllocation
 }
 
+/** A VM that is to be on some node. `labels` matter to VMs that keep away from some. */
+export type Candidate = { readonly spec: VmSpec; readonly labels: Labels; readonly images: readonly StoredImage[]; readonly running: boolean; readonly ownVmId: string }
+
 /**
  * Null where the VM fits on the node; else the reason for people.
  * @param running counts against what is free now; a stopped VM has only to fit the empty node
  */
-export function misfit(state: State, node: StoredNode, options: { readonly spec: VmSpec; readonly images: readonly StoredImage[]; readonly running: boolean; readonly ownVmId: string }): string | null {
+export function misfit(state: State, node: StoredNode, options: Candidate): string | null {
   const { spec, images, running, ownVmId } = options
   if (node.announcement === null) return 'has not said what it has'
   if (node.announcement.accelerator === 'none') return 'has no hypervisor that answers'
@@ -45,6 +50,8 @@ export function misfit(state: State, node: StoredNode, options: { readonly spec:
   if (spec.memoryMiB > capacity.memoryMiB) return `has ${capacity.memoryMiB} MiB of memory, less than ${spec.memoryMiB}`
   const diskBytes = spec.disks.reduce((sum, disk) => sum + (disk.sizeGiB ?? 0) * 2 ** 30, 0)
   if (diskBytes > capacity.storageBytes) return `has ${Math.floor(capacity.storageBytes / 2 ** 30)} GiB of storage, less than the disks ask for`
+  const kept = keptApart(state, node.id, { spec, labels: options.labels, ownVmId })
+  if (kept !== null) return `runs ${kept.vm}, which ${kept.because}`
   if (!running) return null
   const own = state.tables.vm.get(ownVmId)
   const ownMemory = own !== undefined && own.assignment?.nodeId === node.id && reserves(own) ? own.spec.memoryMiB : 0

@@ -75,7 +75,7 @@ function requirePossible(transaction: Transaction, vm: StoredVm, action: Action)
   if (action !== 'start') return
   const node = vm.assignment === null ? undefined : transaction.get('node', vm.assignment.nodeId)
   if (node === undefined) throw new Refusal('STATE_CONFLICT', `${vm.name} is on no node.`)
-  const reason = misfit(transaction.state, node, { spec: vm.spec, images: [], running: true, ownVmId: vm.id })
+  const reason = misfit(transaction.state, node, { spec: vm.spec, labels: vm.labels, images: [], running: true, ownVmId: vm.id })
   if (reason !== null) throw new Refusal('NO_FIT', `${vm.name} does not fit on ${node.name} now: it ${reason}.`)
 }
 

@@ -58,7 +58,7 @@ function create(transaction: Transaction, payload: CommandOf<'vm.create'>['paylo
   requireKnownReferences(state, payload.spec)
   const images = imagesOf(state, payload.spec)
   const node = transaction.require('node', payload.nodeId)
-  const reason = misfit(state, node, { spec: payload.spec, images, running: payload.spec.runState !== 'stopped', ownVmId: payload.id })
+  const reason = misfit(state, node, { spec: payload.spec, labels: payload.labels, images, running: payload.spec.runState !== 'stopped', ownVmId: payload.id })
   if (reason !== null) throw new Refusal('NO_FIT', `${payload.name} does not fit on ${node.name}: it ${reason}.`)
   const spec = { ...payload.spec, nics: allotMacs(state, payload.spec.nics, payload.seed, new Set()) }
   const vm: StoredVm = {
@@ -66,6 +66,7 @@ function create(transaction: Transaction, payload: CommandOf<'vm.create'>['paylo
     domainName: `${payload.name}.${shortId(payload.id)}`,
     images: resolveImages(state, payload.spec, {}),
     assignment: { nodeId: node.id as CommandOf<'vm.create'>['payload']['nodeId'], epoch: 1 },
+    ...(payload.reason === undefined ? {} : { placed: payload.reason }),
     deleting: false,
     createdMs: transaction.timeMs,
     report: { phase: 'pending', observedGeneration: 0, addresses: [], message: '', code: '', restartNeeded: false },
@@ -74,7 +75,7 @@ function create(transaction: Transaction, payload: CommandOf<'vm.create'>['paylo
     operationId: null,
   }
   transaction.put('vm', vm.id, vm)
-  sayOfVm(transaction, vm, { type: 'created', message: `VM ${vm.name} was made on ${node.name}`, reason: 'vm.created' })
+  sayOfVm(transaction, vm, { type: 'created', message: `VM ${vm.name} was made on ${node.name}${payload.reason === undefined ? '' : `: ${payload.reason}`}`, reason: 'vm.created' })
   return { id: vm.id }
 }
 
@@ -91,7 +92,7 @@ function edit(transaction: Transaction, vm: StoredVm, next: Edited, seed: string
   }
   const node = vm.assignment === null ? undefined : transaction.get('node', vm.assignment.nodeId)
   if (node !== undefined && asksForMore(vm.spec, next.spec)) {
-    const reason = misfit(state, node, { spec: next.spec, images: [], running: runs, ownVmId: vm.id })
+    const reason = misfit(state, node, { spec: next.spec, labels: next.labels, images: [], running: runs, ownVmId: vm.id })
     if (reason !== null) throw new Refusal('NO_FIT', `${vm.name} would not fit on ${node.name}: it ${reason}.`)
   }
   const own = new Set(vm.spec.nics.map((nic) => nic.mac).filter((mac) => mac !== undefined))

@@ -15,6 +15,8 @@ export type DomainMetadata = { readonly epoch: number; readonly definition: stri
 /** The network every host has: QEMU's user-mode stack gives an address and a way out. */
 const natNetwork = 'nat'
 const serialNumberLengthMax = 20
+/** The serial number of the disk that carries cloud-init's seed. */
+export const seedSerial = 'cidata'
 
 /**
  * The whole domain as libvirt's schema wants it (formatdomain). Deterministic.
@@ -94,9 +96,14 @@ function renderDisks(spec: DomainSpec): string[] {
   }
   const disks = spec.disks.map((disk, index) => renderDisk(disk, target(disk.bus), index + 1))
   // cloud-init finds its seed by the label on any disk; kernels made for clouds have drivers for virtio only.
-  const seed = spec.seedPath === null ? [] : [renderDisk({ name: 'cidata', path: spec.seedPath, format: 'raw', bus: 'virtio', readOnly: true }, target('virtio'), null)]
+  const seed = spec.seedPath === null ? [] : [renderDisk({ name: seedSerial, path: spec.seedPath, format: 'raw', bus: 'virtio', readOnly: true }, target('virtio'), null)]
   const controller = spec.disks.some((disk) => disk.bus === 'scsi') ? ["<controller type='scsi' index='0' model='virtio-scsi'/>"] : []
   return [...controller, ...disks, ...seed]
+}
+
+/** What of a disk's name the guest sees as its serial number. */
+export function diskSerial(name: string): string {
+  return name.slice(0, serialNumberLengthMax)
 }
 
 function renderDisk(disk: DomainDisk, target: string, bootOrder: number | null): string {
@@ -106,7 +113,7 @@ function renderDisk(disk: DomainDisk, target: string, bootOrder: number | null):
     `<source file='${escapeXml(disk.path)}'/>`,
     `<target dev='${target}' bus='${disk.bus}'/>`,
     disk.readOnly ? '<readonly/>' : '',
-    `<serial>${escapeXml(disk.name.slice(0, serialNumberLengthMax))}</serial>`,
+    `<serial>${escapeXml(diskSerial(disk.name))}</serial>`,
     bootOrder === null ? '' : `<boot order='${bootOrder}'/>`,
     '</disk>',
   ].join('')

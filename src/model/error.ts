@@ -60,6 +60,7 @@ export const errorTable = {
   DOMAIN_MISSING: { status: 404, title: 'The domain does not exist on this host' },
   AGENT_UNAVAILABLE: { status: 409, title: 'The guest agent does not answer' },
   EPOCH_STALE: { status: 409, title: 'A newer owner has been seen' },
+  MIGRATION_FAILED: { status: 500, title: 'The migration came to nothing' },
   CONSOLE_BUSY: { status: 409, title: 'The console cannot be opened' },
 } as const satisfies Record<string, { status: number; title: string }>
 

@@ -1,8 +1,9 @@
 // The Hypervisor port on libvirt: ownership, epochs, and each verb as libvirt calls.
+import { parseEmulatorOwner } from '../../formats/capabilities-xml.ts'
 import { renderDomainXml, type DomainType } from '../../formats/domain-xml.ts'
 import { OperationalError } from '../../model/error.ts'
 import type { Cancel, Clock } from '../../ports/clock.ts'
-import type { Domain, DomainEvent, DomainSpec, Hypervisor, HypervisorInfo } from '../../ports/hypervisor.ts'
+import type { Domain, DomainEvent, DomainSpec, Hypervisor, HypervisorInfo, MigrateRequest, MigrationProgress } from '../../ports/hypervisor.ts'
 import type { Log } from '../../ports/log.ts'
 import type { LocalStore } from '../../ports/state-store.ts'
 import type { ByteStream } from '../../ports/transport.ts'
@@ -16,6 +17,7 @@ import { findDomain, listOwnDomains } from './domain-reader.ts'
 import { isCode, isLibvirtError, libvirtErrors } from './errors.ts'
 import { readEvent } from './events.ts'
 import { LibvirtLink, type Endpoint, type Session } from './link.ts'
+import { migrateDomain, recoverDomain } from './migrate.ts'
 import type { RpcConnection } from './rpc.ts'
 
 const defaultSocketPaths = ['/run/libvirt/libvirt-sock', '/run/libvirt/virtqemud-sock']
@@ -34,6 +36,7 @@ export type LibvirtOptions = {
 export class LibvirtHypervisor implements Hypervisor {
   readonly #options: LibvirtOptions
   readonly #log: Log
+  readonly #clock: Clock
   readonly #endpoint: Endpoint
   readonly #control: LibvirtLink
   /** Calls that wait for a guest's agent have a connection of their own: a dead guest must not delay the living. */
@@ -52,6 +55,7 @@ export class LibvirtHypervisor implements Hypervisor {
   constructor(options: LibvirtOptions, dependencies: { readonly epochs: LocalStore; readonly clock: Clock; readonly log: Log }) {
     this.#options = options
     this.#log = dependencies.log
+    this.#clock = dependencies.clock
     this.#epochs = new EpochGuard(dependencies.epochs)
     this.#endpoint = {
       ...parseUri(options), clock: dependencies.clock, keepaliveMs: options.keepaliveMs ?? 5_000,
@@ -208,6 +212,24 @@ export class LibvirtHypervisor implements Hypervisor {
     const domain = await this.#require(id)
     if (isOff(domain)) throw new OperationalError('CONSOLE_BUSY', `Domain ${domain.domainName} is off: it has no console.`)
     return openDomainConsole(this.#endpoint, calls.domainRef(id), signal)
+  }
+
+  async migrate(request: MigrateRequest, onProgress: (progress: MigrationProgress) => void, signal: AbortSignal): Promise<MigrationProgress> {
+    const { id, target } = request
+    const [domain, highest] = [await this.#requireOn(id, 'migrated'), await this.#epochs.highest(id)]
+    if (highest > domain.epoch || target.epoch <= domain.epoch) throw staleEpoch(id, target.epoch, Math.max(highest, domain.epoch))
+    const onSwitch = (switched: string, listener: () => void): Cancel =>
+      this.watch((event) => event.kind === 'domain' && event.id === switched && event.event === 'suspended' && event.detail === 'migrated' && listener())
+    return migrateDomain(request, { control: () => this.#connection(), endpoint: this.#endpoint, clock: this.#clock, log: this.#log, onSwitch }, onProgress, signal)
+  }
+
+  recoverMigration(id: string): Promise<'here' | 'gone' | 'off'> {
+    return recoverDomain(id, { control: () => this.#connection(), clock: this.#clock }, () => this.find(id))
+  }
+
+  /** Whom QEMU runs as, for the sockets and files that it has to reach; null where libvirt does not say. */
+  async emulatorOwner(): Promise<{ readonly uid: number; readonly gid: number } | null> {
+    return parseEmulatorOwner(await this.#connection().call(calls.connectGetCapabilities, undefined))
   }
 
   watch(listener: (event: DomainEvent) => void): Cancel {

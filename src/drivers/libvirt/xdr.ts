@@ -38,6 +38,18 @@ export class XdrWriter {
     this.#length += 8
   }
 
+  hyper(value: bigint): void {
+    this.#reserve(8)
+    this.#buffer.writeBigInt64BE(value, this.#length)
+    this.#length += 8
+  }
+
+  double(value: number): void {
+    this.#reserve(8)
+    this.#buffer.writeDoubleBE(value, this.#length)
+    this.#length += 8
+  }
+
   /** Fixed-length opaque data. */
   opaque(bytes: Uint8Array): void {
     const padded = (bytes.length + 3) & ~3
@@ -92,6 +104,14 @@ export class XdrReader {
 
   uhyper(): bigint {
     return this.#buffer.readBigUInt64BE(this.#take(8))
+  }
+
+  hyper(): bigint {
+    return this.#buffer.readBigInt64BE(this.#take(8))
+  }
+
+  double(): number {
+    return this.#buffer.readDoubleBE(this.#take(8))
   }
 
   opaque(length: number): Buffer {

@@ -11,16 +11,19 @@ export async function publish(temporary: string, path: string): Promise<void> {
   await syncPath(dirname(path))
 }
 
-/** The same, but leaves what has the name already. The temporary file is gone either way. */
-export async function publishNew(temporary: string, path: string): Promise<void> {
+/** The same, but leaves what has the name already. The temporary file is gone either way. @returns whether it got the name */
+export async function publishNew(temporary: string, path: string): Promise<boolean> {
   await syncPath(temporary)
+  let published = true
   try {
     await link(temporary, path)
   } catch (error) {
     if (!hasCode(error, 'EEXIST')) throw error
+    published = false
   }
   await unlink(temporary)
   await syncPath(dirname(path))
+  return published
 }
 
 export async function syncPath(path: string): Promise<void> {

@@ -14,6 +14,7 @@ import { exists, hasCode, publish, publishNew, readSpace, readStart, storageErro
 import { checkImage } from './image-check.ts'
 import { requireSpace, takeIn } from './intake.ts'
 import { ImageTool } from './qemu-img.ts'
+import { receiveVolume, streamVolume } from './volume-transfer.ts'
 
 const formats = ['qcow2', 'raw'] as const
 const sha256Pattern = /^[0-9a-f]{64}$/
@@ -104,6 +105,26 @@ export class LocalStorage implements StorageDriver {
       }
     }
     return found
+  }
+
+  readVolume(vmId: string, name: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    return streamVolume(this.#volumePath(vmId, name), signal)
+  }
+
+  async takeVolume(request: VolumeRequest, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Volume> {
+    const { vmId, name } = request
+    const path = this.#volumePath(vmId, name)
+    const taken = (): OperationalError => new OperationalError('STATE_CONFLICT', `This host has a volume ${name} of ${vmId} already. It was left as it is.`)
+    if (await exists(path)) throw taken()
+    const backing = request.image === null ? null : await this.#backing(request.image)
+    return this.#undoing(`taking volume ${name}`, this.#temporary('.qcow2'), async (temporary) => {
+      await receiveVolume(source, { temporary, name, backing, directory: this.#directory, freeBytesReserve: this.#reserveBytes }, this.#tool, signal)
+      await mkdir(this.#path('volumes', vmId), { recursive: true, mode: 0o755 })
+      if (!(await publishNew(temporary, path))) throw taken()
+      const made = await readHeader(path)
+      if (made === null) throw new OperationalError('STORAGE_FAILED', `Volume ${name} was taken but cannot be read`)
+      return { vmId, name, path, sizeBytes: made.virtualSizeBytes }
+    })
   }
 
   async writeSeed(vmId: string, seed: CloudInit & { readonly hostname: string }): Promise<string> {

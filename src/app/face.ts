@@ -2,6 +2,7 @@
 import type { AuditRecord } from '../model/audit.ts'
 import type { ClusterView } from '../model/cluster.ts'
 import type { Event } from '../model/event.ts'
+import type { Explanation, PlacementView } from '../model/explanation.ts'
 import type { Image } from '../model/image.ts'
 import type { Node } from '../model/node.ts'
 import type { Operation } from '../model/operation.ts'
@@ -48,9 +49,7 @@ export type WriteOptions = {
 
 /** One changed place of a dry run; paths dotted. */
 export type Difference = { readonly path: string; readonly before: unknown; readonly after: unknown }
-/** What the planner thought of each node; only where a place had to be found. */
-export type PlacementView = { readonly node: string | null; readonly reason: string; readonly considered: readonly { readonly node: string; readonly fits: boolean; readonly reason: string }[] }
-export type DryRun = { readonly dryRun: true; readonly differences: readonly Difference[]; readonly placement?: PlacementView }
+export type DryRun = { readonly dryRun: true; readonly differences: readonly Difference[]; /** Only where a place had to be found. */ readonly placement?: PlacementView }
 export type Written<T> = T | DryRun
 
 export type SignedIn = { readonly cookie: string; readonly expiresMs: number; readonly caller: Caller }
@@ -85,6 +84,8 @@ export interface Vms {
   /** Serial console, also of a VM on another node. */
   console(caller: Caller, ref: string, signal: AbortSignal): Promise<ByteStream>
   counts(caller: Caller): Readonly<Record<string, number>>
+  /** Why it is as it is. @throws NOT_FOUND */
+  explain(caller: Caller, ref: string): Explanation
 }
 
 export interface Nodes {

@@ -1,10 +1,10 @@
 // Finds a place for a VM among the nodes in touch, and tells why that one.
 import { OperationalError } from '../model/error.ts'
+import type { PlacementView } from '../model/explanation.ts'
 import type { NodeId } from '../model/id.ts'
 import { planPlacement, type Placement, type ToPlace } from '../planner/placement.ts'
 import { requireKnownReferences } from '../state/vm-spec.ts'
 import type { AppContext } from './context.ts'
-import type { PlacementView } from './face.ts'
 import { orThrow } from './write.ts'
 
 /** `view` is null where no place was looked for. */

@@ -10,8 +10,11 @@ import type { StoredUser, User } from '../model/user.ts'
 import type { StoredVm, Vm, VmPhase } from '../model/vm.ts'
 import { shownPhase } from '../planner/vm.ts'
 import { isCancellable } from '../state/operation.ts'
-import { allocationOf, imageUses } from '../state/query.ts'
+import { copiesWanted, holdersOf, imageUses, vmCountOfImage, vmsOfImage } from '../state/image-use.ts'
+import { allocationOf } from '../state/query.ts'
 import { isoTime, type AppContext } from './context.ts'
+
+const imageUsersShown = 5
 
 export function phaseOf(context: AppContext, vm: StoredVm): VmPhase {
   const operation = vm.operationId === null ? null : (context.state.tables.operation.get(vm.operationId) ?? null)
@@ -45,7 +48,11 @@ function unknownBecause(context: AppContext, vm: StoredVm): string {
 }
 
 function conditionsOf(context: AppContext, vm: StoredVm, phase: VmPhase): Condition[] {
-  const cause = { commandId: vm.cause.commandId, actor: vm.cause.actor, ...(vm.cause.operationId === undefined ? {} : { operationId: vm.cause.operationId }) }
+  const operation = vm.cause.operationId === undefined ? undefined : context.state.tables.operation.get(vm.cause.operationId)
+  const step = operation === undefined ? undefined : operationKinds[operation.spec.operation][Math.min(operation.step, operation.steps.length - 1)]
+  const cause = {
+    commandId: vm.cause.commandId, actor: vm.cause.actor, ...(vm.cause.operationId === undefined ? {} : { operationId: vm.cause.operationId }), ...(step === undefined ? {} : { step }),
+  }
   const wanted = { running: 'running', stopped: 'stopped', paused: 'paused' }[vm.spec.runState]
   const ready: Condition = {
     type: 'Ready', status: phase === 'unknown' ? 'unknown' : phase === wanted ? 'true' : 'false',
@@ -96,12 +103,20 @@ export function presentImage(context: AppContext, image: StoredImage): Image {
     id: image.id, kind: 'image', name: image.name, project: image.project, labels: image.labels, revision: image.revision, generation: image.generation,
     spec: image.spec,
     status: {
-      nodes: image.holders.map((id) => context.nodeName(id) ?? id).toSorted(),
+      nodes: holdersOf(context.state, image).map((id) => context.nodeName(id) ?? id).toSorted(),
       uses: imageUses(context.state, image.id),
+      usedBy: usersOf(context, image),
+      copiesWanted: copiesWanted(context.state, image),
+      fetching: [],
       createdAt: isoTime(image.createdMs),
       conditions: [],
     },
   }
+}
+
+function usersOf(context: AppContext, image: StoredImage): Image['status']['usedBy'] {
+  const count = vmCountOfImage(context.state, image.id)
+  return { count, names: count === 0 ? [] : vmsOfImage(context.state, image.id).slice(0, imageUsersShown).map((vm) => vm.name) }
 }
 
 export function presentOperation(context: AppContext, operation: StoredOperation): Operation {

@@ -1,20 +1,22 @@
 // Use cases of virtual machines.
 import { OperationalError } from '../model/error.ts'
-import { isId, type NodeId, type OperationId, type VmId } from '../model/id.ts'
+import type { Explanation } from '../model/explanation.ts'
+import { isId, type OperationId, type VmId } from '../model/id.ts'
 import type { Operation } from '../model/operation.ts'
 import { defaultProject } from '../model/resource.ts'
-import { vmCreateSchema, vmReplaceSchema, vmStopSchema, type StoredVm, type Vm, type VmAction, type VmSpec } from '../model/vm.ts'
+import { vmCreateSchema, vmReplaceSchema, vmStopSchema, type StoredVm, type Vm, type VmAction } from '../model/vm.ts'
 import { findByRef } from '../state/query.ts'
 import { z } from 'zod'
 import { authorize, may } from './authorize.ts'
 import { openConsole } from './console.ts'
 import type { AppContext } from './context.ts'
+import { explainVm } from './explain.ts'
 import type { Caller, ListQuery, Page, Vms, WriteOptions, Written } from './face.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { findPlace, type Place } from './placement.ts'
 import { phaseOf, presentOperation, presentVm } from './present.ts'
-import { dryRun, findEarlier, orThrow, propose, waitUntil } from './write.ts'
+import { dryRun, findEarlier, propose, waitUntil } from './write.ts'
 import type { ByteStream } from '../ports/transport.ts'
 
 const patchSchema = z.record(z.string(), z.unknown())
@@ -37,6 +39,10 @@ export class VmUseCases implements Vms {
 
   get(caller: Caller, ref: string): Vm {
     return presentVm(this.#context, this.#find(caller, ref))
+  }
+
+  explain(caller: Caller, ref: string): Explanation {
+    return explainVm(this.#context, this.#find(caller, ref))
   }
 
   counts(caller: Caller): Readonly<Record<string, number>> {

@@ -43,7 +43,15 @@ export function dryRunResult(subject: string, body: unknown): Result {
     const path = textAt(difference, 'path')
     return `  ${escapeText(path === '' ? 'all of it' : path)}: ${renderValue(valueAt(difference, 'before'))} -> ${renderValue(valueAt(difference, 'after'))}`
   })
-  return { value: body, line: [`${escapeText(subject)}: ${differences.length === 0 ? 'nothing would change' : 'would change'}`, ...lines].join('\n') }
+  return { value: body, line: [`${escapeText(subject)}: ${differences.length === 0 ? 'nothing would change' : 'would change'}`, ...lines, ...placementLines(valueAt(body, 'placement'))].join('\n') }
+}
+
+/** Where it would go, and what was thought of each node. */
+function placementLines(placement: unknown): readonly string[] {
+  if (placement === undefined) return []
+  const node = textAt(placement, 'node')
+  const considered = listAt(placement, 'considered').map((each) => `    ${valueAt(each, 'fits') === true ? '+' : '-'} ${escapeText(textAt(each, 'node'))}: ${escapeText(textAt(each, 'reason'))}`)
+  return [`  place: ${node === '' ? 'none' : escapeText(node)}, ${escapeText(textAt(placement, 'reason'))}`, ...considered]
 }
 
 function renderValue(value: unknown): string {

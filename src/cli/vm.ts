@@ -9,6 +9,7 @@ import { collectLabel, integerBetween, nouns, pathOf, registerList, registerShow
 import { escapeText, textAt } from './output.ts'
 import { actOnEach, confirmLoss, dryRunResult, isDryRun, type Result } from './results.ts'
 import { withExample, withJson, type Shell } from './shell.ts'
+import { registerExplain } from './vm-explain.ts'
 
 const noun = nouns.vm
 
@@ -21,10 +22,13 @@ export function registerVm(program: Command, shell: Shell): void {
   registerSet(vm, shell)
   registerRename(vm, shell)
   registerDelete(vm, shell)
+  registerExplain(vm, shell)
   registerConsole(vm, shell)
 }
 
 type CreateOptions = {
+  readonly strategy?: string
+  readonly apart?: readonly string[]
   readonly image?: string
   readonly cpus: number
   readonly memory: number
@@ -46,6 +50,8 @@ function registerCreate(vm: Command, shell: Shell): void {
     .option('--memory <MiB>', 'memory in MiB', integerBetween(16, 16 * 1024 * 1024), 512)
     .option('--disk <GiB>', "size of its disk in GiB; with --image at least the image's, which is the default", positive)
     .option('--node <node>', 'the node to run on; else the first that fits')
+    .addOption(new Option('--strategy <how>', 'spread: where most memory is free; pack: where least is that suffices').choices(['spread', 'pack']))
+    .option('--apart <key=value[!]>', 'not on a node with a VM of this label, if possible; with ! in no case; may be given again', collectText)
     .option('--label <key=value>', 'a label; may be given again', collectLabel)
     .option('--nic <network>', 'a network card on this network, again for more; none for none (nat)', collectText)
     .option('--user-data <file>', 'cloud-init user data')
@@ -72,7 +78,7 @@ function createdResult(vm: unknown): Result {
 }
 
 function bodyOf(options: CreateOptions): Readonly<Record<string, unknown>> {
-  const { image, disk, nic = ['nat'], label, node, userData, firmware } = options
+  const { image, disk, nic = ['nat'], label, userData, firmware } = options
   if (Object.values(label ?? {}).includes(null)) throw usageFailure('A new VM has no label that could be taken away.')
   if (nic.length > 1 && nic.includes('none')) throw usageFailure('--nic none goes with no other --nic.')
   const root = { name: 'root', ...(image === undefined ? {} : { image }), ...(disk === undefined ? {} : { sizeGiB: disk }) }
@@ -85,10 +91,16 @@ function bodyOf(options: CreateOptions): Readonly<Record<string, unknown>> {
       disks: image === undefined && disk === undefined ? [] : [root],
       nics: nic.filter((network) => network !== 'none').map((network) => ({ network })),
       ...(userData === undefined ? {} : { cloudInit: { userData: readText(userData) } }),
-      ...(node === undefined ? {} : { placement: { node } }),
+      ...placementOf(options),
       runState: options.start === true ? 'running' : 'stopped',
     },
   }
+}
+
+function placementOf({ node, strategy, apart }: CreateOptions): { readonly placement?: object } {
+  if (node === undefined && strategy === undefined && apart === undefined) return {}
+  const antiAffinity = apart?.map((text) => (text.endsWith('!') ? { label: text.slice(0, -1), required: true } : { label: text }))
+  return { placement: { ...(node === undefined ? {} : { node }), ...(strategy === undefined ? {} : { strategy }), ...(antiAffinity === undefined ? {} : { antiAffinity }) } }
 }
 
 function readText(path: string): string {

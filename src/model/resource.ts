@@ -10,7 +10,7 @@ export const conditionSchema = z.strictObject({
   message: z.string(),
   sinceMs: z.number(),
   /** The command, actor or operation that caused it, where known. */
-  cause: z.strictObject({ commandId: z.string().optional(), actor: z.string().optional(), operationId: z.string().optional() }).optional(),
+  cause: z.strictObject({ commandId: z.string().optional(), actor: z.string().optional(), operationId: z.string().optional(), step: z.string().optional() }).optional(),
 })
 export type Condition = z.infer<typeof conditionSchema>
 

@@ -3,6 +3,7 @@ import { html } from 'hono/html'
 import type { Image } from '../../src/model/image.ts'
 import type { Node } from '../../src/model/node.ts'
 import type { Vm } from '../../src/model/vm.ts'
+import { differenceList } from './difference.ts'
 import { bytes, mebibytes } from './figures.ts'
 import { changeButton, errorSummary, field, hiddenFields, selectField, textField, type Choice } from './form.ts'
 import type { Frame, Html } from './frame.ts'
@@ -21,6 +22,9 @@ export type VmDraft = {
   readonly disk: string
   readonly network: string
   readonly node: string
+  readonly strategy: string
+  /** "tier=db, noisy=yes!": labels of VMs it keeps away from, ! where it must. */
+  readonly apart: string
   readonly labels: string
   readonly firmware: string
   readonly userData: string
@@ -50,11 +54,13 @@ export type VmSummary = {
   readonly rows: readonly (readonly [string, string])[]
   /** Why this place, or why none. */
   readonly reason: string
+  /** What was thought of each node, best first. */
+  readonly considered: readonly { readonly node: string; readonly fits: boolean; readonly reason: string }[]
   readonly command: string
 }
 
 const labels: Readonly<Record<keyof VmDraft, string>> = {
-  name: 'Name', image: 'Image', size: 'Size', cpus: 'CPUs', memory: 'Memory', disk: 'Disk', network: 'Network', node: 'Node', labels: 'Labels', firmware: 'Firmware', userData: 'User data', start: 'Start',
+  name: 'Name', image: 'Image', size: 'Size', cpus: 'CPUs', memory: 'Memory', disk: 'Disk', network: 'Network', node: 'Node', strategy: 'Placement', apart: 'Keep apart from', labels: 'Labels', firmware: 'Firmware', userData: 'User data', start: 'Start',
 }
 
 export function vmCreatePage(frame: Frame, data: VmCreateForm): Html {
@@ -117,11 +123,13 @@ function place(frame: Frame, data: VmCreateForm): Html {
     { value: '', text: 'Best fit' },
     ...data.nodes.map((node) => ({ value: node.name, text: `${node.name}, ${mebibytes(Math.max(0, node.status.capacity.memoryMiB - node.status.allocated.memoryMiB))} free${node.status.ready ? '' : ', unreachable'}` })),
   ]
-  return html`<section class="step" aria-labelledby="st4"><div><h2 id="st4">Where and how</h2></div><div class="two">${selectField(frame, { id: 'vm-node', name: 'node', label: 'Node', value: draft.node, choices, error: errors.node })}${textField(frame, { id: 'vm-labels', name: 'labels', label: 'Labels', value: draft.labels, placeholder: 'env=prod, team=web', error: errors.labels })}</div></section>`
+  return html`<section class="step" aria-labelledby="st4"><div><h2 id="st4">Where and how</h2></div><div class="two">${selectField(frame, { id: 'vm-node', name: 'node', label: 'Node', value: draft.node, choices, error: errors.node })}${selectField(frame, { id: 'vm-strategy', name: 'strategy', label: 'Placement', value: draft.strategy, error: errors.strategy, choices: [{ value: 'spread', text: 'Spread: most memory free' }, { value: 'pack', text: 'Pack: least that suffices' }] })}${textField(frame, { id: 'vm-apart', name: 'apart', label: 'Keep apart from', value: draft.apart, placeholder: 'tier=db', help: 'Labels of VMs it shares no node with, if possible; add ! where it must not.', error: errors.apart })}${textField(frame, { id: 'vm-labels', name: 'labels', label: 'Labels', value: draft.labels, placeholder: 'env=prod, team=web', error: errors.labels })}</div></section>`
 }
 
 export function vmSummary(summary: VmSummary): Html {
-  return html`<div id="summary" class="col wide" aria-live="polite"><dl class="kv">${summary.rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>${summary.reason === '' ? '' : html`<p class="small dim">${summary.reason}</p>`}<details><summary class="small">As a command</summary><p class="mono small">${summary.command}</p></details></div>`
+  return html`<div id="summary" class="col wide" aria-live="polite"><dl class="kv">${summary.rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>${summary.reason === '' ? '' : html`<p class="small dim">${summary.reason}</p>`}${
+    summary.considered.length < 2 ? '' : html`<details><summary class="small">Why there</summary><ul class="small">${summary.considered.map((each) => html`<li><span class="b">${each.node}</span> ${each.fits ? '' : html`<span class="dim">no: </span>`}${each.reason}</li>`)}</ul></details>`
+  }<details><summary class="small">As a command</summary><p class="mono small">${summary.command}</p></details></div>`
 }
 
 export type VmEditDraft = { readonly name: string; readonly cpus: string; readonly memory: string; readonly labels: string; readonly runState: string }
@@ -145,6 +153,7 @@ export function vmEditForm(frame: Frame, data: VmEditForm): Html {
 ${data.problem === null ? '' : problemNote(frame, data.problem)}${errorSummary(frame, list)}
 <div class="card"><section class="step" aria-labelledby="ed1"><div><h2 id="ed1">Size and name</h2><p>CPUs and memory count from the next start.</p></div><div class="col wide">${textField(frame, { id: 'edit-name', name: 'name', label: 'Name', value: draft.name, error: errors.name })}<div class="two">${textField(frame, { id: 'edit-cpus', name: 'cpus', label: 'CPUs', value: draft.cpus, numeric: true, error: errors.cpus })}${textField(frame, { id: 'edit-memory', name: 'memory', label: 'Memory', value: draft.memory, numeric: true, suffix: 'MiB', error: errors.memory })}</div></div></section>
 <section class="step" aria-labelledby="ed2"><div><h2 id="ed2">How it is kept</h2></div><div class="two">${selectField(frame, { id: 'edit-runState', name: 'runState', label: 'Wanted state', value: draft.runState, error: errors.runState, choices: [{ value: 'running', text: 'Running' }, { value: 'stopped', text: 'Stopped' }, { value: 'paused', text: 'Paused' }], help: 'What the cluster keeps it in.' })}${textField(frame, { id: 'edit-labels', name: 'labels', label: 'Labels', value: draft.labels, placeholder: 'env=prod, team=web', error: errors.labels })}</div></section></div>
+<section class="card" aria-labelledby="ch-h"><header><h2 id="ch-h">What would change</h2></header><div class="in" hx-post="/ui/vms/${vm.id}/changes" hx-trigger="load, input from:#form delay:300ms" hx-sync="this:replace" hx-target="#changes" hx-swap="outerMorph">${differenceList('changes', [], null)}</div></section>
 <div class="row">${changeButton(frame, { text: 'Save', look: 'main', id: 'save' })}<a class="btn" href="${vmPath(vm)}">Back to ${vm.name}</a></div></form>`
 }
 

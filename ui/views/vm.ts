@@ -14,7 +14,7 @@ import { operationCard } from './operation.ts'
 import { state, vmStateWords } from './state.ts'
 import { labelTexts, vmOrigin, vmPath, vmSize } from './vm-words.ts'
 
-export type VmTab = 'overview' | 'console' | 'edit' | 'events'
+export type VmTab = 'overview' | 'console' | 'edit' | 'events' | 'why'
 
 export type VmDetails = {
   readonly vm: Vm
@@ -27,7 +27,7 @@ export type VmDetails = {
 /** Name, state, actions and tabs: the top of each of a VM's pages. */
 export function vmHead(frame: Frame, vm: Vm, tab: VmTab): Html {
   const path = vmPath(vm)
-  const tabs = [['overview', 'Overview', path], ['console', 'Console', `${path}/console`], ['edit', 'Edit', `${path}/edit`], ['events', 'Events', `${path}/events`]] as const
+  const tabs = [['overview', 'Overview', path], ['console', 'Console', `${path}/console`], ['edit', 'Edit', `${path}/edit`], ['events', 'Events', `${path}/events`], ['why', 'Why?', `${path}/why`]] as const
   return html`<div class="head"><div><div class="row title"><h1>${vm.name}</h1>${vmHeadState(frame, vm)}${labelTexts(vm.labels).length === 0 ? '' : html`<span class="pill">${icon(frame, 'tag')}${labelTexts(vm.labels).join(', ')}</span>`}${asOf(frame)}</div>${vmHeadLine(vm)}</div>${vmActions(frame, vm)}</div>
 <nav class="tabs" aria-label="VM">${tabs.map(([name, text, href]) => html`<a href="${href}"${name === tab ? html` aria-current="page"` : ''}>${text}</a>`)}</nav>`
 }

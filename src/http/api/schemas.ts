@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { auditRecordSchema } from '../../model/audit.ts'
 import { clusterViewSchema } from '../../model/cluster.ts'
 import { eventSchema } from '../../model/event.ts'
+import { explanationSchema, placementViewSchema } from '../../model/explanation.ts'
 import { imageSchema } from '../../model/image.ts'
 import { joinAnswerSchema, joinRequestSchema } from '../../model/join.ts'
 import { nodeSchema, nodeSpecSchema } from '../../model/node.ts'
@@ -49,7 +50,8 @@ export const schemas = {
   join: named('JoinRequest', joinRequestSchema), joined: named('JoinAnswer', joinAnswerSchema),
   signIn: named('SignIn', z.strictObject({ name: z.string().max(63), password: z.string().max(256) })),
   session: named('Session', sessionSchema),
-  dryRun: named('DryRun', z.strictObject({ dryRun: z.literal(true), differences: z.array(differenceSchema) })),
+  explanation: named('Explanation', explanationSchema),
+  dryRun: named('DryRun', z.strictObject({ dryRun: z.literal(true), differences: z.array(differenceSchema), placement: placementViewSchema.optional() })),
 } as const satisfies Readonly<Record<string, SchemaRef>>
 
 export const problemSchema = named('Problem', z.strictObject({

@@ -37,6 +37,11 @@ export const vmRoutes: readonly CallerRoute[] = [
     handle: (caller, { app, params }) => answerResource(200, app.vms.get(caller, params['ref']!)),
   },
   {
+    method: 'GET', path: `${base}/{ref}/explain`, operationId: 'explainVm', tag: 'VMs', summary: 'Why a VM is as it is: cause, place, what it waits for, what to do', credential: 'caller', query: readParameters,
+    answers: { 200: { description: 'Reasons in sentences', schema: schemas.explanation } }, errors: ['NOT_FOUND'],
+    handle: (caller, { app, params }) => ({ status: 200, body: app.vms.explain(caller, params['ref']!) }),
+  },
+  {
     method: 'PUT', path: `${base}/{ref}`, operationId: 'replaceVm', tag: 'VMs', summary: 'Replace a VM\'s name, labels and spec', credential: 'caller', query: writeParameters,
     body: { required: true, types: json, schema: schemas.vmReplace },
     answers: { 200: { description: 'The VM as it is now, or the difference of a dry run', schema: schemas.vm } }, errors: updateErrors,

@@ -28,6 +28,17 @@ function sizeOf(draft: VmDraft): { readonly cpus: number | string; readonly memo
   return { cpus: numberOf(draft.cpus), memoryMiB: numberOf(draft.memory) }
 }
 
+function apartOf(draft: VmDraft): readonly string[] {
+  return draft.apart.split(',').map((part) => part.trim()).filter((part) => part !== '')
+}
+
+function placementOf(draft: VmDraft): { readonly placement?: object } {
+  const apart = apartOf(draft)
+  const antiAffinity = apart.map((part) => (part.endsWith('!') ? { label: part.slice(0, -1), required: true } : { label: part }))
+  const placement = { ...(draft.node === '' ? {} : { node: draft.node }), ...(draft.strategy === 'pack' ? { strategy: 'pack' } : {}), ...(apart.length === 0 ? {} : { antiAffinity }) }
+  return Object.keys(placement).length === 0 ? {} : { placement }
+}
+
 /** `spec` of a create request. */
 export function specOf(draft: VmDraft): Record<string, unknown> {
   const disk = { name: 'root', ...(draft.image === '' ? {} : { image: draft.image }), ...(draft.disk === '' ? {} : { sizeGiB: numberOf(draft.disk) }) }
@@ -37,7 +48,7 @@ export function specOf(draft: VmDraft): Record<string, unknown> {
     disks: draft.image === '' && draft.disk === '' ? [] : [disk],
     nics: draft.network === '' ? [] : [{ network: draft.network }],
     ...(draft.userData === '' ? {} : { cloudInit: { userData: draft.userData } }),
-    ...(draft.node === '' ? {} : { placement: { node: draft.node } }),
+    ...placementOf(draft),
     runState: draft.start ? 'running' : 'stopped',
   }
 }
@@ -49,7 +60,8 @@ export function commandOf(draft: VmDraft): string {
   const words = [
     'novacron', 'vm', 'create', draft.name === '' ? 'NAME' : draft.name,
     ...(draft.image === '' ? [] : ['--image', draft.image]), '--cpus', String(cpus), '--memory', String(memoryMiB),
-    ...(draft.disk === '' ? [] : ['--disk', draft.disk]), ...(draft.node === '' ? [] : ['--node', draft.node]), ...labels, ...(draft.start ? ['--start'] : []),
+    ...(draft.disk === '' ? [] : ['--disk', draft.disk]), ...(draft.node === '' ? [] : ['--node', draft.node]), ...(draft.strategy === 'pack' ? ['--strategy', 'pack'] : []),
+    ...apartOf(draft).flatMap((part) => ['--apart', part]), ...labels, ...(draft.start ? ['--start'] : []),
   ]
   return words.map(quoted).join(' ')
 }

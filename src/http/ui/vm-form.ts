@@ -5,8 +5,9 @@ import { OperationalError, type FieldError } from '../../model/error.ts'
 import type { Vm } from '../../model/vm.ts'
 import type { Problem } from '../../../ui/views/note.ts'
 import { vmCreateForm, vmCreatePage, vmEditDraft, vmEditForm, vmEditPage, vmSizes, vmSummary, type FieldErrors, type VmCreateForm, type VmDraft, type VmEditDraft, type VmEditForm, type VmSummary } from '../../../ui/views/vm-form.ts'
+import { differenceList } from '../../../ui/views/difference.ts'
 import { mebibytes } from '../../../ui/views/figures.ts'
-import type { Frame } from '../../../ui/views/frame.ts'
+import type { Frame, Html } from '../../../ui/views/frame.ts'
 import { vmPath } from '../../../ui/views/vm-words.ts'
 import { callerOf, type HttpEnv } from '../context.ts'
 import { answerPage, isPartial, refOf, requestFrame, type Ui, type UiContext } from './page.ts'
@@ -27,6 +28,7 @@ export function vmFormRoutes(ui: Ui): Hono<HttpEnv> {
       const draft = draftOf(formOf(context))
       return answerParts(context, [{ target: '#summary', swap: 'outerMorph', html: vmSummary(await summaryOf(ui, context, draft)) }])
     })
+    .post('/ui/vms/:ref/changes', async (context) => answerParts(context, [{ target: '#changes', swap: 'outerMorph', html: await changesOf(ui, context) }]))
     .get('/vms/:ref/edit', (context) => {
       const vm = ui.app.vms.get(callerOf(context), refOf(context))
       return answerEdit(ui, context, { vm, draft: vmEditDraft(vm), errors: {}, problem: null }, 200)
@@ -39,14 +41,14 @@ const createOptions = { title: 'Create VM', section: 'vms', crumbs: [{ text: 'Vi
 function emptyDraft(ui: Ui, caller: Caller, query: URLSearchParams): VmDraft {
   const images = ui.app.images.list(caller, { limit: 1, after: null, sort: null, filter: null }).items
   const asked = query.get('image') ?? ''
-  return { name: '', image: asked === '' ? (images[0]?.name ?? '') : asked, size: 'small', cpus: '1', memory: '512', disk: '', network: 'nat', node: query.get('node') ?? '', labels: '', firmware: 'bios', userData: '', start: true }
+  return { name: '', image: asked === '' ? (images[0]?.name ?? '') : asked, size: 'small', cpus: '1', memory: '512', disk: '', network: 'nat', node: query.get('node') ?? '', strategy: 'spread', apart: '', labels: '', firmware: 'bios', userData: '', start: true }
 }
 
 export function draftOf(form: URLSearchParams): VmDraft {
   const field = (name: string) => fieldOf(form, name)
   return {
     name: field('name'), image: field('image'), size: field('size'), cpus: field('cpus'), memory: field('memory'), disk: field('disk'), network: field('network'),
-    node: field('node'), labels: field('labels'), firmware: field('firmware'), userData: form.get('userData')?.replaceAll('\r\n', '\n') ?? '', start: field('start') === 'yes',
+    node: field('node'), strategy: field('strategy'), apart: field('apart'), labels: field('labels'), firmware: field('firmware'), userData: form.get('userData')?.replaceAll('\r\n', '\n') ?? '', start: field('start') === 'yes',
   }
 }
 
@@ -78,7 +80,7 @@ async function summaryOf(ui: Ui, context: UiContext, draft: VmDraft): Promise<Vm
     ['Network', draft.network === '' ? 'none' : draft.network],
   ]
   const place = await placeOf(ui, context, draft)
-  return { rows: [...rows, ['Node', place.node]], reason: place.reason, command: commandOf(draft) }
+  return { rows: [...rows, ['Node', place.node]], reason: place.reason, considered: place.considered, command: commandOf(draft) }
 }
 
 function sizeText(size: string): string {
@@ -86,24 +88,28 @@ function sizeText(size: string): string {
   return `${known.cpus} CPU, ${mebibytes(known.memoryMiB)}`
 }
 
-async function placeOf(ui: Ui, context: UiContext, draft: VmDraft): Promise<{ readonly node: string; readonly reason: string }> {
+type PlaceView = Pick<VmSummary, 'reason' | 'considered'> & { readonly node: string }
+
+async function placeOf(ui: Ui, context: UiContext, draft: VmDraft): Promise<PlaceView> {
   const asked = draft.node === '' ? 'best fit' : draft.node
-  if (draft.name === '') return { node: asked, reason: '' }
+  if (draft.name === '') return { node: asked, reason: '', considered: [] }
   try {
     const options = { ...writeOptionsOf(context), idempotencyKey: null, dryRun: true }
-    await ui.app.vms.create(callerOf(context), { name: draft.name, ...labelsOf(draft.labels), spec: specOf(draft) }, options)
-    return { node: asked, reason: draft.node === '' ? 'It fits. The first node with room that holds the image takes it.' : `${draft.node} has room for it.` }
+    const answer = await ui.app.vms.create(callerOf(context), { name: draft.name, ...labelsOf(draft.labels), spec: specOf(draft) }, options)
+    const placement = 'dryRun' in answer ? answer.placement : undefined
+    if (placement === undefined) return { node: asked, reason: '', considered: [] }
+    return { node: placement.node ?? asked, reason: `${placement.node ?? asked}: ${placement.reason}.`, considered: placement.considered }
   } catch (error) {
     if (!(error instanceof OperationalError)) throw error
     const telling = error.code === 'NO_FIT' || error.code === 'REFERENCE_MISSING' || error.code === 'NO_QUORUM'
-    return { node: asked, reason: telling ? error.message : '' }
+    return { node: asked, reason: telling ? error.message : '', considered: [] }
   }
 }
 
 /** Path in the request → field of the form, the first that fits. */
 const createFields: readonly (readonly [RegExp, keyof VmDraft])[] = [
   [/^name$/, 'name'], [/^spec\.cpus/, 'cpus'], [/^spec\.memoryMiB/, 'memory'], [/^spec\.disks(?:\.\d+)?\.image/, 'image'], [/^spec\.disks/, 'disk'], [/^spec\.nics/, 'network'],
-  [/^spec\.placement/, 'node'], [/^labels/, 'labels'], [/^spec\.firmware/, 'firmware'], [/^spec\.cloudInit/, 'userData'],
+  [/^spec\.placement\.antiAffinity/, 'apart'], [/^spec\.placement\.strategy/, 'strategy'], [/^spec\.placement/, 'node'], [/^labels/, 'labels'], [/^spec\.firmware/, 'firmware'], [/^spec\.cloudInit/, 'userData'],
 ]
 
 const editFields: readonly (readonly [RegExp, keyof VmEditDraft])[] = [
@@ -132,7 +138,7 @@ async function edit(ui: Ui, context: UiContext): Promise<Response> {
   const caller = callerOf(context)
   const form = formOf(context)
   const vm = ui.app.vms.get(caller, refOf(context))
-  const draft: VmEditDraft = { name: fieldOf(form, 'name'), cpus: fieldOf(form, 'cpus'), memory: fieldOf(form, 'memory'), labels: fieldOf(form, 'labels'), runState: fieldOf(form, 'runState') }
+  const draft = editDraftOf(form)
   try {
     const changed = await ui.app.vms.patch(caller, vm.id, patchOf(vm, draft, numberOf(fieldOf(form, 'revision'))), writeOptionsOf(context))
     return answerRedirect(context, 'dryRun' in changed ? vmPath(vm) : vmPath(changed))
@@ -140,6 +146,25 @@ async function edit(ui: Ui, context: UiContext): Promise<Response> {
     const { errors, rest } = splitErrors(problemOf(error), editFields)
     return answerEdit(ui, context, { vm, draft, errors, problem: rest }, statusOf(error))
   }
+}
+
+/** The difference that saving would make, or why it would be refused. */
+async function changesOf(ui: Ui, context: UiContext): Promise<Html> {
+  const caller = callerOf(context)
+  const form = formOf(context)
+  const vm = ui.app.vms.get(caller, refOf(context))
+  const options = { ...writeOptionsOf(context), idempotencyKey: null, dryRun: true }
+  try {
+    const answer = await ui.app.vms.patch(caller, vm.id, patchOf(vm, editDraftOf(form), numberOf(fieldOf(form, 'revision'))), options)
+    return differenceList('changes', 'dryRun' in answer ? answer.differences : [], null)
+  } catch (error) {
+    if (!(error instanceof OperationalError)) throw error
+    return differenceList('changes', [], error.message)
+  }
+}
+
+function editDraftOf(form: URLSearchParams): VmEditDraft {
+  return { name: fieldOf(form, 'name'), cpus: fieldOf(form, 'cpus'), memory: fieldOf(form, 'memory'), labels: fieldOf(form, 'labels'), runState: fieldOf(form, 'runState') }
 }
 
 /** Only what differs, so that two people may change different things; labels that are gone become null. */

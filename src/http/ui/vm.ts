@@ -11,6 +11,7 @@ import type { Frame, Html } from '../../../ui/views/frame.ts'
 import { toast } from '../../../ui/views/note.ts'
 import { operationProgressTitle } from '../../../ui/views/operation-words.ts'
 import { vmActions, vmDetailsCard, vmEventsCard, vmEventsPage, vmGone, vmHeadLine, vmHeadState, vmOperation, vmPage, vmTrouble } from '../../../ui/views/vm.ts'
+import { vmWhyPage } from '../../../ui/views/vm-why.ts'
 import { vmStateCell } from '../../../ui/views/vms.ts'
 import { vmPath } from '../../../ui/views/vm-words.ts'
 import { callerOf, type HttpEnv } from '../context.ts'
@@ -31,6 +32,10 @@ export function vmRoutes(ui: Ui): Hono<HttpEnv> {
     .get('/vms/:ref/console', (context) => {
       const { vm, frame } = vmAndFrame(ui, context)
       return answerVmPage(ui, context, vm, frame, { title: 'Console', scripts: consoleScripts(frame), styles: consoleStyles(frame) }, vmConsolePage(frame, vm))
+    })
+    .get('/vms/:ref/why', (context) => {
+      const { vm, frame } = vmAndFrame(ui, context)
+      return answerVmPage(ui, context, vm, frame, { title: 'Why?' }, vmWhyPage(frame, vm, app.vms.explain(callerOf(context), vm.id)))
     })
     .get('/vms/:ref/events', (context) => {
       const { vm, frame } = vmAndFrame(ui, context)

@@ -71,7 +71,7 @@ export function makeScene(): Scene {
   const nodes = [makeNode(1), makeNode(2), makeNode(3)]
   const images: Image[] = ['tiny', 'debian-12'].map((name, at) => ({
     id: idOf(4, at), kind: 'image', name, project: 'default', labels: {}, revision: 5, generation: 1,
-    spec: { format: 'qcow2', sha256: 'ab'.repeat(32), sizeBytes: 14_680_064, virtualSizeBytes: 268_435_456, os: at === 1 ? 'debian' : '' }, status: { nodes: ['n1', 'n2', 'n3'], uses: 3, createdAt: iso(99 * minute), conditions: [] },
+    spec: { format: 'qcow2', sha256: 'ab'.repeat(32), sizeBytes: 14_680_064, virtualSizeBytes: 268_435_456, os: at === 1 ? 'debian' : '' }, status: { nodes: ['n1', 'n2', 'n3'], uses: 3, usedBy: { count: 0, names: [] }, copiesWanted: 2, fetching: [], createdAt: iso(99 * minute), conditions: [] },
   }))
   const kinds: [OperationKind, Operation['status']['state']][] = [['vm-stop', 'running'], ['vm-start', 'done'], ['vm-restart', 'done'], ['vm-delete', 'failed'], ['vm-pause', 'cancelled'], ['vm-start', 'done'], ['vm-restart', 'running']]
   const operations = kinds.map(([kind, state], at) => makeOperation(at + 1, kind, state, vms[at] ?? makeVm(0, 'running')))
@@ -150,6 +150,13 @@ export function makeStandIn(): StandIn {
         return Promise.resolve(vm)
       },
       replace: unused,
+      explain: (_caller, ref) => {
+        const vm = get(scene.vms, ref)
+        return {
+          kind: 'vm', id: vm.id, name: vm.name, summary: `${vm.name} is ${vm.status.phase}.`, placement: { node: 'n1', reason: 'most memory free', considered: [{ node: 'n1', fits: true, reason: '512 MiB of memory free' }, { node: 'n2', fits: false, reason: 'is not in touch' }] },
+          reasons: [{ topic: 'wish', text: 'admin wished it running.', since: null, cause: { actor: 'admin', commandId: '01890a5d-ac96-774b-bcce-000000000007' }, remedy: 'Nothing to do.' }],
+        }
+      },
       patch: (_caller, ref, body, options) => {
         write('vm.patch', body, options)
         return Promise.resolve(get(scene.vms, ref))

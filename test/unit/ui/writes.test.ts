@@ -7,7 +7,7 @@ import { makePages } from './pages.ts'
 import { cookie, idOf, refusal } from './stand-in.ts'
 
 const htmx = { 'HX-Request': 'true' }
-const draft: VmDraft = { name: 'web', image: 'tiny', size: 'custom', cpus: '2', memory: '768', disk: '4', network: 'nat', node: 'n2', labels: 'tier=web, pet', firmware: 'bios', userData: '', start: true }
+const draft: VmDraft = { name: 'web', image: 'tiny', size: 'custom', cpus: '2', memory: '768', disk: '4', network: 'nat', node: 'n2', strategy: 'pack', apart: 'tier=db, noisy=yes!', labels: 'tier=web, pet', firmware: 'bios', userData: '', start: true }
 
 describe('create', () => {
   test('the form becomes the body of a create request', async () => {
@@ -18,7 +18,7 @@ describe('create', () => {
     expect(pages.app.writes).toHaveLength(1)
     expect(pages.app.writes[0]?.body).toEqual({
       name: 'web', labels: { tier: 'web', pet: '' },
-      spec: { cpus: 2, memoryMiB: 768, firmware: 'bios', disks: [{ name: 'root', image: 'tiny', sizeGiB: 4 }], nics: [{ network: 'nat' }], placement: { node: 'n2' }, runState: 'running' },
+      spec: { cpus: 2, memoryMiB: 768, firmware: 'bios', disks: [{ name: 'root', image: 'tiny', sizeGiB: 4 }], nics: [{ network: 'nat' }], placement: { node: 'n2', strategy: 'pack', antiAffinity: [{ label: 'tier=db' }, { label: 'noisy=yes', required: true }] }, runState: 'running' },
     })
   })
 
@@ -48,7 +48,7 @@ describe('create', () => {
   })
 
   test('the same as a command', () => {
-    expect(commandOf(draft)).toBe('novacron vm create web --image tiny --cpus 2 --memory 768 --disk 4 --node n2 --label tier=web --label pet --start')
+    expect(commandOf(draft)).toBe("novacron vm create web --image tiny --cpus 2 --memory 768 --disk 4 --node n2 --strategy pack --apart tier=db --apart 'noisy=yes!' --label tier=web --label pet --start")
     expect(commandOf({ ...draft, name: "a'; rm -rf /", labels: '' })).toContain(`'a'\\''; rm -rf /'`)
   })
 

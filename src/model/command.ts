@@ -38,6 +38,12 @@ export const commandPayloads = {
     id: imageIdSchema, name: nameSchema, project: nameSchema, labels: labelsSchema, spec: imageSpecSchema, holder: nodeIdSchema,
   }),
   'image.delete': z.strictObject({ id: imageIdSchema, ...guardSchema }),
+  /** A JSON merge patch over {name, labels, spec}; of the spec only `copies` and `os` may change. */
+  'image.patch': z.strictObject({ id: imageIdSchema, patch: z.record(z.string(), z.unknown()), ...guardSchema }),
+  /** From a node that has got the file, whole and verified. */
+  'image.hold': z.strictObject({ id: imageIdSchema, nodeId: nodeIdSchema }),
+  /** From a node that gives its copy up, refused where it is needed; `lost`: the file is gone already. */
+  'image.drop': z.strictObject({ id: imageIdSchema, nodeId: nodeIdSchema, lost: z.boolean() }),
   'vm.create': z.strictObject({
     id: vmIdSchema, name: nameSchema, project: nameSchema, labels: labelsSchema, spec: vmSpecSchema,
     /** The planner's choice, and why; apply checks it again. */

@@ -99,6 +99,9 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
       return applyToUser(transaction, command)
     case 'image.register':
     case 'image.delete':
+    case 'image.patch':
+    case 'image.hold':
+    case 'image.drop':
       return applyToImage(transaction, command)
     case 'vm.create':
     case 'vm.replace':

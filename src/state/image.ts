@@ -1,16 +1,33 @@
-// Images: registered by the node that took the file in; the same content under the same name adds a holder.
+// Images: registered by the node that took the file in, held by as many nodes as somebody wished, deleted when nothing stands on them.
 import type { CommandOf } from '../model/command.ts'
+import { fieldErrorsOf } from '../model/field-error.ts'
+import { imageEditSchema, type StoredImage } from '../model/image.ts'
 import { defaultProject } from '../model/resource.ts'
 import type { Outcome } from './apply.ts'
-import { imageUses } from './query.ts'
+import { copiesWanted, imageUses, isImageNeededOn, vmsOfImage } from './image-use.ts'
+import { mergePatch } from './merge-patch.ts'
 import { requireCurrent } from './revision.ts'
 import { nameKey } from './state.ts'
 import { Refusal, type Transaction } from './transaction.ts'
 
 export const imagesMax = 10_000
+const usersNamedMax = 5
 
-export function applyToImage(transaction: Transaction, command: CommandOf<'image.register' | 'image.delete'>): Outcome {
-  return command.type === 'image.register' ? register(transaction, command.payload) : remove(transaction, command.payload)
+type ImageCommand = CommandOf<'image.register' | 'image.delete' | 'image.patch' | 'image.hold' | 'image.drop'>
+
+export function applyToImage(transaction: Transaction, command: ImageCommand): Outcome {
+  switch (command.type) {
+    case 'image.register':
+      return register(transaction, command.payload)
+    case 'image.delete':
+      return remove(transaction, command.payload)
+    case 'image.patch':
+      return patch(transaction, command.payload)
+    case 'image.hold':
+      return hold(transaction, command.payload)
+    case 'image.drop':
+      return drop(transaction, command.payload)
+  }
 }
 
 function register(transaction: Transaction, payload: CommandOf<'image.register'>['payload']): Outcome {
@@ -20,8 +37,7 @@ function register(transaction: Transaction, payload: CommandOf<'image.register'>
   const former = holderId === undefined ? undefined : transaction.get('image', holderId)
   if (former !== undefined && former.spec.sha256 === payload.spec.sha256) {
     if (former.holders.includes(payload.holder)) return { id: former.id }
-    transaction.put('image', former.id, { ...former, holders: [...former.holders, payload.holder].toSorted(), revision: transaction.index })
-    say(transaction, former, 'updated', `Image ${former.name} is on one more node`)
+    addHolder(transaction, former, payload.holder)
     return { id: former.id }
   }
   transaction.requireFreeName('image', payload.project, payload.name, payload.id)
@@ -34,14 +50,73 @@ function register(transaction: Transaction, payload: CommandOf<'image.register'>
   return { id: payload.id }
 }
 
+function addHolder(transaction: Transaction, image: StoredImage, nodeId: string): void {
+  transaction.put('image', image.id, { ...image, holders: [...image.holders, nodeId].toSorted(), revision: transaction.index })
+  say(transaction, image, 'updated', `Image ${image.name} is on one more node`)
+}
+
 function remove(transaction: Transaction, payload: CommandOf<'image.delete'>['payload']): Outcome {
   const image = transaction.require('image', payload.id)
   requireCurrent(image, payload)
   const uses = imageUses(transaction.state, image.id)
-  if (uses > 0) throw new Refusal('IN_USE', `${uses} ${uses === 1 ? 'disk is' : 'disks are'} made of image ${image.name}. Delete those VMs first.`)
+  if (uses > 0) {
+    const vms = vmsOfImage(transaction.state, image.id)
+    const named = vms.slice(0, usersNamedMax).map((vm) => vm.name).join(', ')
+    const more = vms.length > usersNamedMax ? ` and ${vms.length - usersNamedMax} more` : ''
+    throw new Refusal('IN_USE', `${uses} ${uses === 1 ? 'disk is' : 'disks are'} made of image ${image.name}: of ${named}${more}. Delete those VMs first.`)
+  }
   transaction.delete('image', image.id)
   say(transaction, image, 'deleted', `Image ${image.name} was deleted`)
   return { id: image.id }
+}
+
+function patch(transaction: Transaction, payload: CommandOf<'image.patch'>['payload']): Outcome {
+  const image = transaction.require('image', payload.id)
+  requireCurrent(image, payload)
+  const parsed = imageEditSchema.safeParse(mergePatch({ name: image.name, labels: image.labels, spec: image.spec }, payload.patch))
+  if (!parsed.success) throw new Refusal('INVALID', 'The change would make the image invalid.', fieldErrorsOf(parsed.error))
+  const { name, labels, spec } = parsed.data
+  for (const field of ['format', 'sha256', 'sizeBytes', 'virtualSizeBytes'] as const) {
+    if (spec[field] !== image.spec[field]) throw new Refusal('INVALID', 'An image\'s content cannot be changed: import another one.', [{ path: `spec.${field}`, message: 'cannot be changed' }])
+  }
+  if (name !== image.name) transaction.requireFreeName('image', image.project, name, image.id)
+  const wished = spec.copies !== image.spec.copies || spec.os !== image.spec.os
+  transaction.put('image', image.id, { ...image, name, labels, spec, revision: transaction.index, generation: wished ? image.generation + 1 : image.generation })
+  const renamed = name === image.name ? '' : ` and is called ${name}`
+  say(transaction, { ...image, name }, 'updated', spec.copies === image.spec.copies ? `Image ${image.name} was edited${renamed}` : `Image ${image.name} shall have ${spec.copies === 'all' ? 'a copy on every node' : `${spec.copies ?? 'no set number of'} copies`}${renamed}`)
+  return { id: image.id }
+}
+
+function hold(transaction: Transaction, payload: CommandOf<'image.hold'>['payload']): Outcome {
+  const image = transaction.require('image', payload.id)
+  transaction.require('node', payload.nodeId)
+  if (!image.holders.includes(payload.nodeId)) addHolder(transaction, image, payload.nodeId)
+  return { id: image.id }
+}
+
+/** The last copy, one too few, and one that disks on that node stand on stay, whoever asks. */
+function drop(transaction: Transaction, payload: CommandOf<'image.drop'>['payload']): Outcome {
+  const image = transaction.require('image', payload.id)
+  if (!image.holders.includes(payload.nodeId)) return { id: image.id }
+  const node = transaction.get('node', payload.nodeId)?.name ?? payload.nodeId
+  if (!payload.lost) {
+    const wanted = copiesWanted(transaction.state, image)
+    if (wanted === null || image.holders.length <= Math.max(1, wanted)) throw new Refusal('STATE_CONFLICT', `Image ${image.name} has no copy too many.`)
+    if (isImageNeededOn(transaction.state, image.spec.sha256, payload.nodeId)) throw new Refusal('IN_USE', `Disks on ${node} are made of image ${image.name}.`)
+  }
+  transaction.put('image', image.id, { ...image, holders: image.holders.filter((id) => id !== payload.nodeId), revision: transaction.index })
+  say(transaction, image, 'updated', payload.lost ? `The copy of image ${image.name} on ${node} is gone` : `Node ${node} gave up its copy of image ${image.name}`)
+  return { id: image.id }
+}
+
+/** A node that is no member any more holds nothing. */
+export function dropNodeFromImages(transaction: Transaction, nodeId: string): void {
+  for (const { id } of transaction.state.tables.image.values()) {
+    const image = transaction.get('image', id)
+    if (image === undefined || !image.holders.includes(nodeId)) continue
+    transaction.put('image', id, { ...image, holders: image.holders.filter((holder) => holder !== nodeId), revision: transaction.index })
+    say(transaction, image, 'updated', `Image ${image.name} is on one node less`)
+  }
 }
 
 function say(transaction: Transaction, image: { id: string; name: string; project: string }, type: 'created' | 'updated' | 'deleted', message: string): void {

@@ -22,11 +22,6 @@ export function vmsOnNode(state: State, nodeId: string): readonly StoredVm[] {
   return [...ids].map((id) => state.tables.vm.get(id)).filter((vm) => vm !== undefined)
 }
 
-/** Disks made of an image. */
-export function imageUses(state: State, imageId: string): number {
-  return state.usage.byImage.get(imageId) ?? 0
-}
-
 /** What VMs that run or shall run take of a node. */
 export function allocationOf(state: State, nodeId: string): Allocation {
   return state.usage.byNode.get(nodeId) ?? noAllocation
@@ -44,7 +39,7 @@ export function misfit(state: State, node: StoredNode, options: Candidate): stri
   if (node.announcement === null) return 'has not said what it has'
   if (node.announcement.accelerator === 'none') return 'has no hypervisor that answers'
   const { capacity } = node.announcement
-  const missing = images.find((image) => !image.holders.includes(node.id))
+  const missing = images.find((image) => !image.holders.includes(node.id) && image.spec.copies === undefined)
   if (missing !== undefined) return `does not hold image ${missing.name}`
   if (spec.cpus > capacity.cpus) return `has ${capacity.cpus} CPUs, fewer than ${spec.cpus}`
   if (spec.memoryMiB > capacity.memoryMiB) return `has ${capacity.memoryMiB} MiB of memory, less than ${spec.memoryMiB}`

@@ -9,10 +9,12 @@ export type Usage = {
   readonly byNode: Map<string, Allocation>
   /** Image id → disks made of it; images without are not in it. */
   readonly byImage: Map<string, number>
+  /** Image id → VMs with such disks. */
+  readonly vmIdsByImage: Map<string, Set<string>>
 }
 
 export function emptyUsage(): Usage {
-  return { byNode: new Map(), byImage: new Map() }
+  return { byNode: new Map(), byImage: new Map(), vmIdsByImage: new Map() }
 }
 
 /** A VM comes (1) or goes (-1). */
@@ -21,6 +23,7 @@ export function countVm(usage: Usage, vm: StoredVm, sign: 1 | -1): void {
     const disks = (usage.byImage.get(imageId) ?? 0) + sign
     if (disks === 0) usage.byImage.delete(imageId)
     else usage.byImage.set(imageId, disks)
+    countUser(usage.vmIdsByImage, imageId, { vmId: vm.id, comes: sign === 1 })
   }
   if (vm.assignment === null) return
   const { nodeId } = vm.assignment
@@ -37,6 +40,14 @@ export function countVm(usage: Usage, vm: StoredVm, sign: 1 | -1): void {
     vms,
     vmsRunning: former.vmsRunning + (vm.report.phase === 'running' ? sign : 0),
   })
+}
+
+function countUser(users: Map<string, Set<string>>, imageId: string, { vmId, comes }: { readonly vmId: string; readonly comes: boolean }): void {
+  const ids = users.get(imageId) ?? new Set()
+  if (comes) ids.add(vmId)
+  else ids.delete(vmId)
+  if (ids.size === 0) users.delete(imageId)
+  else users.set(imageId, ids)
 }
 
 /** A VM holds its memory from the wish to run until it is seen stopped. */

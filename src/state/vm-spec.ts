@@ -6,6 +6,7 @@ import { labelsSchema, nameSchema } from '../model/id.ts'
 import type { StoredImage } from '../model/image.ts'
 import { defaultProject } from '../model/resource.ts'
 import { vmSpecSchema, type StoredVm, type VmSpec } from '../model/vm.ts'
+import { isDistributed } from './image-use.ts'
 import { findByRef } from './query.ts'
 import type { State } from './state.ts'
 import { Refusal } from './transaction.ts'
@@ -87,7 +88,7 @@ export function requireEditable(state: State, vm: StoredVm, next: VmSpec): void 
     if (vm.spec.disks.some((former) => former.name === disk.name) || disk.image === undefined) continue
     const image = findByRef(state, 'image', disk.image, defaultProject)
     const nodeId = vm.assignment?.nodeId
-    if (image !== undefined && nodeId !== undefined && !image.holders.includes(nodeId)) {
+    if (image !== undefined && nodeId !== undefined && !image.holders.includes(nodeId) && !isDistributed(image)) {
       throw new Refusal('REFERENCE_MISSING', `Image ${image.name} is not on the node of ${vm.name}.`, [{ path: `spec.disks.${at}.image`, message: 'is not on the VM\'s node' }])
     }
   }

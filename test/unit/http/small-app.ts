@@ -47,7 +47,7 @@ const node: Node = {
     load: { cpuRatio: 0.5, memoryUsedBytes: 1, memoryTotalBytes: 2, storageUsedBytes: 1, storageTotalBytes: 2, loopDelayMs: 1, uptimeSeconds: 9 },
   },
 }
-const image: Image = { ...base(uuid(0xe1), 'tiny'), kind: 'image', spec: { format: 'qcow2', sha256: 'a'.repeat(64), sizeBytes: 1, virtualSizeBytes: 1, os: '' }, status: { nodes: ['n1'], uses: 0, createdAt: at, conditions: [] } }
+const image: Image = { ...base(uuid(0xe1), 'tiny'), kind: 'image', spec: { format: 'qcow2', sha256: 'a'.repeat(64), sizeBytes: 1, virtualSizeBytes: 1, os: '' }, status: { nodes: ['n1'], uses: 0, usedBy: { count: 0, names: [] }, copiesWanted: 2, fetching: [], createdAt: at, conditions: [] } }
 const operation: Operation = {
   ...base(uuid(0xa1), 'o1'), kind: 'operation', spec: { operation: 'vm-start', target: { kind: 'vm', id: uuid(1), name: 'web' }, force: false, timeoutSeconds: 60 },
   status: { state: 'running', step: 0, steps: [], node: 'n1', actor: 'admin', startedAt: at, endedAt: null, error: null, cancellable: true },

@@ -5,9 +5,9 @@ import { emptyBase, emptyHardState, LogImage } from './log-image.ts'
 import type { Proof } from './log-proof.ts'
 import { proofFileName, readProof } from './log-proof.ts'
 import type { ChainPosition } from './log-record.ts'
-import { decodeBody, readRecord } from './log-record.ts'
+import { chainStart, decodeBody, readRecord } from './log-record.ts'
 import type { SegmentHeader } from './log-segment.ts'
-import { readSegmentHeader, segmentName, segmentNumber } from './log-segment.ts'
+import { encodeSegmentHeader, readSegmentHeader, segmentName, segmentNumber } from './log-segment.ts'
 
 /** A segment as found: which entries it still holds decides when it may go. */
 export type FoundSegment = {
@@ -51,6 +51,7 @@ export async function findLog(directory: string, files: LogFiles): Promise<LogFi
   const replay = await replaySegments(directory, { run, proof, files })
   if (replay.kind === 'damaged') return replay
   if (replay.position.sequence === 0 && proof.position.sequence === 0) return { kind: 'fresh', strays: names.filter(isOurs) }
+  if (replay.segments.length === 0 && numbers.length === 1 && numbers[0] === 1) beginFirstSegment(replay, proof)
   const strays = numbers.filter((number) => !replay.segments.some((segment) => segment.number === number)).map(segmentName)
   return judge(replay, proof, strays)
 }
@@ -79,6 +80,13 @@ function judge(replay: Replay, proof: Proof, strays: readonly string[]): LogFind
   if (gap !== null) return damaged(gap)
   const { segments, header, tail, lastRecord } = replay
   return { kind: 'intact', image, proof, position: replay.position, segments, header, tail, lastRecord, strays }
+}
+
+/** The header of the first segment became durable with the first batch, or did not: what it says is known, and the batch is in the proof. */
+function beginFirstSegment(replay: Replay, { logId }: Proof): void {
+  replay.header = encodeSegmentHeader({ logId, number: 1, start: chainStart, hardState: emptyHardState, base: emptyBase, lastIndex: 0 })
+  replay.tail = replay.header.length
+  replay.segments.push({ number: 1, liveLast: 0, bytes: 0 })
 }
 
 function redoMirror(replay: Replay, proof: Proof): boolean {

@@ -89,6 +89,28 @@ describe('crashes', () => {
     }
   })
 
+  test('the very first batch: nobody was told of it, so a power cut at any of its steps leaves a log that is new or has it', async () => {
+    for (let operations = 1; operations <= 20; operations += 1) {
+      for (let seed = 1; seed <= 60; seed += 1) {
+        const disk = new CrashDisk(randomOf(operations * 1000 + seed))
+        const powerCut = new Promise<void>((resolve) => disk.cutPowerAfter(operations, resolve))
+        const store = openSegmentLog(options, disk)
+        const work = async (): Promise<void> => {
+          await store.open()
+          await store.write(batch({ hardState: { term: 1, vote: 'a', commit: 0 }, entries: entries(1, 2, 1) }))
+        }
+        await Promise.race([work(), powerCut])
+        disk.crash()
+        const next = openSegmentLog(options, disk)
+        const found = asExpected(await next.open())
+        expect([0, 2]).toContain(found.entries.length)
+        await next.write(batch({ entries: entries(found.entries.length + 1, found.entries.length + 1, 1) }))
+        disk.crash()
+        expect(asExpected(await openSegmentLog(options, disk).open()).entries).toHaveLength(found.entries.length + 1)
+      }
+    }
+  })
+
   test('a failed sync is final, and what it left in the page cache is not believed by the next life', async () => {
     for (let syncs = 1; syncs <= 40; syncs += 1) {
       const disk = new CrashDisk(randomOf(syncs))

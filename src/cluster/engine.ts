@@ -330,8 +330,9 @@ export class Engine {
     const { firstIndex, lastIndex, logBytes, progress } = node.status()
     const meta = this.#compaction.due({ firstIndex, lastIndex, logBytes, progress })
     if (meta === null) return
+    // The core may have to remember more than that (it was removed, and is needed once more): then the disk has to remember it, too.
+    if (node.compact(meta.index) < meta.index) return
     await this.#writeLog({ hardState: this.#hardStateOwed, entries: [], base: { meta, discardSuffix: false } })
-    node.compact(meta.index)
     this.#ports.log.debug('log compacted', { index: meta.index })
   }
 

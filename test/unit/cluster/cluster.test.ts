@@ -220,6 +220,27 @@ describe('members', () => {
     expect((sim.leader as SimNode).cluster.status().configuration.voters).not.toContain(leader.nodeId)
     await write(sim, sim.leader as SimNode)
   })
+
+  it('that are removed keep on disk, too, what they need to lead once more', async () => {
+    const sim = await SimCluster.formed(2, { compaction: { entriesMax: 2, bytesMax: 1_000_000 }, raft: { committedBytesMax: 1 } })
+    const [removed, other] = [sim.node(0), sim.node(1)]
+    const removal = removed.cluster.status().lastIndex + 1
+    const lost: Promise<unknown>[] = [removed.cluster.changeConfiguration({ transition: 'simple', steps: [{ kind: 'remove', id: removed.nodeId }] })]
+    lost.push(removed.cluster.propose(revokeSession('behind the removal')))
+    await sim.until(() => other.cluster.status().lastIndex > removal)
+    // The other acknowledges both, but never hears that they are committed, and its log is the shorter one.
+    sim.network.cut(removed.nodeId, other.nodeId)
+    lost.push(removed.cluster.propose(revokeSession('the last word')))
+    for (const each of lost) each.catch(() => undefined)
+    await sim.until(() => removed.cluster.status().configuration.voters.length === 1 && removed.cluster.status().applied > removal)
+    await sim.runFor(500)
+    expect(removed.disk.log?.base.index).toBeLessThan(removal)
+    sim.crash(removed)
+    sim.network.heal()
+    await sim.boot(removed)
+    await sim.until(() => other.cluster.status().role === 'leader' && other.cluster.status().configuration.voters.length === 1, 20_000)
+    await write(sim, other)
+  })
 })
 
 describe('halts', () => {

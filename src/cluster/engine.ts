@@ -158,9 +158,17 @@ export class Engine {
       .then(() => this.#pump())
       .finally(() => {
         this.#pumping = null
-        // Something may have come between the last look and now.
-        if (this.isRunning && this.#node?.hasReady() === true) this.schedule()
+        this.#lookAgain()
       })
+  }
+
+  /** Something may have come between the last look and now. */
+  #lookAgain(): void {
+    try {
+      if (this.isRunning && this.#node?.hasReady() === true) this.schedule()
+    } catch (error) {
+      this.#halt('assertion', 'the consensus core failed', error)
+    }
   }
 
   #createNode(recovered: Extract<Recovered, { kind: 'ready' }>): RaftNode {

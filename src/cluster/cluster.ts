@@ -4,7 +4,7 @@ import { OperationalError } from '../model/error.ts'
 import type { NodeId } from '../model/id.ts'
 import type { Cancel } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
-import type { ConfChange, LogIndex, Message, ProposeResult, Status } from '../raft/types.ts'
+import type { ConfChange, LogIndex, Message, ProposeResult, Status, Term } from '../raft/types.ts'
 import type { State } from '../state/state.ts'
 import { defaultCompactionBounds, type CompactionBounds } from './compaction.ts'
 import { Engine, type EngineOptions, type EnginePorts } from './engine.ts'
@@ -123,12 +123,21 @@ export class Cluster implements Consensus {
     const outcome = this.#engine.act((node) => node.proposeConfChange(change))
     if (outcome === null) throw noQuorum('This node takes no part in the cluster.')
     const { index, term } = requireAppended(outcome)
+    let appliedTerm: Term | null = null
+    const unwatch = this.watch((event) => {
+      if (event.kind === 'applied' && event.index === index) appliedTerm = event.term
+    })
+    let cause: unknown = null
     try {
       await this.waitApplied(index)
     } catch (error) {
-      throw new OperationalError('OUTCOME_UNKNOWN', 'The change of membership was not confirmed in time; look at the members before trying again.', { cause: error })
+      cause = error
+    } finally {
+      unwatch()
     }
-    if (this.state.index === index && this.state.term !== term) throw new OperationalError('STATE_CONFLICT', 'The change of membership was lost with its leader. Try again.')
+    // Also where a snapshot went over it: what stood there cannot be told.
+    if (appliedTerm === null) throw new OperationalError('OUTCOME_UNKNOWN', 'The change of membership was not confirmed in time; look at the members before trying again.', { cause })
+    if (appliedTerm !== term) throw new OperationalError('STATE_CONFLICT', 'The change of membership was lost with its leader. Try again.')
   }
 
   /**

@@ -221,6 +221,21 @@ describe('members', () => {
     await write(sim, sim.leader as SimNode)
   })
 
+  it('are not said to have changed where the change was lost with its leader', async () => {
+    const sim = await SimCluster.formed(3)
+    const former = sim.node(0)
+    const rest = followers(sim)
+    sim.network.partition([[former.nodeId], rest.map(({ nodeId }) => nodeId)])
+    const change = former.cluster.changeConfiguration({ transition: 'auto', steps: [{ kind: 'addLearner', id: sim.add().nodeId }] })
+    change.catch(() => undefined)
+    await sim.until(() => rest.some((node) => node.cluster.status().role === 'leader'))
+    // What stands in its place is applied together with what follows.
+    await write(sim, rest.find((node) => node.cluster.status().role === 'leader') as SimNode, 3)
+    sim.network.heal()
+    await expect(sim.settle(change)).rejects.toMatchObject({ code: 'STATE_CONFLICT' })
+    expect(former.cluster.status().configuration.learners).toEqual([])
+  })
+
   it('that are removed keep on disk, too, what they need to lead once more', async () => {
     const sim = await SimCluster.formed(2, { compaction: { entriesMax: 2, bytesMax: 1_000_000 }, raft: { committedBytesMax: 1 } })
     const [removed, other] = [sim.node(0), sim.node(1)]

@@ -2,7 +2,7 @@
 import { createApp, type RunningApp } from './app/app.ts'
 import { Cluster, type ClusterOptions } from './cluster/cluster.ts'
 import { ImageController } from './controllers/image.ts'
-import { MembershipController } from './controllers/membership.ts'
+import { farewellMethod, MembershipController, type MembershipOptions } from './controllers/membership.ts'
 import { NodeController } from './controllers/node.ts'
 import { VmController } from './controllers/vm.ts'
 import { Presence } from './gossip/presence.ts'
@@ -13,6 +13,7 @@ import type { Clock, Random } from './ports/clock.ts'
 import type { HostProbe, Hypervisor } from './ports/hypervisor.ts'
 import type { Log } from './ports/log.ts'
 import type { LogStore } from './ports/log-store.ts'
+import type { MigrationRelay } from './ports/migration.ts'
 import type { StateStore } from './ports/state-store.ts'
 import type { StorageDriver } from './ports/storage.ts'
 import type { Gossip, Member, PeerStreams, Transport } from './ports/transport.ts'
@@ -29,6 +30,8 @@ export type NodePorts = {
   readonly gossip: Gossip
   readonly hypervisor: Hypervisor
   readonly storage: StorageDriver
+  /** Without one no running VM leaves this node or comes to it. */
+  readonly relay?: MigrationRelay
   readonly probe: HostProbe
   readonly vault: Vault
 }
@@ -43,6 +46,9 @@ export type NodeOptions = {
   readonly members: readonly Member[]
   readonly cluster?: Omit<ClusterOptions, 'nodeId' | 'onHalted'>
   readonly onHalted?: ClusterOptions['onHalted']
+  readonly membership?: Omit<MembershipOptions, 'nodeId'>
+  /** A member says that this node is none any more; its own state may not know that yet. */
+  readonly onFarewell?: (() => void) | undefined
 }
 
 export type ClusterNode = {
@@ -71,7 +77,7 @@ export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode 
   const nodeController = new NodeController({ nodeId }, { ...shared, announcement: () => announcementOf(options, ports) })
   const controllers = [
     nodeController,
-    new MembershipController(shared),
+    new MembershipController({ nodeId, ...options.membership }, { ...shared, transport }),
     new ImageController({ ...shared, storage }),
   ]
   const stopping = new AbortController()
@@ -87,9 +93,11 @@ export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode 
         if (event.kind === 'replaced' || (event.kind === 'applied' && event.events.some((each) => each.kind === 'node' || each.kind === 'cluster'))) setMembers(options, cluster, transport)
       })
       setMembers(options, cluster, transport)
+      const handler = cluster.handle()
       await transport.start({
-        ...cluster.handle(),
+        ...handler,
         connected: () => {},
+        request: async (from, method, body) => (method === farewellMethod ? farewell(options) : handler.request(from, method, body)),
       })
       presence.start()
       vmController.start()
@@ -109,6 +117,11 @@ export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode 
       await hypervisor.stop()
     },
   }
+}
+
+function farewell(options: NodeOptions): Uint8Array {
+  options.onFarewell?.()
+  return new Uint8Array()
 }
 
 function setMembers(options: NodeOptions, cluster: Cluster, transport: Transport): void {

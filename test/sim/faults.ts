@@ -1,5 +1,5 @@
 // The faults, and the plan that lets a seed's own choice of them happen one over the other.
-import type { MachineFaults } from '../../src/drivers/sim/machine.ts'
+import { calmMachine, type MachineFaults } from '../../src/drivers/sim/machine.ts'
 import { calmNetwork, type NetworkFaults } from '../../src/drivers/sim/network.ts'
 import type { SimHost } from './host.ts'
 import type { SimRandom } from './sim-random.ts'
@@ -42,7 +42,6 @@ const faults = {
 export type FaultKind = keyof typeof faults
 const kinds = Object.keys(faults) as readonly FaultKind[]
 
-const calmMachine: MachineFaults = { latencyMsMin: 0.2, latencyMsMax: 2, failRatio: 0, hangRatio: 0, lieRatio: 0, lieMsMax: 2000, deafRatio: 0, bootMs: 1500, shutdownMs: 800 }
 
 export class FaultPlan {
   readonly counts: Record<string, number> = {}

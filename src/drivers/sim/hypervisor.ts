@@ -1,7 +1,7 @@
 // The Hypervisor port on a simulated machine: one daemon's driver, with latencies, failures, hangs and lies on simulated time.
 import { OperationalError } from '../../model/error.ts'
 import type { Cancel, Clock, Random } from '../../ports/clock.ts'
-import type { Domain, DomainEvent, DomainSpec, Hypervisor, HypervisorInfo } from '../../ports/hypervisor.ts'
+import type { Domain, DomainEvent, DomainSpec, Hypervisor, HypervisorInfo, MigrateRequest, MigrationProgress } from '../../ports/hypervisor.ts'
 import type { LocalStore } from '../../ports/state-store.ts'
 import type { ByteStream } from '../../ports/transport.ts'
 import { EpochGuard, staleEpoch } from '../epoch-guard.ts'
@@ -157,6 +157,42 @@ export class SimHypervisor implements Hypervisor {
       signal.addEventListener('abort', () => stream.abort(), { once: true })
       if (signal.aborted) stream.abort()
       return stream
+    })
+  }
+
+  /** The order to begin may be lost like any call; afterwards the machines go on by themselves, and only the answer can be lost. */
+  async migrate(request: MigrateRequest, onProgress: (progress: MigrationProgress) => void, signal: AbortSignal): Promise<MigrationProgress> {
+    signal.throwIfAborted()
+    const { promise, resolve, reject } = Promise.withResolvers<MigrationProgress>()
+    promise.catch(() => undefined)
+    const pending: Pending = { reject }
+    this.#pending.add(pending)
+    const later = (action: () => void): void => void this.#clock.after(this.#latencyMs(), action)
+    const abort = (): void => this.machine.transferOf(request.id)?.fail('aborted')
+    signal.addEventListener('abort', abort, { once: true })
+    try {
+      await this.#callOn('migrated', request.id, (domain) => {
+        const link = this.machine.links.get(request.sockets.control)
+        if (link === undefined || !link.alive) throw new OperationalError('MIGRATION_FAILED', `The sockets of the migration of ${domain.name} lead nowhere.`)
+        if (this.machine.transferOf(request.id) !== undefined) throw new OperationalError('MIGRATION_FAILED', `${domain.name} is being migrated already.`)
+        this.machine.migrate(domain, { target: request.target, link }, {
+          onProgress: (progress) => later(() => onProgress(progress)),
+          onEnd: (result) => later(() => (result instanceof OperationalError ? reject(result) : resolve(result))),
+        })
+      })
+      if (signal.aborted) abort()
+      return await promise
+    } finally {
+      signal.removeEventListener('abort', abort)
+      this.#pending.delete(pending)
+    }
+  }
+
+  async recoverMigration(id: string): Promise<'here' | 'gone' | 'off'> {
+    return this.#callOwn('recover from a migration', id, (domain) => {
+      this.machine.transferOf(id)?.fail('aborted')
+      if (!isOff(domain)) return 'here'
+      return domain.reason === 'migrated' ? 'gone' : 'off'
     })
   }
 

@@ -2,6 +2,8 @@
 import { domainDigest } from '../../ports/domain-digest.ts'
 import type { Cancel, Clock, Random } from '../../ports/clock.ts'
 import type { Domain, DomainEvent, DomainSpec, DomainState, OffReason } from '../../ports/hypervisor.ts'
+import { SimTransfer } from './migration.ts'
+import type { SimLink } from './relay.ts'
 
 /** Plain knobs, to be set at any time. Ratios are chances in [0, 1]. */
 export type MachineFaults = {
@@ -19,10 +21,14 @@ export type MachineFaults = {
   deafRatio: number
   bootMs: number
   shutdownMs: number
+  /** A migration takes between these. */
+  migrateMsMin: number
+  migrateMsMax: number
 }
 
 export const calmMachine: Readonly<MachineFaults> = {
   latencyMsMin: 0.2, latencyMsMax: 2, failRatio: 0, hangRatio: 0, lieRatio: 0, lieMsMax: 2_000, deafRatio: 0, bootMs: 1_500, shutdownMs: 800,
+  migrateMsMin: 400, migrateMsMax: 6_000,
 }
 
 export type GuestListener = (bytes: Uint8Array | null) => void
@@ -39,6 +45,8 @@ export type SimDomain = {
   before: { readonly shown: Domain | null; readonly untilMs: number } | null
   /** Who reads the serial console; null tells it that it is over. */
   console: GuestListener | null
+  /** It is still coming in from another host: paused, and forgotten if the rest does not come. */
+  incoming: boolean
 }
 
 export class SimMachine {
@@ -50,6 +58,9 @@ export class SimMachine {
   /** How often guests were booted and how often they ended, so far. */
   boots = 0
   stops = 0
+  /** Sockets of the relay on this host, by path. */
+  readonly links = new Map<string, SimLink>()
+  readonly #transfers = new Map<string, SimTransfer>()
   readonly #domains = new Map<string, SimDomain>()
   readonly #listeners = new Set<(event: DomainEvent) => void>()
   #reachable = true
@@ -72,11 +83,58 @@ export class SimMachine {
   /** Every guest is gone at once; definitions stay. */
   powerOff(): void {
     this.#power++
-    for (const domain of this.#domains.values()) {
+    for (const transfer of [...this.#transfers.values()]) transfer.fail('the power was cut')
+    for (const domain of [...this.#domains.values()]) {
+      if (domain.incoming) this.#domains.delete(domain.id)
       if (domain.state === 'off') continue
       domain.before = null
       this.#end(domain, 'unknown')
     }
+  }
+
+  /** Sends the domain to the machine at the link's other end; who listens is told once how it ended. */
+  migrate(domain: SimDomain, request: { readonly target: DomainSpec; readonly link: SimLink }, listeners: ConstructorParameters<typeof SimTransfer>[1]): SimTransfer {
+    const { migrateMsMin, migrateMsMax } = this.faults
+    const durationMs = migrateMsMin + this.random.integer(migrateMsMax - migrateMsMin + 1)
+    const transfer = new SimTransfer({ source: this, domain, durationMs, ...request }, listeners)
+    if (!transfer.over) this.#transfers.set(domain.id, transfer)
+    return transfer
+  }
+
+  transferOf(id: string): SimTransfer | undefined {
+    return this.#transfers.get(id)
+  }
+
+  transferOver(id: string): void {
+    this.#transfers.delete(id)
+  }
+
+  /** A guest begins to come in. */
+  receive(spec: DomainSpec): void {
+    const domain = this.#add(spec.id, spec.domainName)
+    domain.spec = spec
+    domain.state = 'paused'
+    domain.reason = 'none'
+    domain.incoming = true
+    domain.run++
+    this.#tell(domain, 'defined', 'added')
+  }
+
+  /** All of it has come in; false where it is not here any more. */
+  complete(id: string): boolean {
+    const domain = this.#domains.get(id)
+    if (domain?.incoming !== true) return false
+    domain.incoming = false
+    this.#tell(domain, 'suspended', 'migrated')
+    return true
+  }
+
+  dropIncoming(id: string): void {
+    if (this.#domains.get(id)?.incoming === true) this.remove(id)
+  }
+
+  endMigrated(id: string): void {
+    this.#stop(id, 'migrated')
   }
 
   /** Changes some knobs; `calm` puts all of them back. */
@@ -219,7 +277,7 @@ export class SimMachine {
   }
 
   #add(id: string, name: string): SimDomain {
-    const domain: SimDomain = { id, name, spec: null, state: 'off', reason: 'unknown', run: 0, bootedMs: 0, before: null, console: null }
+    const domain: SimDomain = { id, name, spec: null, state: 'off', reason: 'unknown', run: 0, bootedMs: 0, before: null, console: null, incoming: false }
     this.#domains.set(id, domain)
     return domain
   }
@@ -229,6 +287,7 @@ export class SimMachine {
     if (domain === undefined || domain.state === 'off') return
     this.#changing(domain)
     this.#end(domain, reason)
+    if (domain.incoming) this.remove(id)
   }
 
   #end(domain: SimDomain, reason: OffReason): void {

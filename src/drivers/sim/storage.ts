@@ -10,6 +10,8 @@ import { checkVmId, checkVolumeName, checkVolumeSize } from '../volume-rules.ts'
 
 /** What an empty volume takes. */
 const volumeBytes = 256 * 1024
+/** A volume travels in so many. */
+const piecesMax = 8
 
 /** Plain knobs, to be set at any time. */
 export type PoolFaults = {
@@ -106,6 +108,39 @@ export class SimStorage implements StorageDriver {
         const volumes = [...(this.pool.volumes.get(owner) ?? [])].toSorted(([left], [right]) => (left < right ? -1 : 1))
         return volumes.map(([name, volume]) => shownVolume(owner, name, volume))
       })
+    })
+  }
+
+  async *readVolume(vmId: string, name: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    checkVmId(vmId)
+    checkVolumeName(name)
+    const volume = await this.#work('opening a volume', () => this.pool.volumes.get(vmId)?.get(name))
+    if (volume === undefined) throw new OperationalError('NOT_FOUND', `There is no volume ${name} of ${vmId} on this host.`)
+    const bytes = new TextEncoder().encode(JSON.stringify(volume))
+    for (let piece = 0; piece < piecesMax; piece++) {
+      signal.throwIfAborted()
+      yield await this.#work('reading a volume', () => bytes.subarray((bytes.length * piece) / piecesMax, (bytes.length * (piece + 1)) / piecesMax))
+    }
+  }
+
+  async takeVolume(request: VolumeRequest, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Volume> {
+    checkVmId(request.vmId)
+    checkVolumeName(request.name)
+    if (this.pool.volumes.get(request.vmId)?.has(request.name) === true) throw new OperationalError('STATE_CONFLICT', `Volume ${request.name} of ${request.vmId} is on this host already.`)
+    const pieces: Uint8Array[] = []
+    for await (const piece of source) {
+      signal.throwIfAborted()
+      pieces.push(piece)
+    }
+    return this.#work('taking in a volume', () => {
+      signal.throwIfAborted()
+      const taken = JSON.parse(Buffer.concat(pieces).toString()) as HeldVolume
+      if (taken.image !== null && !this.pool.images.has(taken.image)) throw new OperationalError('REFERENCE_MISSING', `Image ${taken.image.slice(0, 12)}… is not on this host.`)
+      this.#requireSpace(volumeBytes)
+      const volumes = this.pool.volumes.get(request.vmId) ?? new Map<string, HeldVolume>()
+      this.pool.volumes.set(request.vmId, volumes)
+      volumes.set(request.name, taken)
+      return shownVolume(request.vmId, request.name, taken)
     })
   }
 

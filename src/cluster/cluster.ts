@@ -273,10 +273,10 @@ function notLeader(leader: string | null): OperationalError {
   return new OperationalError('STATE_CONFLICT', 'This node does not lead the cluster.', { data: { leader } })
 }
 
-/** The voter heard from whose log is longest; ids break ties. */
+/** The voter heard from whose log is longest; ids break ties. While the configuration is joint only the incoming half is asked: the core refuses others. */
 function bestSuccessor(status: Status): NodeId | null {
   const candidates = Object.entries(status.progress)
-    .filter(([id, progress]) => id !== status.id && !progress.isLearner)
+    .filter(([id]) => id !== status.id && status.configuration.voters.includes(id))
     .sort(([leftId, left], [rightId, right]) => Number(right.recentActive) - Number(left.recentActive) || right.match - left.match || (leftId < rightId ? -1 : 1))
   return (candidates[0]?.[0] as NodeId | undefined) ?? null
 }

@@ -212,6 +212,20 @@ describe('members', () => {
     await write(sim, sim.node(1))
   })
 
+  it('hand leadership over to who stays, while the configuration is joint', async () => {
+    const sim = await SimCluster.formed(3)
+    const former = sim.node(0)
+    const [first, second] = followers(sim).toSorted((left, right) => (left.nodeId < right.nodeId ? -1 : 1)) as [SimNode, SimNode]
+    // Of two with equal logs the first by id would be asked, and it is the one that leaves.
+    await sim.settle(former.cluster.changeConfiguration({ transition: 'explicit', steps: [{ kind: 'remove', id: first.nodeId }] }))
+    await sim.runFor(300)
+    const startMs = sim.queue.nowMs
+    await sim.settle(former.cluster.stop())
+    sim.network.crash(former.nodeId)
+    await sim.until(() => second.cluster.status().role === 'leader')
+    expect(sim.queue.nowMs - startMs).toBeLessThan(100)
+  })
+
   it('can be removed, also the leader', async () => {
     const sim = await SimCluster.formed(3)
     const leader = sim.node(0)

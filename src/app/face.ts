@@ -79,6 +79,8 @@ export interface Vms {
   patch(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Vm>>
   /** `body`: {force?, timeoutSeconds?}. */
   act(caller: Caller, ref: string, action: VmAction, body: unknown, options: WriteOptions): Promise<Written<Operation>>
+  /** Begins anew elsewhere what a dead host had; `body`: {node?, hostIsOff: true, loseDisks?}. @throws STATE_CONFLICT where the host is in touch */
+  recover(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Vm>>
   /** With its disks. */
   delete(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Operation>>
   /** Serial console, also of a VM on another node. */

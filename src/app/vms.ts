@@ -4,7 +4,7 @@ import type { Explanation } from '../model/explanation.ts'
 import { isId, type OperationId, type VmId } from '../model/id.ts'
 import type { Operation } from '../model/operation.ts'
 import { defaultProject } from '../model/resource.ts'
-import { vmCreateSchema, vmReplaceSchema, vmStopSchema, type StoredVm, type Vm, type VmAction } from '../model/vm.ts'
+import { vmCreateSchema, vmRecoverSchema, vmReplaceSchema, vmStopSchema, type StoredVm, type Vm, type VmAction } from '../model/vm.ts'
 import { findByRef } from '../state/query.ts'
 import { z } from 'zod'
 import { authorize, may } from './authorize.ts'
@@ -15,6 +15,7 @@ import type { Caller, ListQuery, Page, Vms, WriteOptions, Written } from './face
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { findPlace, type Place } from './placement.ts'
+import { planRecovery } from './recovery.ts'
 import { phaseOf, presentOperation, presentVm } from './present.ts'
 import { dryRun, findEarlier, propose, waitUntil } from './write.ts'
 import type { ByteStream } from '../ports/transport.ts'
@@ -113,6 +114,19 @@ export class VmUseCases implements Vms {
     const takesForce = action === 'stop' || action === 'restart'
     const input = takesForce ? parseInput(vmStopSchema, body ?? {}) : { ...parseInput(emptySchema, body ?? {}), force: false }
     return this.#act(caller, ref, action, input, options)
+  }
+
+  async recover(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Vm>> {
+    const earlier = findEarlier(this.#context, caller, options)
+    if (earlier !== null) return this.get(caller, earlier.id)
+    const vm = this.#find(caller, ref)
+    authorize(caller, 'operate', vm.project, vm.name)
+    const input = parseInput(vmRecoverSchema, body)
+    const payload = { id: vm.id as VmId, ...planRecovery(this.#context, vm, input.node), loseDisks: input.loseDisks, ...guards(undefined, options) }
+    if (options.dryRun) return dryRun(this.#context, caller, 'vm.recover', payload, 'vm')
+    const done = await propose(this.#context, caller.actor, 'vm.recover', payload, options)
+    await this.#waitSettled(done.id, options)
+    return this.#present(done.id)
   }
 
   delete(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Operation>> {

@@ -10,6 +10,7 @@ import { escapeText, textAt } from './output.ts'
 import { actOnEach, confirmLoss, dryRunResult, isDryRun, type Result } from './results.ts'
 import { withExample, withJson, type Shell } from './shell.ts'
 import { registerExplain } from './vm-explain.ts'
+import { registerRecover } from './vm-recover.ts'
 
 const noun = nouns.vm
 
@@ -23,6 +24,7 @@ export function registerVm(program: Command, shell: Shell): void {
   registerRename(vm, shell)
   registerDelete(vm, shell)
   registerExplain(vm, shell)
+  registerRecover(vm, shell)
   registerConsole(vm, shell)
 }
 

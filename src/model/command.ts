@@ -1,13 +1,17 @@
 // Commands: everything that can change the replicated state. The meaning of a type never changes; new behaviour is a new type.
 import { z } from 'zod'
-import { commandIdSchema, imageIdSchema, labelsSchema, nameSchema, nodeIdSchema, operationIdSchema, tokenIdSchema, userIdSchema, vmIdSchema } from './id.ts'
+import { commandIdSchema, imageIdSchema, labelsSchema, nameSchema, nodeIdSchema, operationIdSchema, projectIdSchema, tokenIdSchema, userIdSchema, vmIdSchema } from './id.ts'
 import { imageSpecSchema } from './image.ts'
 import { nodeAnnouncementSchema, nodeSpecSchema } from './node.ts'
+import { projectSpecSchema } from './project.ts'
+import { bindingsMax, roleBindingSchema, roleSchema, storedScopeSchema } from './role.ts'
 import { actorSchema, userSpecSchema } from './user.ts'
 import { runStateSchema, vmActions, vmReportSchema, vmSpecSchema } from './vm.ts'
 
 /** Guards of an update: `ifMatch` failing is 412, `revision` (from the body) failing is 409. */
 const guardSchema = { ifMatch: z.number().int().optional(), revision: z.number().int().optional() }
+
+const bindingsSchema = z.array(roleBindingSchema).max(bindingsMax)
 
 /** Payloads by command type. Append only. */
 export const commandPayloads = {
@@ -27,13 +31,38 @@ export const commandPayloads = {
   }),
   'node.announce': z.strictObject({ id: nodeIdSchema, announcement: nodeAnnouncementSchema }),
   'node.update': z.strictObject({ id: nodeIdSchema, labels: labelsSchema.optional(), spec: nodeSpecSchema.optional(), ...guardSchema }),
+  'node.rename': z.strictObject({ id: nodeIdSchema, name: nameSchema, ...guardSchema }),
+  /** Begins the removal; VMs of a node that is removed by force lose their owner. */
+  'node.remove': z.strictObject({ id: nodeIdSchema, force: z.boolean(), ...guardSchema }),
+  /** From the leader, once the node votes no more: it is a member no longer. */
+  'node.forget': z.strictObject({ id: nodeIdSchema }),
   'user.create': z.strictObject({ id: userIdSchema, name: nameSchema, labels: labelsSchema, spec: userSpecSchema, passwordHash: z.string() }),
   'user.setPassword': z.strictObject({ id: userIdSchema, passwordHash: z.string() }),
   'user.delete': z.strictObject({ id: userIdSchema }),
+  /** As user.create, for bindings whose projects must exist. */
+  'user.add': z.strictObject({
+    id: userIdSchema, name: nameSchema, labels: labelsSchema, passwordHash: z.string(),
+    spec: z.strictObject({ displayName: z.string().max(128), disabled: z.boolean(), bindings: bindingsSchema }),
+  }),
+  'user.update': z.strictObject({
+    id: userIdSchema, labels: labelsSchema.optional(), displayName: z.string().max(128).optional(), disabled: z.boolean().optional(), bindings: bindingsSchema.optional(), ...guardSchema,
+  }),
+  'role.grant': z.strictObject({ userId: userIdSchema, role: roleSchema, scope: storedScopeSchema }),
+  'role.revoke': z.strictObject({ userId: userIdSchema, role: roleSchema, scope: storedScopeSchema }),
+  'project.create': z.strictObject({ id: projectIdSchema, name: nameSchema, labels: labelsSchema, spec: projectSpecSchema }),
+  'project.update': z.strictObject({ id: projectIdSchema, name: nameSchema.optional(), labels: labelsSchema.optional(), description: z.string().max(256).optional(), ...guardSchema }),
+  'project.delete': z.strictObject({ id: projectIdSchema, ...guardSchema }),
   'token.create': z.strictObject({ id: tokenIdSchema, name: nameSchema, userId: userIdSchema, secretHash: z.string(), expiresInDays: z.number().int().nullable() }),
   'token.revoke': z.strictObject({ id: tokenIdSchema }),
+  /** As token.create, with rights of its own and the token that made it: neither is outlived nor outreached. */
+  'token.issue': z.strictObject({
+    id: tokenIdSchema, name: nameSchema, userId: userIdSchema, secretHash: z.string(), expiresInDays: z.number().int().nullable(),
+    bindings: bindingsSchema.nullable(), parentId: tokenIdSchema.nullable(),
+  }),
   /** The session's id is remembered until it would have ended by itself. */
   'session.revoke': z.strictObject({ id: z.string(), expiresMs: z.number() }),
+  /** Every session of the user that began before now. */
+  'session.revokeAll': z.strictObject({ userId: userIdSchema }),
   'image.register': z.strictObject({
     id: imageIdSchema, name: nameSchema, project: nameSchema, labels: labelsSchema, spec: imageSpecSchema, holder: nodeIdSchema,
   }),
@@ -59,6 +88,13 @@ export const commandPayloads = {
   'vm.act': z.strictObject({
     id: vmIdSchema, action: z.enum([...vmActions, 'delete']), operationId: operationIdSchema, force: z.boolean(), timeoutSeconds: z.number().int(), ...guardSchema,
   }),
+  /** An operator says that the former host is off: the VM begins anew elsewhere, from its images. */
+  'vm.recover': z.strictObject({
+    id: vmIdSchema, nodeId: nodeIdSchema, formerNodeId: nodeIdSchema.nullable(),
+    /** Disks without an image may begin empty. */
+    loseDisks: z.boolean(),
+    ...guardSchema,
+  }),
   /** From the owner's controller; refused unless `epoch` is the assignment's. */
   'vm.report': z.strictObject({ id: vmIdSchema, nodeId: nodeIdSchema, epoch: z.number().int(), report: vmReportSchema }),
   /** The guest powered itself off: the wish follows what was seen. */
@@ -78,12 +114,15 @@ const envelope = {
   actor: actorSchema,
   /** Scoped by actor, kept 24 h of state time. `bodyHash` tells a retry from a reuse. */
   idempotency: z.strictObject({ key: z.string().min(1).max(255), bodyHash: z.string() }).optional(),
+  /** Apply asks whether the actor still has the right that the command needs. Absent in commands of the first version. */
+  authorize: z.literal(true).optional(),
 }
 export type CommandOf<Type extends CommandType> = {
   readonly [T in Type]: {
     readonly id: z.output<typeof commandIdSchema>
     readonly actor: z.output<typeof actorSchema>
     readonly idempotency?: { readonly key: string; readonly bodyHash: string } | undefined
+    readonly authorize?: true | undefined
     readonly type: T
     readonly payload: CommandPayload<T>
   }
@@ -93,7 +132,7 @@ export type Command = CommandOf<CommandType>
 /** Puts a command together; the one place where type and payload are joined unchecked, because the signature has checked them. */
 export function makeCommand<Type extends CommandType>(
   type: Type,
-  head: { readonly id: string; readonly actor: z.output<typeof actorSchema>; readonly idempotency?: { readonly key: string; readonly bodyHash: string } | undefined },
+  head: { readonly id: string; readonly actor: z.output<typeof actorSchema>; readonly idempotency?: { readonly key: string; readonly bodyHash: string } | undefined; readonly authorize?: true },
   payload: CommandPayload<Type>,
 ): Command {
   return { ...head, type, payload } as unknown as Command

@@ -118,6 +118,8 @@ export type StoredVm = {
   /** What each disk's image was when the disk was asked for, by disk name: a name may mean another image later. */
   readonly images: Readonly<Record<string, { readonly imageId: string; readonly sha256: string; readonly format: 'qcow2' | 'raw' }>>
   readonly assignment: Assignment | null
+  /** Its host was removed with it: it has no owner until it is started elsewhere, which needs an epoch above this one. */
+  readonly lost?: { readonly nodeId: string; readonly node: string; readonly epoch: number; readonly sinceMs: number }
   /** Why it is on its node, in the planner's words; absent where nobody said. */
   readonly placed?: string
   readonly deleting: boolean
@@ -134,6 +136,12 @@ export const vmCreateSchema = createSchema(vmSpecSchema)
 export const vmReplaceSchema = replaceSchema(vmSpecSchema)
 export const vmSchema = resourceSchema('vm', vmSpecSchema, vmStatusSchema)
 export type Vm = z.output<typeof vmSchema>
+
+export const vmRecoverSchema = z.strictObject({
+  node: z.string().max(63).optional().describe('Name or id of the node it shall begin anew on; chosen where not given'),
+  hostIsOff: z.literal(true).describe('You have made sure that its former host is off and stays off: nothing else keeps the VM from running twice'),
+  loseDisks: z.boolean().default(false).describe('Disks that were made of no image begin empty'),
+})
 
 export const vmActions = ['start', 'stop', 'restart', 'pause', 'resume', 'reset'] as const
 export type VmAction = (typeof vmActions)[number]

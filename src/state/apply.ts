@@ -3,6 +3,7 @@ import { auditRecordsMax } from '../model/audit.ts'
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
 import { eventsKeptMax } from '../model/event.ts'
+import { formerNodesMax } from '../model/node.ts'
 import type { StateWrite } from '../ports/state-store.ts'
 import { applyToCluster } from './cluster.ts'
 import { applyToImage } from './image.ts'
@@ -92,6 +93,9 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
     case 'node.admit':
     case 'node.announce':
     case 'node.update':
+    case 'node.rename':
+    case 'node.remove':
+    case 'node.forget':
       return applyToNode(transaction, command)
     case 'user.create':
     case 'user.setPassword':
@@ -109,6 +113,7 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
     case 'vm.act':
     case 'vm.report':
     case 'vm.guestStopped':
+    case 'vm.recover':
       return applyToVm(transaction, command)
     case 'operation.step':
     case 'operation.cancel':
@@ -178,6 +183,7 @@ const bounded = [
   { table: 'audit', max: auditRecordsMax },
   { table: 'event', max: eventsKeptMax },
   { table: 'idempotency', max: idempotencyRecordsMax },
+  { table: 'formerNode', max: formerNodesMax },
 ] as const satisfies readonly { table: TableName; max: number }[]
 
 /** Drops the oldest of what is kept by count, and keys and sessions whose time is over. */

@@ -10,12 +10,13 @@ import { misfit } from './query.ts'
 import { requireCurrent } from './revision.ts'
 import { Refusal, type Transaction } from './transaction.ts'
 import { actOnVm } from './vm-action.ts'
+import { recoverVm } from './vm-recover.ts'
 import { sayOfVm } from './vm-event.ts'
 import { allotMacs, imagesOf, parseVmPatch, requireEditable, requireKnownReferences, resolveImages } from './vm-spec.ts'
 
 export const vmsMax = 100_000
 
-type VmCommand = CommandOf<'vm.create' | 'vm.replace' | 'vm.patch' | 'vm.act' | 'vm.report' | 'vm.guestStopped'>
+type VmCommand = CommandOf<'vm.create' | 'vm.replace' | 'vm.patch' | 'vm.act' | 'vm.report' | 'vm.guestStopped' | 'vm.recover'>
 
 export function applyToVm(transaction: Transaction, command: VmCommand): Outcome {
   switch (command.type) {
@@ -40,6 +41,8 @@ export function applyToVm(transaction: Transaction, command: VmCommand): Outcome
       return report(transaction, command.payload)
     case 'vm.guestStopped':
       return guestStopped(transaction, command.payload)
+    case 'vm.recover':
+      return recoverVm(transaction, command.payload)
   }
 }
 

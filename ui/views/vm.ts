@@ -78,7 +78,7 @@ export function vmMenu(frame: Frame, vm: Vm): Html {
   const path = vmPath(vm)
   const entry = (action: string, text: string, symbol: string) =>
     html`<button type="submit" class="bad" data-change formaction="${path}/${action}" hx-post="${path}/${action}" hx-swap="none" data-command="${text} ${vm.name}"${frame.refusal === null ? '' : html` aria-disabled="true"`}>${icon(frame, symbol)}${text}</button>`
-  return html`<div class="menu" id="vm-menu" popover><form method="post" data-fresh-key>${hiddenFields(frame)}<a href="${path}/edit">${icon(frame, 'edit')}Edit</a><button type="button" data-do="copy" data-text="${vm.id}">${icon(frame, 'copy')}Copy id</button><hr>${entry('kill', 'Cut the power', 'stop')}${entry('reset', 'Reset', 'restart')}<a class="bad" href="${path}/delete" data-do="show" data-for="#delete" data-command="Delete ${vm.name}…">${icon(frame, 'trash')}Delete…</a></form></div>`
+  return html`<div class="menu" id="vm-menu" popover><form method="post" data-fresh-key>${hiddenFields(frame)}<a href="${path}/edit">${icon(frame, 'edit')}Edit</a><button type="button" data-do="copy" data-text="${vm.id}">${icon(frame, 'copy')}Copy id</button>${vm.status.phase === 'unknown' ? html`<a class="bad" href="${path}/recover" data-command="Recover ${vm.name} elsewhere…">${icon(frame, 'restart')}Recover elsewhere…</a>` : ''}<hr>${entry('kill', 'Cut the power', 'stop')}${entry('reset', 'Reset', 'restart')}<a class="bad" href="${path}/delete" data-do="show" data-for="#delete" data-command="Delete ${vm.name}…">${icon(frame, 'trash')}Delete…</a></form></div>`
 }
 
 export function vmDeleteDialog(frame: Frame, vm: Vm, open: { readonly error?: string } | null): Html {

@@ -10,7 +10,7 @@ import { nodeSchema, nodeSpecSchema } from '../../model/node.ts'
 import { operationSchema } from '../../model/operation.ts'
 import { joinTokenCreateSchema, tokenCreateSchema, tokenSchema } from '../../model/token.ts'
 import { passwordChangeSchema, userCreateSchema, userSchema } from '../../model/user.ts'
-import { vmCreateSchema, vmReplaceSchema, vmSchema, vmStopSchema } from '../../model/vm.ts'
+import { vmCreateSchema, vmRecoverSchema, vmReplaceSchema, vmSchema, vmStopSchema } from '../../model/vm.ts'
 import type { SchemaRef } from '../route.ts'
 
 const named = (name: string, schema: z.ZodType): SchemaRef => ({ name, schema })
@@ -31,7 +31,7 @@ const sessionSchema = z.strictObject({
 
 export const schemas = {
   vm: named('Vm', vmSchema), vmList: listOf('Vm', vmSchema), vmCreate: named('VmCreate', vmCreateSchema), vmReplace: named('VmReplace', vmReplaceSchema),
-  vmPatch: named('VmPatch', mergePatch), vmStop: named('VmStop', vmStopSchema),
+  vmPatch: named('VmPatch', mergePatch), vmStop: named('VmStop', vmStopSchema), vmRecover: named('VmRecover', vmRecoverSchema),
   vmDelete: named('VmDelete', z.strictObject({ force: z.boolean().default(false).describe('Cut the power first') })),
   node: named('Node', nodeSchema), nodeList: listOf('Node', nodeSchema),
   nodePatch: named('NodePatch', z.strictObject({ labels: z.record(z.string(), z.string().nullable()).optional(), spec: nodeSpecSchema.partial().optional() })),

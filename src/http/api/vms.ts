@@ -54,6 +54,13 @@ export const vmRoutes: readonly CallerRoute[] = [
     handle: async (caller, { app, params, body, write }) => answerUpdated(await app.vms.patch(caller, params['ref']!, body, write)),
   },
   {
+    method: 'POST', path: `${base}/{ref}/recover`, operationId: 'recoverVm', tag: 'VMs', credential: 'caller', query: writeParameters,
+    summary: 'Begin a VM anew on another node, after you made sure that its host is off: its disks start from their images',
+    body: { required: true, types: json, schema: schemas.vmRecover },
+    answers: { 200: { description: 'The VM as it is now, or the difference of a dry run', schema: schemas.vm } }, errors: ['NOT_FOUND', 'INVALID', 'PRECONDITION_FAILED', 'STATE_CONFLICT', 'REFERENCE_MISSING', 'NO_FIT'],
+    handle: async (caller, { app, params, body, write }) => answerUpdated(await app.vms.recover(caller, params['ref']!, body, write)),
+  },
+  {
     method: 'DELETE', path: `${base}/{ref}`, operationId: 'deleteVm', tag: 'VMs', summary: 'Delete a VM with its disks', credential: 'caller', query: writeParameters,
     body: { required: false, types: json, schema: schemas.vmDelete },
     answers: { 202: { description: 'The operation; Location points to it', schema: schemas.operation }, 200: { description: 'Dry run', schema: schemas.dryRun } },

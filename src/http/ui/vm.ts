@@ -11,13 +11,14 @@ import type { Frame, Html } from '../../../ui/views/frame.ts'
 import { toast } from '../../../ui/views/note.ts'
 import { operationProgressTitle } from '../../../ui/views/operation-words.ts'
 import { vmActions, vmDetailsCard, vmEventsCard, vmEventsPage, vmGone, vmHeadLine, vmHeadState, vmOperation, vmPage, vmTrouble } from '../../../ui/views/vm.ts'
+import { vmRecoverPage, type VmRecoverForm } from '../../../ui/views/vm-recover.ts'
 import { vmWhyPage } from '../../../ui/views/vm-why.ts'
 import { vmStateCell } from '../../../ui/views/vms.ts'
 import { vmPath } from '../../../ui/views/vm-words.ts'
 import { callerOf, type HttpEnv } from '../context.ts'
 import type { Cell } from './cell.ts'
 import { answerPage, isPartial, refOf, requestFrame, type PageOptions, type Ui, type UiContext } from './page.ts'
-import { answerParts, answerRedirect, fieldOf, formOf, writeOptionsOf, type Part } from './write.ts'
+import { answerParts, answerRedirect, fieldOf, formOf, problemOf, statusOf, writeOptionsOf, type Part } from './write.ts'
 
 const eventsShown = 8
 const eventsPageMax = 200
@@ -41,6 +42,19 @@ export function vmRoutes(ui: Ui): Hono<HttpEnv> {
       const { vm, frame } = vmAndFrame(ui, context)
       return answerVmPage(ui, context, vm, frame, { title: 'Events' }, vmEventsPage(frame, vm, eventsOf(ui, callerOf(context), vm.id, eventsPageMax)))
     })
+    .get('/vms/:ref/recover', (context) => answerRecover(ui, context, { error: undefined, problem: null }, 200))
+    .post('/vms/:ref/recover', async (context) => {
+      const vm = app.vms.get(callerOf(context), refOf(context))
+      const [form, wanted] = [formOf(context), `${vm.status.node ?? vm.name} is off`]
+      if (fieldOf(form, 'confirm') !== wanted) return answerRecover(ui, context, { error: `Type "${wanted}" to confirm.`, problem: null }, 422)
+      const node = fieldOf(form, 'node')
+      try {
+        await app.vms.recover(callerOf(context), vm.id, { hostIsOff: true, loseDisks: true, ...(node === '' ? {} : { node }) }, writeOptionsOf(context))
+      } catch (error) {
+        return answerRecover(ui, context, { error: undefined, problem: problemOf(error) }, statusOf(error))
+      }
+      return answerRedirect(context, vmPath(vm))
+    })
     .post('/vms/:ref/delete', async (context) => {
       const caller = callerOf(context)
       const vm = app.vms.get(caller, refOf(context))
@@ -49,6 +63,13 @@ export function vmRoutes(ui: Ui): Hono<HttpEnv> {
       return answerRedirect(context, '/vms')
     })
     .post('/vms/:ref/:action{start|stop|kill|restart|pause|resume|reset}', (context) => act(ui, context))
+}
+
+function answerRecover(ui: Ui, context: UiContext, state: Pick<VmRecoverForm, 'error' | 'problem'>, status: number): Response | Promise<Response> {
+  const { vm, frame } = vmAndFrame(ui, context)
+  const { placement } = ui.app.vms.explain(callerOf(context), vm.id)
+  const page = vmRecoverPage(frame, { vm, placement, node: fieldOf(formOf(context), 'node'), ...state })
+  return answerVmPage(ui, context, vm, frame, { title: 'Recover', status }, page)
 }
 
 const actions: Readonly<Record<string, { readonly action: VmAction; readonly body: object }>> = {
@@ -81,7 +102,7 @@ function vmAndFrame(ui: Ui, context: UiContext): { readonly vm: Vm; readonly fra
   return { vm: ui.app.vms.get(callerOf(context), refOf(context)), frame: requestFrame(ui, context) }
 }
 
-function answerVmPage(ui: Ui, context: UiContext, vm: Vm, frame: Frame, options: Pick<PageOptions, 'title' | 'scripts' | 'styles'>, body: Html): Response | Promise<Response> {
+function answerVmPage(ui: Ui, context: UiContext, vm: Vm, frame: Frame, options: Pick<PageOptions, 'title' | 'scripts' | 'styles' | 'status'>, body: Html): Response | Promise<Response> {
   const crumbs = [{ text: 'Virtual machines', href: '/vms' }, { text: vm.name, href: vmPath(vm) }]
   return answerPage(ui, context, frame, { ...options, section: 'vms', crumbs, live: `page=vm&id=${vm.id}` }, body)
 }

@@ -150,6 +150,10 @@ export function makeStandIn(): StandIn {
         return Promise.resolve(vm)
       },
       replace: unused,
+      recover: (_caller, ref, body, options) => {
+        write('vm.recover', body, options)
+        return Promise.resolve(get(scene.vms, ref))
+      },
       explain: (_caller, ref) => {
         const vm = get(scene.vms, ref)
         return {

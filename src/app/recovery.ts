@@ -1,0 +1,17 @@
+// Where a VM of a dead host begins anew: only where nothing is heard of that host, and an operator has said that it is off.
+import { OperationalError } from '../model/error.ts'
+import type { NodeId } from '../model/id.ts'
+import type { StoredVm } from '../model/vm.ts'
+import type { AppContext } from './context.ts'
+import { findPlace } from './placement.ts'
+
+/** @throws STATE_CONFLICT where its host is in touch; REFERENCE_MISSING, NO_FIT */
+export function planRecovery(context: AppContext, vm: StoredVm, wished: string | undefined): { readonly nodeId: NodeId; readonly formerNodeId: NodeId | null } {
+  const formerNodeId = vm.assignment?.nodeId ?? null
+  if (formerNodeId !== null && context.unreadiness(formerNodeId) === '') {
+    throw new OperationalError('STATE_CONFLICT', `${context.nodeName(formerNodeId) ?? formerNodeId} is in touch: ${vm.name} is not lost. Migrate it, or stop it there.`)
+  }
+  const spec = wished === undefined ? vm.spec : { ...vm.spec, placement: { ...vm.spec.placement, node: wished } }
+  const { nodeId } = findPlace(context, { name: vm.name, spec, labels: vm.labels, vmId: vm.id, ...(formerNodeId === null ? {} : { leaving: formerNodeId }) })
+  return { nodeId, formerNodeId }
+}

@@ -21,6 +21,8 @@ const types: Readonly<Record<string, string>> = {
 const compressible = /^(?:text|image\/svg|application\/(?:json|manifest))/
 const hashLength = 12
 const prefix = '/assets/'
+/** A folder that carries its version never changes: modules in it name each other without a hash. */
+const versionedFolder = /^[a-z]+-\d+\.\d+\.\d+\//
 /** What /login links to; a console's code, for one, needs a session. */
 const publicName = /^(?:app|theme|login|icons|favicon|icon|logo|htmx|hx-sse)(?:[.-][a-z0-9.-]*)?\.(?:css|js|svg|png|ico|webmanifest)$/
 
@@ -28,7 +30,7 @@ type File = { readonly name: string; readonly url: string; readonly type: string
 
 /** @param directory of ui/assets; sub-directories are part of the names */
 export function loadAssets(directory: string): Assets {
-  const files = new Map<string, { readonly file: File; readonly hashed: boolean }>()
+  const files = new Map<string, { readonly file: File; readonly lasting: boolean }>()
   const urls = new Map<string, string>()
   for (const entry of readdirSync(directory, { withFileTypes: true, recursive: true })) {
     if (!entry.isFile()) continue
@@ -36,8 +38,8 @@ export function loadAssets(directory: string): Assets {
     const file = loadFile(path.slice(directory.length).replace(/^\/+/, ''), readFileSync(path))
     if (file === null) continue
     urls.set(file.name, file.url)
-    files.set(file.url, { file, hashed: true })
-    files.set(prefix + file.name, { file, hashed: false })
+    files.set(file.url, { file, lasting: true })
+    files.set(prefix + file.name, { file, lasting: versionedFolder.test(file.name) })
   }
   return {
     assetUrl(name) {
@@ -47,7 +49,7 @@ export function loadAssets(directory: string): Assets {
     },
     answer(path, request) {
       const found = files.get(path)
-      return found === undefined ? null : answerFile(found.file, found.hashed, request)
+      return found === undefined ? null : answerFile(found.file, found.lasting, request)
     },
     isPublic: (path) => publicName.test(files.get(path)?.file.name ?? ''),
   }
@@ -67,11 +69,11 @@ function loadFile(name: string, content: Uint8Array): File | null {
   }
 }
 
-function answerFile(file: File, hashed: boolean, request: Request): Response {
+function answerFile(file: File, lasting: boolean, request: Request): Response {
   const headers = new Headers({
     'Content-Type': file.type,
     ETag: file.etag,
-    'Cache-Control': hashed ? 'public, max-age=31536000, immutable' : 'no-cache',
+    'Cache-Control': lasting ? 'public, max-age=31536000, immutable' : 'no-cache',
     Vary: 'Accept-Encoding',
   })
   const known = request.headers.get('If-None-Match')

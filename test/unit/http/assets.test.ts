@@ -15,6 +15,8 @@ writeFileSync(join(directory, 'console.js'), 'export {}\n')
 writeFileSync(join(directory, 'SOURCES.md'), 'not for browsers')
 mkdirSync(join(directory, 'xterm'))
 writeFileSync(join(directory, 'xterm', 'xterm.js'), 'export {}\n')
+mkdirSync(join(directory, 'novnc-1.2.3'))
+writeFileSync(join(directory, 'novnc-1.2.3', 'rfb.js'), 'export {}\n')
 const assets = loadAssets(directory)
 afterAll(() => rmSync(directory, { recursive: true }))
 
@@ -28,6 +30,8 @@ test('names hold the hash, and such answers are kept for ever', async () => {
   expect(answer?.headers.get('Content-Type')).toBe('text/css; charset=utf-8')
   expect(await answer?.text()).toBe(css)
   expect(ask('/assets/app.css')?.headers.get('Cache-Control')).toBe('no-cache')
+  expect(ask('/assets/novnc-1.2.3/rfb.js')?.headers.get('Cache-Control')).toBe('public, max-age=31536000, immutable')
+  expect(ask('/assets/xterm/xterm.js')?.headers.get('Cache-Control')).toBe('no-cache')
   expect(assets.assetUrl('xterm/xterm.js')).toMatch(/^\/assets\/xterm\/xterm\.[0-9a-f]{12}\.js$/)
 })
 

@@ -9,7 +9,7 @@ function twoNodes() {
   const [joinTokenId, other] = [world.newId() as TokenId, world.newId() as NodeId]
   world.run('joinToken.create', { id: joinTokenId, secretHash: 's', lifeSeconds: 60 })
   world.run('node.admit', { node: { id: other, name: 'n2', peerId: 'p', wrapKey: 'w', wrappedClusterKey: 'k' }, announcement: announcement(), joinTokenId, joinSecretHash: 's' })
-  world.image(dead)
+  for (const holder of [dead, other]) world.image(holder)
   return { world, dead, other }
 }
 const root = { disks: [{ name: 'root', image: 'tiny' }], runState: 'running' }

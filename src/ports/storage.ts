@@ -1,5 +1,6 @@
 // One host's disks: images it holds and volumes made of them.
 import type { CloudInit } from '../model/vm.ts'
+import type { ImageIntake } from './image-intake.ts'
 
 export type VolumeRequest = {
   readonly vmId: string
@@ -12,6 +13,8 @@ export type Volume = { readonly vmId: string; readonly name: string; readonly pa
 export type ImageFile = { readonly sha256: string; readonly format: 'qcow2' | 'raw'; readonly sizeBytes: number; readonly virtualSizeBytes: number }
 
 export interface StorageDriver {
+  /** Images that come in piece by piece, or go out. */
+  readonly intake: ImageIntake
   start(): Promise<void>
   /** Existing volumes stay as they are: idempotent. STORAGE_FULL leaves nothing behind. */
   createVolume(request: VolumeRequest): Promise<Volume>

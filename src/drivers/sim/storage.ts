@@ -6,8 +6,11 @@ import { OperationalError } from '../../model/error.ts'
 import type { CloudInit } from '../../model/vm.ts'
 import type { Clock, Random } from '../../ports/clock.ts'
 import type { ImageFile, StorageDriver, Volume, VolumeRequest } from '../../ports/storage.ts'
+import { SimImageIntake, type HeldPartial } from './image-intake.ts'
 import { checkVmId, checkVolumeName, checkVolumeSize } from '../volume-rules.ts'
 
+/** Larger images are a hash and a size only. */
+const contentBytesMax = 4 * 1024 * 1024
 /** What an empty volume takes. */
 const volumeBytes = 256 * 1024
 /** A volume travels in so many. */
@@ -28,6 +31,9 @@ type HeldVolume = { sizeBytes: number; readonly image: string | null }
 export class SimPool {
   readonly faults: PoolFaults = { latencyMsMin: 1, latencyMsMax: 10, failRatio: 0, capacityBytes: 2 ** 40 }
   readonly images = new Map<string, ImageFile>()
+  /** Bytes of small images, which other hosts may fetch. */
+  readonly contents = new Map<string, Uint8Array>()
+  readonly partials = new Map<string, HeldPartial>()
   /** VM id → volume name → volume. */
   readonly volumes = new Map<string, Map<string, HeldVolume>>()
   readonly seeds = new Map<string, string>()
@@ -36,6 +42,7 @@ export class SimPool {
     let used = 0
     for (const image of this.images.values()) used += image.sizeBytes
     for (const volumes of this.volumes.values()) used += volumes.size * volumeBytes
+    for (const partial of this.partials.values()) used += partial.bytes.length
     return used
   }
 }
@@ -43,6 +50,7 @@ export class SimPool {
 /** One daemon's driver on a pool: its calls end with its clock. */
 export class SimStorage implements StorageDriver {
   readonly pool: SimPool
+  readonly intake: SimImageIntake
   readonly #clock: Clock
   readonly #random: Random
 
@@ -50,6 +58,7 @@ export class SimStorage implements StorageDriver {
     this.pool = options.pool ?? new SimPool()
     this.#clock = options.clock
     this.#random = options.random
+    this.intake = new SimImageIntake(this.pool, (doing, action) => this.#work(doing, action))
   }
 
   async start(): Promise<void> {}
@@ -155,7 +164,7 @@ export class SimStorage implements StorageDriver {
   async importImage(
     source: AsyncIterable<Uint8Array>, expect: { readonly sha256: string | null; readonly sizeBytesMax: number }, signal: AbortSignal,
   ): Promise<ImageFile> {
-    const { sha256, sizeBytes, start } = await this.#receive(source, expect.sizeBytesMax, signal)
+    const { sha256, sizeBytes, start, content } = await this.#receive(source, expect.sizeBytesMax, signal)
     return this.#work('importing an image', () => {
       signal.throwIfAborted()
       if (expect.sha256 !== null && expect.sha256.toLowerCase() !== sha256) {
@@ -165,6 +174,7 @@ export class SimStorage implements StorageDriver {
       if (verdict.kind === 'unusable') throw new OperationalError('IMAGE_UNREADABLE', `The file cannot be used as an image: ${verdict.reason}.`)
       const image = { sha256, format: verdict.format, sizeBytes, virtualSizeBytes: verdict.virtualSizeBytes }
       this.pool.images.set(sha256, image)
+      if (content !== null) this.pool.contents.set(sha256, content)
       return image
     })
   }
@@ -181,6 +191,7 @@ export class SimStorage implements StorageDriver {
         }
       }
       this.pool.images.delete(sha256)
+      this.pool.contents.delete(sha256)
     })
   }
 
@@ -193,7 +204,7 @@ export class SimStorage implements StorageDriver {
   }
 
   /** The source may be real, as in a bench; only what is done with it is simulated. */
-  async #receive(source: AsyncIterable<Uint8Array>, sizeBytesMax: number, signal: AbortSignal): Promise<{ sha256: string; sizeBytes: number; start: Uint8Array }> {
+  async #receive(source: AsyncIterable<Uint8Array>, sizeBytesMax: number, signal: AbortSignal): Promise<{ sha256: string; sizeBytes: number; start: Uint8Array; content: Uint8Array | null }> {
     const aborted = Promise.withResolvers<never>()
     aborted.promise.catch(() => {})
     const abort = (): void => aborted.reject(signal.reason)
@@ -202,14 +213,16 @@ export class SimStorage implements StorageDriver {
     const start = Buffer.alloc(qcow2HeaderBytes)
     const iterator = source[Symbol.asyncIterator]()
     let sizeBytes = 0
+    let kept: Uint8Array[] | null = []
     try {
       signal.throwIfAborted()
       for (;;) {
         const step = await Promise.race([iterator.next(), aborted.promise])
-        if (step.done === true) return { sha256: hash.digest('hex'), sizeBytes, start: start.subarray(0, Math.min(sizeBytes, start.length)) }
+        if (step.done === true) return { sha256: hash.digest('hex'), sizeBytes, start: start.subarray(0, Math.min(sizeBytes, start.length)), content: kept === null ? null : Buffer.concat(kept) }
         hash.update(step.value)
         if (sizeBytes < start.length) start.set(step.value.subarray(0, start.length - sizeBytes), sizeBytes)
         sizeBytes += step.value.length
+        kept = sizeBytes > contentBytesMax ? null : [...(kept ?? []), step.value]
         if (sizeBytes > sizeBytesMax) throw new OperationalError('BODY_TOO_LARGE', `The image is larger than ${sizeBytesMax} bytes, which is the limit. Nothing was kept.`)
         this.#requireSpace(sizeBytes)
       }

@@ -56,7 +56,7 @@ async function writeWhole(handle: Awaited<ReturnType<typeof open>>, chunk: Uint8
 }
 
 /** A source that hangs is left as soon as the signal says so. */
-async function* untilAborted(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* untilAborted(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   signal.throwIfAborted()
   const iterator = source[Symbol.asyncIterator]()
   let abort = (): void => {}

@@ -12,6 +12,7 @@ import type { ImageFile, StorageDriver, Volume, VolumeRequest } from '../../port
 import { checkVmId, checkVolumeName, checkVolumeSize } from '../volume-rules.ts'
 import { exists, hasCode, publish, publishNew, readSpace, readStart, storageError } from './files.ts'
 import { checkImage } from './image-check.ts'
+import { LocalImageIntake } from './image-intake.ts'
 import { requireSpace, takeIn } from './intake.ts'
 import { ImageTool } from './qemu-img.ts'
 import { receiveVolume, streamVolume } from './volume-transfer.ts'
@@ -32,15 +33,17 @@ export type LocalStorageOptions = {
 }
 
 export class LocalStorage implements StorageDriver {
+  readonly intake: LocalImageIntake
   readonly #directory: string
   readonly #reserveBytes: number
   readonly #log: Log
   readonly #tool = new ImageTool()
 
-  constructor(options: LocalStorageOptions, dependencies: { readonly log: Log }) {
+  constructor(options: LocalStorageOptions, dependencies: { readonly log: Log; readonly nowMs?: () => number }) {
     this.#directory = resolve(options.directory)
     this.#reserveBytes = options.freeBytesReserve ?? defaultReserveBytes
     this.#log = dependencies.log
+    this.intake = new LocalImageIntake({ directory: this.#directory, reserveBytes: this.#reserveBytes, tool: this.#tool, nowMs: dependencies.nowMs ?? Date.now })
   }
 
   async start(): Promise<void> {

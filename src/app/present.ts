@@ -18,7 +18,7 @@ const imageUsersShown = 5
 
 export function phaseOf(context: AppContext, vm: StoredVm): VmPhase {
   const operation = vm.operationId === null ? null : (context.state.tables.operation.get(vm.operationId) ?? null)
-  const heard = vm.assignment === null || context.unreadiness(vm.assignment.nodeId) === '' || vm.assignment.nodeId === context.nodeId
+  const heard = vm.assignment !== null && (context.unreadiness(vm.assignment.nodeId) === '' || vm.assignment.nodeId === context.nodeId)
   return shownPhase(vm, operation, heard)
 }
 
@@ -31,7 +31,7 @@ export function presentVm(context: AppContext, vm: StoredVm): Vm {
       phase,
       node: context.nodeName(vm.assignment?.nodeId ?? null),
       nodeId: vm.assignment?.nodeId ?? null,
-      epoch: vm.assignment?.epoch ?? 0,
+      epoch: vm.assignment?.epoch ?? vm.lost?.epoch ?? 0,
       observedGeneration: vm.report.observedGeneration,
       addresses: vm.report.addresses,
       message: phase === 'unknown' ? unknownBecause(context, vm) : vm.report.message,
@@ -43,7 +43,8 @@ export function presentVm(context: AppContext, vm: StoredVm): Vm {
 }
 
 function unknownBecause(context: AppContext, vm: StoredVm): string {
-  const nodeId = vm.assignment?.nodeId ?? ''
+  if (vm.assignment === null) return vm.report.message
+  const { nodeId } = vm.assignment
   return `Node ${context.nodeName(nodeId) ?? nodeId} ${context.unreadiness(nodeId)}.`
 }
 

@@ -39,6 +39,7 @@ export const errorTable = {
   EVENTS_GONE: { status: 410, title: 'Events that old are gone; list anew' },
   ALREADY_MEMBER: { status: 409, title: 'This node is in a cluster already' },
   NOT_CLUSTERED: { status: 409, title: 'This node is in no cluster' },
+  NODE_REMOVED: { status: 403, title: 'The node was removed from the cluster' },
   // Cluster
   NO_QUORUM: { status: 503, title: 'No quorum: surely not done' },
   OUTCOME_UNKNOWN: { status: 503, title: 'The outcome is unknown; try again with the same Idempotency-Key' },

@@ -1,5 +1,6 @@
 // A node: a host that is a member of the cluster.
 import { z } from 'zod'
+import { nameSchema } from './id.ts'
 import { conditionSchema, resourceSchema, type Labels } from './resource.ts'
 
 export const nodeCapacitySchema = z.strictObject({
@@ -74,7 +75,28 @@ export type StoredNode = {
   readonly wrappedClusterKey: string
   readonly announcement: NodeAnnouncement | null
   readonly joinedMs: number
+  /** It is being removed: it takes nothing new, leaves the voters, and is forgotten then. There is no way back. */
+  readonly leaving?: { readonly sinceMs: number; readonly actor: string; readonly force: boolean }
 }
+
+/** Who was a member and is none any more: its key is refused, and it is told so. */
+export type StoredFormerNode = {
+  readonly id: string
+  readonly name: string
+  readonly peerId: string
+  readonly removedMs: number
+  /** Log index of its removal: the order in which they are dropped. */
+  readonly index: number
+  readonly actor: string
+}
+/** The oldest go first; who was forgotten altogether is a stranger like any other. */
+export const formerNodesMax = 1000
+
+export const nodeRemoveSchema = z.strictObject({
+  force: z.boolean().default(false).describe('Also with VMs on it: they stay known, without an owner. Only for a host that is off'),
+  hostIsOff: z.boolean().default(false).describe('You have made sure that the host is off. Needed with force: its VMs may be started elsewhere'),
+})
+export const nodeRenameSchema = z.strictObject({ name: nameSchema })
 
 export const nodeSchema = resourceSchema('node', nodeSpecSchema, nodeStatusSchema)
 export type Node = z.output<typeof nodeSchema>

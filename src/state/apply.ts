@@ -5,10 +5,12 @@ import type { Event } from '../model/event.ts'
 import { eventsKeptMax } from '../model/event.ts'
 import { formerNodesMax } from '../model/node.ts'
 import type { StateWrite } from '../ports/state-store.ts'
+import { requireAuthority } from './authority.ts'
 import { applyToCluster } from './cluster.ts'
 import { applyToImage } from './image.ts'
 import { applyToNode } from './node.ts'
 import { applyToOperation } from './operation.ts'
+import { applyToProject } from './project.ts'
 import { writeRecord, type State, type TableName } from './state.ts'
 import { applyToToken } from './token.ts'
 import { Refusal, Transaction } from './transaction.ts'
@@ -81,12 +83,14 @@ function advance(state: State, entry: Entry): void {
 export type Outcome = { readonly id: string; readonly operationId?: string }
 
 function dispatch(transaction: Transaction, command: Command): Outcome {
+  requireAuthority(transaction, command)
   switch (command.type) {
     case 'cluster.init':
       return applyToCluster(transaction, command)
     case 'joinToken.create':
     case 'joinToken.revoke':
     case 'token.create':
+    case 'token.issue':
     case 'token.revoke':
     case 'session.revoke':
       return applyToToken(transaction, command)
@@ -98,9 +102,18 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
     case 'node.forget':
       return applyToNode(transaction, command)
     case 'user.create':
+    case 'user.add':
+    case 'user.update':
     case 'user.setPassword':
     case 'user.delete':
+    case 'role.grant':
+    case 'role.revoke':
+    case 'session.revokeAll':
       return applyToUser(transaction, command)
+    case 'project.create':
+    case 'project.update':
+    case 'project.delete':
+      return applyToProject(transaction, command)
     case 'image.register':
     case 'image.delete':
     case 'image.patch':
@@ -166,7 +179,7 @@ function recordAudit(transaction: Transaction, command: Command, result: Command
   })
 }
 
-type AuditedPayload = { readonly id?: string; readonly name?: string; readonly node?: { readonly name: string } }
+type AuditedPayload = { readonly id?: string; readonly userId?: string; readonly name?: string; readonly node?: { readonly name: string } }
 
 function targetOf(transaction: Transaction, payload: AuditedPayload): string {
   if (payload.name !== undefined) return payload.name

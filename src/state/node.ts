@@ -2,12 +2,14 @@
 import type { CommandOf } from '../model/command.ts'
 import type { StoredNode } from '../model/node.ts'
 import type { Outcome } from './apply.ts'
+import { forgetNode, removeNode } from './node-removal.ts'
 import { requireCurrent } from './revision.ts'
 import { Refusal, type Transaction } from './transaction.ts'
+import { sayOfVm } from './vm-event.ts'
 
 export const nodesMax = 256
 
-export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.announce' | 'node.update'>): Outcome {
+export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.announce' | 'node.update' | 'node.rename' | 'node.remove' | 'node.forget'>): Outcome {
   switch (command.type) {
     case 'node.admit':
       return admit(transaction, command.payload)
@@ -15,6 +17,12 @@ export function applyToNode(transaction: Transaction, command: CommandOf<'node.a
       return announce(transaction, command.payload)
     case 'node.update':
       return update(transaction, command.payload)
+    case 'node.rename':
+      return rename(transaction, command.payload)
+    case 'node.remove':
+      return removeNode(transaction, command.payload)
+    case 'node.forget':
+      return forgetNode(transaction, command.payload.id)
   }
 }
 
@@ -44,6 +52,9 @@ function requireSameMember(transaction: Transaction, former: StoredNode | undefi
   if (former !== undefined && (former.peerId !== node.peerId || former.wrapKey !== node.wrapKey)) {
     throw new Refusal('ALREADY_MEMBER', `Node id ${node.id} is that of member ${former.name}, which has another key.`)
   }
+  for (const gone of transaction.state.tables.formerNode.values()) {
+    if (gone.id === node.id || gone.peerId === node.peerId) throw new Refusal('NODE_REMOVED', `The key is that of ${gone.name}, which was removed: a node joins again under a new one.`)
+  }
   for (const other of transaction.state.tables.node.values()) {
     if (other.id !== node.id && other.peerId === node.peerId) throw new Refusal('ALREADY_MEMBER', `The key is that of member ${other.name}, which has another id.`)
   }
@@ -69,6 +80,23 @@ function update(transaction: Transaction, payload: CommandOf<'node.update'>['pay
   transaction.put('node', node.id, next)
   const message = next.spec.schedulable ? `Node ${node.name} takes new VMs` : `Node ${node.name} takes no new VMs`
   say(transaction, node, 'updated', message, 'node.updated')
+  return { id: node.id }
+}
+
+/** Members are known by their ids; what names this one by its name follows. */
+function rename(transaction: Transaction, payload: CommandOf<'node.rename'>['payload']): Outcome {
+  const node = transaction.require('node', payload.id)
+  requireCurrent(node, payload)
+  if (payload.name === node.name) return { id: node.id }
+  transaction.requireFreeName('node', '', payload.name, node.id)
+  transaction.put('node', node.id, { ...node, name: payload.name, revision: transaction.index })
+  for (const vm of transaction.state.tables.vm.values()) {
+    if (vm.spec.placement.node !== node.name) continue
+    const next = { ...vm, spec: { ...vm.spec, placement: { ...vm.spec.placement, node: payload.name } }, revision: transaction.index }
+    transaction.put('vm', vm.id, next)
+    sayOfVm(transaction, next, { type: 'updated', message: `VM ${vm.name} wishes for ${payload.name}, as ${node.name} is called now`, reason: 'vm.edited' })
+  }
+  say(transaction, { id: node.id, name: payload.name }, 'updated', `Node ${node.name} is called ${payload.name} now`, 'node.renamed')
   return { id: node.id }
 }
 

@@ -2,7 +2,7 @@
 import { isId } from '../model/id.ts'
 import type { StoredImage } from '../model/image.ts'
 import type { StoredNode } from '../model/node.ts'
-import type { Labels } from '../model/resource.ts'
+import { defaultProject, type Labels } from '../model/resource.ts'
 import type { StoredVm, VmSpec } from '../model/vm.ts'
 import { keptApart } from './affinity.ts'
 import { nameKey, type State, type TableName, type Tables } from './state.ts'
@@ -14,6 +14,16 @@ export function findByRef<Name extends TableName>(state: State, table: Name, ref
   if (isId(ref)) return map.get(ref)
   const id = state.names.get(nameKey(table, project, ref))
   return id === undefined ? undefined : map.get(id)
+}
+
+export function projectExists(state: State, name: string): boolean {
+  return name === defaultProject || state.names.has(nameKey('project', '', name))
+}
+
+/** The image that a VM of a project means: one of its own project, else one of the cluster's library, which is the project default. Ids of others are not found. */
+export function findImage(state: State, ref: string, project: string): StoredImage | undefined {
+  const found = findByRef(state, 'image', ref, project) ?? findByRef(state, 'image', ref, defaultProject)
+  return found !== undefined && (found.project === project || found.project === defaultProject) ? found : undefined
 }
 
 export function vmsOnNode(state: State, nodeId: string): readonly StoredVm[] {
@@ -36,6 +46,7 @@ export type Candidate = { readonly spec: VmSpec; readonly labels: Labels; readon
  */
 export function misfit(state: State, node: StoredNode, options: Candidate): string | null {
   const { spec, images, running, ownVmId } = options
+  if (node.leaving !== undefined) return 'is being removed'
   if (node.announcement === null) return 'has not said what it has'
   if (node.announcement.accelerator === 'none') return 'has no hypervisor that answers'
   const { capacity } = node.announcement

@@ -4,8 +4,9 @@ import type { StoredCluster } from '../model/cluster.ts'
 import type { CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
 import type { StoredImage } from '../model/image.ts'
-import type { StoredNode } from '../model/node.ts'
+import type { StoredFormerNode, StoredNode } from '../model/node.ts'
 import type { StoredOperation } from '../model/operation.ts'
+import type { StoredProject } from '../model/project.ts'
 import type { StoredJoinToken, StoredToken } from '../model/token.ts'
 import type { StoredUser } from '../model/user.ts'
 import type { StoredVm } from '../model/vm.ts'
@@ -30,10 +31,12 @@ export type Tables = {
   audit: StoredAudit
   event: Event
   idempotency: IdempotencyRecord
+  project: StoredProject
+  formerNode: StoredFormerNode
 }
 export type TableName = keyof Tables
 export const tableNames = [
-  'cluster', 'node', 'user', 'token', 'joinToken', 'revokedSession', 'image', 'vm', 'operation', 'audit', 'event', 'idempotency',
+  'cluster', 'node', 'user', 'token', 'joinToken', 'revokedSession', 'image', 'vm', 'operation', 'audit', 'event', 'idempotency', 'formerNode', 'project',
 ] as const satisfies readonly TableName[]
 
 export type TableMaps = { readonly [Name in TableName]: Map<string, Tables[Name]> }
@@ -101,7 +104,7 @@ export function nameKey(kind: string, project: string, name: string): string {
 }
 
 type Named = { readonly id: string; readonly kind: string; readonly project: string; readonly name: string }
-const namedTables: ReadonlySet<TableName> = new Set(['node', 'user', 'token', 'image', 'vm'])
+const namedTables: ReadonlySet<TableName> = new Set(['node', 'user', 'token', 'image', 'vm', 'project'])
 
 function indexRecord(state: State, table: TableName, record: Tables[TableName]): void {
   if (namedTables.has(table)) {
@@ -179,6 +182,7 @@ function age(write: StateWrite): readonly [number, number] {
     const [index = 0, ordinal = 0] = write.id.split('.').map(Number)
     return [index, ordinal]
   }
+  if (write.table === 'formerNode') return [(write.value as StoredFormerNode).index, 0]
   if (write.table === 'idempotency') return [(write.value as IdempotencyRecord).index, 0]
   return [0, 0]
 }

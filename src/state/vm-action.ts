@@ -28,6 +28,7 @@ export function actOnVm(transaction: Transaction, command: CommandOf<'vm.act'>):
   const halfDeleted = vm.deleting && (active === undefined || active.formerRunState === null)
   vm = clearTheWay(transaction, vm, active, payload)
   requirePossible(transaction, vm, payload.action)
+  if (vm.assignment === null && payload.action === 'delete') return forgetLost(transaction, vm, command)
   const wish = wishes[payload.action] ?? vm.spec.runState
   const operation: StoredOperation = { ...draftOperation(transaction, vm, command), formerRunState: halfDeleted ? null : vm.spec.runState }
   const next: StoredVm = {
@@ -67,7 +68,21 @@ function clearTheWay(transaction: Transaction, vm: StoredVm, active: StoredOpera
   return { ...vm, operationId: null }
 }
 
+/** Its host was removed: there is nobody who could remove anything, so the record alone goes, at once. */
+function forgetLost(transaction: Transaction, vm: StoredVm, command: CommandOf<'vm.act'>): Outcome {
+  const steps = operationKinds['vm-delete'].map(() => ({ startedMs: transaction.timeMs, endedMs: transaction.timeMs }))
+  const operation: StoredOperation = {
+    ...draftOperation(transaction, vm, command), formerRunState: null, state: 'done', step: steps.length - 1, steps, endedMs: transaction.timeMs,
+  }
+  transaction.put('operation', operation.id, operation)
+  transaction.delete('vm', vm.id)
+  dropOldOperations(transaction)
+  sayOfVm(transaction, vm, { type: 'deleted', message: `VM ${vm.name} was deleted; its host was removed before`, reason: 'vm.deleted' })
+  return { id: vm.id, operationId: operation.id }
+}
+
 function requirePossible(transaction: Transaction, vm: StoredVm, action: Action): void {
+  if (vm.assignment === null && action !== 'delete') throw new Refusal('STATE_CONFLICT', `${vm.name} is on no node${vm.lost === undefined ? '' : `: ${vm.lost.node}, where it was, was removed`}.`)
   const { phase } = vm.report
   const runs = phase === 'running' || phase === 'paused' || phase === 'starting'
   if ((action === 'restart' || action === 'reset' || action === 'pause') && !runs) throw new Refusal('STATE_CONFLICT', `${vm.name} is ${phase}; only a running VM can do that.`)

@@ -1,0 +1,140 @@
+// Apply of nodes that go or change their name: what is refused, what stays known, who is refused for ever.
+import { describe, expect, test } from 'vitest'
+import type { NodeId, TokenId } from '../../../src/model/id.ts'
+import { exportState, importState, stateHash } from '../../../src/state/state.ts'
+import { World, announcement } from './world.ts'
+
+function three() {
+  const world = new World()
+  const { nodeId } = world.form()
+  const join = (name: string, peerId = `peer-${name}`, id = world.newId() as NodeId) => {
+    const token = world.newId() as TokenId
+    world.run('joinToken.create', { id: token, secretHash: 's', lifeSeconds: 60 })
+    const outcome = world.outcome('node.admit', { node: { id, name, peerId, wrapKey: 'w', wrappedClusterKey: 'k' }, announcement: announcement(), joinTokenId: token, joinSecretHash: 's' })
+    return { id, outcome }
+  }
+  return { world, nodeId, second: join('n2').id, third: join('n3').id, join }
+}
+
+describe('a node is removed', () => {
+  test('marked first, forgotten then; images it held are held elsewhere', () => {
+    const { world, nodeId, second } = three()
+    const image = world.image(nodeId)
+    world.run('image.register', { ...imageOf(world), holder: second })
+    expect(world.state.tables.image.get(image)?.holders).toEqual([nodeId, second])
+    expect(world.outcome('node.forget', { id: second })).toBe('STATE_CONFLICT')
+    expect(world.outcome('node.remove', { id: second, force: false })).toBe('done')
+    expect(world.state.tables.node.get(second)).toMatchObject({ leaving: { actor: 'admin', force: false }, spec: { schedulable: false } })
+    expect(world.outcome('node.forget', { id: second })).toBe('done')
+    expect(world.outcome('node.forget', { id: second })).toBe('done')
+    expect(world.state.tables.node.has(second)).toBe(false)
+    expect(world.state.tables.image.get(image)?.holders).toEqual([nodeId])
+    expect([...world.state.tables.event.values()].slice(-1)).toMatchObject([{ kind: 'node', name: 'n2', reason: 'node.removed', actor: 'admin' }])
+  })
+
+  test('not while it has VMs: they are named, with what to do', () => {
+    const { world, second } = three()
+    world.vm(second, 'web')
+    world.vm(second, 'db')
+    const result = world.result('node.remove', { id: second, force: false })
+    expect(result).toMatchObject({ kind: 'refused', code: 'IN_USE' })
+    expect(result.kind === 'refused' && result.message).toMatch(/n2 has 2 VMs: db, web\. Drain it first/)
+    expect(world.state.tables.node.get(second)?.leaving).toBeUndefined()
+  })
+
+  test('nothing is placed on it meanwhile', () => {
+    const { world, second } = three()
+    world.run('node.remove', { id: second, force: false })
+    expect(world.outcome('vm.create', world.vmPayload(second, 'late'))).toBe('NO_FIT')
+  })
+
+  test('the last one stays, also while all others are leaving', () => {
+    const { world, nodeId, second, third } = three()
+    world.run('node.remove', { id: second, force: false })
+    world.run('node.remove', { id: third, force: false })
+    expect(world.outcome('node.remove', { id: nodeId, force: true })).toBe('STATE_CONFLICT')
+  })
+
+  test('its key and id are refused for ever, its name is free', () => {
+    const { world, second, join } = three()
+    world.run('node.remove', { id: second, force: false })
+    world.run('node.forget', { id: second })
+    expect(join('n4', 'peer-n2').outcome).toBe('NODE_REMOVED')
+    expect(join('n4', 'peer-new', second).outcome).toBe('NODE_REMOVED')
+    expect(join('n2', 'peer-new').outcome).toBe('done')
+  })
+})
+
+describe('a dead node is removed by force', () => {
+  test('its VMs stay known, without an owner, at an epoch it never had; it is not heard any more', () => {
+    const { world, second } = three()
+    const web = world.vm(second, 'web', { runState: 'running' })
+    world.report(web, second, 'running')
+    const stopping = world.act(web, 'stop').operationId
+    expect(world.outcome('node.remove', { id: second, force: true })).toBe('done')
+    const vm = world.state.tables.vm.get(web)
+    expect(vm).toMatchObject({ assignment: null, operationId: null, lost: { nodeId: second, node: 'n2', epoch: 2 }, report: { phase: 'unknown' } })
+    expect(world.state.tables.operation.get(stopping)).toMatchObject({ state: 'failed', error: { code: 'NODE_REMOVED' } })
+    expect(world.report(web, second, 'running')).toBe('EPOCH_STALE')
+    expect(world.state.vmIdsByNode.get(second)?.size ?? 0).toBe(0)
+  })
+
+  test('they can be deleted, at once, and nothing else', () => {
+    const { world, second } = three()
+    const web = world.vm(second, 'web', { runState: 'running', disks: [{ name: 'root', sizeGiB: 1 }] })
+    world.run('node.remove', { id: second, force: true })
+    world.run('node.forget', { id: second })
+    for (const action of ['start', 'stop', 'restart', 'pause', 'resume', 'reset'] as const) expect(world.act(web, action).outcome).toBe('STATE_CONFLICT')
+    const { outcome, operationId } = world.act(web, 'delete')
+    expect(outcome).toBe('done')
+    expect(world.state.tables.vm.has(web)).toBe(false)
+    expect(world.state.tables.operation.get(operationId)).toMatchObject({ state: 'done', error: null })
+  })
+
+  test('force takes over a removal that waits', () => {
+    const { world, second } = three()
+    world.run('node.remove', { id: second, force: false })
+    expect(world.outcome('node.remove', { id: second, force: true })).toBe('done')
+    expect(world.state.tables.node.get(second)?.leaving?.force).toBe(true)
+  })
+})
+
+describe('a node is renamed', () => {
+  test('VMs that wish for it follow; the old name is free', () => {
+    const { world, nodeId, second, join } = three()
+    const web = world.vm(second, 'web', { placement: { node: 'n2' } })
+    const other = world.vm(nodeId, 'db', { placement: { node: 'n1' } })
+    const before = world.state.tables.vm.get(web)!
+    expect(world.outcome('node.rename', { id: second, name: 'berlin' })).toBe('done')
+    expect(world.state.tables.node.get(second)?.name).toBe('berlin')
+    expect(world.state.tables.vm.get(web)).toMatchObject({ spec: { placement: { node: 'berlin' } }, generation: before.generation, assignment: { nodeId: second, epoch: 1 } })
+    expect(world.state.tables.vm.get(other)?.spec.placement.node).toBe('n1')
+    expect(join('n2', 'peer-other').outcome).toBe('done')
+  })
+
+  test('not to a name that is taken, nor at a stale revision', () => {
+    const { world, second } = three()
+    expect(world.outcome('node.rename', { id: second, name: 'n1' })).toBe('NAME_TAKEN')
+    expect(world.outcome('node.rename', { id: second, name: 'n9', revision: 1 })).toBe('REVISION_STALE')
+    expect(world.outcome('node.rename', { id: second, name: 'n9', ifMatch: 1 })).toBe('PRECONDITION_FAILED')
+  })
+})
+
+test('a snapshot keeps former nodes in the order in which they are dropped', () => {
+  const { world, second, third } = three()
+  for (const id of [third, second]) {
+    world.run('node.remove', { id, force: false })
+    world.run('node.forget', { id })
+  }
+  const image = exportState(world.state)
+  const taken = importState(image)
+  expect(stateHash(taken)).toBe(stateHash(world.state))
+  expect([...taken.tables.formerNode.keys()]).toEqual([third, second])
+})
+
+function imageOf(world: World) {
+  return {
+    id: world.newId() as never, name: 'tiny', project: 'default', labels: {},
+    spec: { format: 'qcow2' as const, sha256: 'a'.repeat(64), sizeBytes: 100, virtualSizeBytes: 64 * 2 ** 20, os: '' },
+  }
+}

@@ -3,6 +3,7 @@
 //   guest ──► source ──► seat ──► reader        what a reader types goes to the source as it is
 //                  └───► seat ──► reader        the last one who leaves closes the source
 import { OperationalError } from '../model/error.ts'
+import { ByteQueue } from '../ports/byte-queue.ts'
 import type { ByteStream } from '../ports/transport.ts'
 
 /** What may wait for one reader. */
@@ -107,39 +108,33 @@ class SharedConsole {
 type SeatPorts = { readonly write: (chunk: Uint8Array) => Promise<void>; readonly onRoom: () => void; readonly onLeave: (seat: Seat) => void }
 
 class Seat implements ByteStream {
-  readonly readable: AsyncIterable<Uint8Array>
+  readonly readable: ByteQueue
   readonly #ports: SeatPorts
-  readonly #queue: Uint8Array[] = []
-  waitingBytes = 0
   onClosed: () => void = () => {}
-  #finished = false
   #writable = true
-  #failure: Error | null = null
-  #wake: () => void = () => {}
 
   constructor(ports: SeatPorts) {
     this.#ports = ports
-    this.readable = { [Symbol.asyncIterator]: () => this.#iterate() }
+    this.readable = new ByteQueue({ onTaken: () => ports.onRoom(), onLeft: () => this.abort() })
+  }
+
+  get waitingBytes(): number {
+    return this.readable.waitingBytes
   }
 
   received(chunk: Uint8Array): void {
-    if (this.#finished) return
-    this.#queue.push(chunk)
-    this.waitingBytes += chunk.length
-    this.#wake()
+    this.readable.push(chunk)
   }
 
   /** What waits is still read. */
   finish(failure: Error | null): void {
-    if (this.#finished) return
-    this.#finished = true
-    this.#failure = failure
+    if (this.readable.finished) return
+    this.readable.finish(failure)
     this.onClosed()
-    this.#wake()
   }
 
   async write(chunk: Uint8Array): Promise<void> {
-    if (this.#finished || !this.#writable) throw new OperationalError('CONSOLE_BUSY', 'The console is closed')
+    if (this.readable.finished || !this.#writable) throw new OperationalError('CONSOLE_BUSY', 'The console is closed')
     await this.#ports.write(chunk)
   }
 
@@ -148,30 +143,9 @@ class Seat implements ByteStream {
   }
 
   abort(reason?: Error): void {
-    this.#queue.length = 0
-    this.waitingBytes = 0
+    this.readable.dropBeyond(0)
     this.finish(reason ?? null)
     this.#ports.onLeave(this)
-  }
-
-  async *#iterate(): AsyncGenerator<Uint8Array> {
-    try {
-      for (;;) {
-        const chunk = this.#queue.shift()
-        if (chunk !== undefined) {
-          this.waitingBytes -= chunk.length
-          this.#ports.onRoom()
-          yield chunk
-        } else if (this.#finished) {
-          if (this.#failure !== null) throw this.#failure
-          return
-        } else {
-          await new Promise<void>((resolve) => (this.#wake = resolve))
-        }
-      }
-    } finally {
-      this.abort()
-    }
   }
 }
 

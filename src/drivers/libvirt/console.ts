@@ -1,5 +1,6 @@
 // A domain's serial console as a ByteStream: one stream on a connection of its own, so that back-pressure holds up nothing else.
 import { OperationalError } from '../../model/error.ts'
+import { ByteQueue } from '../../ports/byte-queue.ts'
 import type { ByteStream } from '../../ports/transport.ts'
 import { flags, openConsole, type DomainRef } from './calls.ts'
 import { isCode } from './errors.ts'
@@ -32,20 +33,20 @@ export async function openDomainConsole(endpoint: Endpoint, domain: DomainRef, s
 }
 
 class ConsoleStream implements ByteStream {
-  readonly readable: AsyncIterable<Uint8Array>
+  readonly readable: ByteQueue
   readonly #connection: RpcConnection
   #handle: StreamHandle | null = null
-  #queue: Buffer[] = []
-  #queuedBytes = 0
-  #finished = false
-  #failure: Error | null = null
   #writable = true
-  #wake: () => void = () => {}
 
   constructor(connection: RpcConnection) {
     this.#connection = connection
-    this.readable = { [Symbol.asyncIterator]: () => this.#iterate() }
-    connection.onClose(() => this.#finish())
+    this.readable = new ByteQueue({
+      onTaken: () => {
+        if (this.readable.waitingBytes <= queuedBytesMax) connection.resumeReading()
+      },
+      onLeft: () => this.abort(),
+    })
+    connection.onClose(() => this.readable.finish())
   }
 
   attach(handle: StreamHandle): void {
@@ -54,20 +55,18 @@ class ConsoleStream implements ByteStream {
 
   received(status: number, body: Buffer): void {
     if (status === messageStatus.continue && body.length > 0) {
-      this.#queue.push(body)
-      this.#queuedBytes += body.length
-      if (this.#queuedBytes > queuedBytesMax) this.#connection.pauseReading()
-      this.#wake()
+      this.readable.push(body)
+      if (this.readable.waitingBytes > queuedBytesMax) this.#connection.pauseReading()
       return
     }
     // An empty packet, a finish or an error: the domain is off or another reader took over.
-    this.#finish()
+    this.readable.finish()
     this.#connection.close('the console ended')
   }
 
   async write(chunk: Uint8Array): Promise<void> {
     for (let at = 0; at < chunk.length; at += packetBytesMax) {
-      if (!this.#writable || this.#finished || this.#handle === null) throw new OperationalError('CONSOLE_BUSY', 'The console is closed')
+      if (!this.#writable || this.readable.finished || this.#handle === null) throw new OperationalError('CONSOLE_BUSY', 'The console is closed')
       this.#handle.send(messageStatus.continue, chunk.subarray(at, at + packetBytesMax))
       await this.#connection.drained()
     }
@@ -79,33 +78,7 @@ class ConsoleStream implements ByteStream {
   }
 
   abort(reason?: Error): void {
-    this.#failure ??= reason ?? null
-    this.#finish()
+    this.readable.finish(reason ?? null)
     this.#connection.close('the console was closed')
-  }
-
-  #finish(): void {
-    this.#finished = true
-    this.#wake()
-  }
-
-  async *#iterate(): AsyncGenerator<Uint8Array> {
-    try {
-      for (;;) {
-        const chunk = this.#queue.shift()
-        if (chunk !== undefined) {
-          this.#queuedBytes -= chunk.length
-          if (this.#queuedBytes <= queuedBytesMax) this.#connection.resumeReading()
-          yield chunk
-        } else if (this.#finished) {
-          if (this.#failure !== null) throw this.#failure
-          return
-        } else {
-          await new Promise<void>((resolve) => (this.#wake = resolve))
-        }
-      }
-    } finally {
-      this.abort()
-    }
   }
 }

@@ -237,7 +237,8 @@ export class Cluster implements Consensus {
   }
 
   #abandon(): void {
-    for (const proposal of this.#fates.all()) proposal.settle({ kind: 'unknown' })
+    this.#proposer.abandon()
+    this.#reader.abandon()
   }
 
   #emit(event: ClusterEvent): void {

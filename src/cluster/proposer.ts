@@ -1,7 +1,7 @@
 // Brings a command into the log, here or through the leader, and finds out what became of it.
 import { entryBytesMax, type Command, type CommandResult } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
-import type { Clock } from '../ports/clock.ts'
+import type { Cancel, Clock } from '../ports/clock.ts'
 import type { Transport } from '../ports/transport.ts'
 import type { RaftId, Term } from '../raft/types.ts'
 import { encodeEntryData } from './entry.ts'
@@ -41,6 +41,7 @@ export class Proposer {
   readonly #engine: Engine
   readonly #leadership: Leadership
   readonly #fates: Fates
+  readonly #graces = new Set<Cancel>()
   #stampMs = 0
 
   constructor(
@@ -101,13 +102,22 @@ export class Proposer {
     const { term } = this.#leadership.leader
     const affected = this.#fates.all().filter((proposal) => proposal.leaderTerm !== term || this.#leadership.leader.id === null)
     if (affected.length === 0) return
-    this.#ports.clock.after(fateGraceMs, () => {
+    const cancel = this.#ports.clock.after(fateGraceMs, () => {
+      this.#graces.delete(cancel)
       const leader = this.#leadership.leader
       for (const proposal of affected) {
         // The same leader was only out of sight for a moment.
         if (leader.id === null || leader.term !== proposal.leaderTerm) proposal.settle({ kind: 'unknown' })
       }
     })
+    this.#graces.add(cancel)
+  }
+
+  /** The node stops or has halted: whoever waits hears that the outcome is unknown, and no timer is left behind. */
+  abandon(): void {
+    for (const cancel of this.#graces) cancel()
+    this.#graces.clear()
+    for (const proposal of this.#fates.all()) proposal.settle({ kind: 'unknown' })
   }
 
   async #attempt(command: Command, limits: Limits): Promise<Attempt> {

@@ -16,7 +16,7 @@ export class Reader {
   readonly #leadership: Leadership
   /** By context, which is used once. */
   readonly #asked = new Map<string, (index: LogIndex | null) => void>()
-  readonly #applied = new Set<() => void>()
+  readonly #applied = new Set<{ readonly look: () => void; readonly giveUp: () => void }>()
   #lastContext = 0
 
   constructor(clock: Clock, parts: { readonly engine: Engine; readonly leadership: Leadership }) {
@@ -46,17 +46,28 @@ export class Reader {
     }
   }
 
-  /** @throws NO_QUORUM where this node does not get there in time */
+  /** @throws NO_QUORUM where this node does not get there in time, or takes no part any more */
   async waitApplied(index: LogIndex, options: { readonly limitMs: number; readonly signal?: AbortSignal | undefined }): Promise<void> {
     if (this.#engine.state.index >= index) return
-    const outcome = await waitFor<true>({ clock: this.#clock, limitMs: options.limitMs, signal: options.signal }, (resolve) => {
-      const look = (): void => {
-        if (this.#engine.state.index >= index) resolve(true)
+    if (!this.#engine.isRunning) throw noQuorum('This node takes no part in the cluster.')
+    const outcome = await waitFor<'applied' | 'over'>({ clock: this.#clock, limitMs: options.limitMs, signal: options.signal }, (resolve) => {
+      const waiter = {
+        look: () => {
+          if (this.#engine.state.index >= index) resolve('applied')
+        },
+        giveUp: () => resolve('over'),
       }
-      this.#applied.add(look)
-      return () => this.#applied.delete(look)
+      this.#applied.add(waiter)
+      return () => this.#applied.delete(waiter)
     })
+    if (outcome === 'over') throw noQuorum('This node takes no part in the cluster any more.')
     if (outcome === 'timeout') throw noQuorum(`This node is behind: it has not reached index ${index}.`)
+  }
+
+  /** The node stops or has halted: nobody waits for what cannot come, and no timer is left behind. */
+  abandon(): void {
+    for (const answer of [...this.#asked.values()]) answer(null)
+    for (const waiter of [...this.#applied]) waiter.giveUp()
   }
 
   answered(state: ReadState): void {
@@ -64,7 +75,7 @@ export class Reader {
   }
 
   appliedMore(): void {
-    for (const look of this.#applied) look()
+    for (const waiter of this.#applied) waiter.look()
   }
 
   async #pause(signal: AbortSignal | undefined): Promise<void> {

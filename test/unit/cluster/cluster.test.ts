@@ -272,6 +272,63 @@ describe('members', () => {
   })
 })
 
+/** Timers of the node's clock that neither fired nor were cancelled, from now on. */
+function openTimers(node: SimNode): Set<object> {
+  const open = new Set<object>()
+  const after = node.clock.after.bind(node.clock)
+  node.clock.after = (delayMs, action) => {
+    const timer = {}
+    open.add(timer)
+    const cancel = after(delayMs, () => {
+      open.delete(timer)
+      action()
+    })
+    return () => {
+      open.delete(timer)
+      cancel()
+    }
+  }
+  return open
+}
+
+describe('a stop', () => {
+  it('answers whoever waits, and leaves no timer behind', async () => {
+    const sim = await SimCluster.formed(3)
+    const leader = sim.node(0)
+    const timers = openTimers(leader)
+    sim.network.partition([[leader.nodeId], followers(sim).map(({ nodeId }) => nodeId)])
+    const read = leader.cluster.waitApplied(1_000_000)
+    const proposed = leader.cluster.propose(revokeSession('x'))
+    // It has just found out that it leads nobody any more.
+    await sim.until(() => leader.cluster.status().leaderId === null)
+    read.catch(() => undefined)
+    proposed.catch(() => undefined)
+    const startMs = sim.queue.nowMs
+    const stopping = leader.cluster.stop()
+    await expect(sim.settle(read)).rejects.toMatchObject({ code: 'NO_QUORUM' })
+    await expect(sim.settle(proposed)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+    await sim.settle(stopping)
+    await leader.transport.stop()
+    await sim.runFor(10)
+    expect(sim.queue.nowMs - startMs).toBeLessThan(100)
+    expect(timers.size).toBe(0)
+    await expect(leader.cluster.waitApplied(1_000_000)).rejects.toMatchObject({ code: 'NO_QUORUM' })
+  })
+
+  it('by itself, too: a node that halts lets nobody wait', async () => {
+    const sim = await SimCluster.formed(3)
+    const node = followers(sim)[0] as SimNode
+    const read = node.cluster.waitApplied(1_000_000)
+    read.catch(() => undefined)
+    node.disk.faults.fsyncFails = true
+    await write(sim, sim.node(0))
+    await sim.until(() => node.halts.length > 0)
+    const startMs = sim.queue.nowMs
+    await expect(sim.settle(read)).rejects.toMatchObject({ code: 'NO_QUORUM' })
+    expect(sim.queue.nowMs).toBe(startMs)
+  })
+})
+
 describe('halts', () => {
   it('with a failed sync, for good, while the others go on', async () => {
     const sim = await SimCluster.formed(3)

@@ -1,7 +1,13 @@
-// Entry point: `novacron daemon` runs a node, everything else is the command line of a client.
+// Entry point: `novacron daemon` runs a node, `novacron relay` is a part of one, everything else is the command line of a client.
 const usageExit = 2
 
 async function main(argv: readonly string[]): Promise<number> {
+  // Started by the daemon alone: it speaks no human language.
+  if (argv[0] === 'relay' && argv.length === 1) {
+    const { runRelay } = await import('./drivers/relay/relay-process.ts')
+    await runRelay(process.stdin, (report) => process.stdout.write(`${JSON.stringify(report)}\n`))
+    process.exit(0)
+  }
   if (argv[0] !== 'daemon') {
     const { runCli } = await import('./cli/program.ts')
     return runCli([...argv], { stdout: process.stdout, stderr: process.stderr, stdin: process.stdin, env: process.env })

@@ -34,7 +34,7 @@ export function retargetDomainXml(liveXml: string, target: DomainSpec): LiveDoma
   const disks = devices === undefined ? [] : elements(childrenOf(devices), 'disk')
   const copied = disks.flatMap((disk) => moveDisk(disk, target))
   return {
-    xml: String(new XMLBuilder({ ...format, suppressEmptyNode: true }).build(document)),
+    xml: new XMLBuilder({ ...format, suppressEmptyNode: true }).build(document),
     type: attributesOf(domain)['type'] as DomainType,
     name: textOf(only(parts, 'name')),
     copiedDisks: copied,

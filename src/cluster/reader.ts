@@ -66,8 +66,8 @@ export class Reader {
 
   /** The node stops or has halted: nobody waits for what cannot come, and no timer is left behind. */
   abandon(): void {
-    for (const answer of [...this.#asked.values()]) answer(null)
-    for (const waiter of [...this.#applied]) waiter.giveUp()
+    for (const answer of this.#asked.values()) answer(null)
+    for (const waiter of this.#applied) waiter.giveUp()
   }
 
   answered(state: ReadState): void {

@@ -23,8 +23,18 @@ export class P2pGossip implements Gossip {
       if (message.type !== 'signed') return
       const from = this.#memberOf(message.from)
       if (from === null) return
-      for (const listener of this.#listeners.get(message.topic) ?? []) listener(from, message.data)
+      for (const listener of this.#listeners.get(message.topic) ?? []) this.#tell(listener, { from, topic: message.topic, data: message.data })
     })
+  }
+
+  /** Gossip decides nothing, so a listener that stumbles over what it hears must not end the process. */
+  #tell(listener: Listener, heard: { readonly from: string; readonly topic: string; readonly data: Uint8Array }): void {
+    const { from, topic, data } = heard
+    try {
+      listener(from, data)
+    } catch (error) {
+      this.#log.error('a listener of gossip failed', { topic, from, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    }
   }
 
   publish(topic: string, data: Uint8Array): void {

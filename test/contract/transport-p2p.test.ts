@@ -140,6 +140,21 @@ describe('strangers and rogues', () => {
     expect(await endOf(stream)).toBe('StreamClosed')
   })
 
+  test('a listener that stumbles over a gossiped message costs neither the process nor the other listeners', async () => {
+    const heard: string[] = []
+    const listener = fixture.node('a')
+    listener.gossip.subscribe('presence', () => {
+      throw new Error('planted')
+    })
+    listener.gossip.subscribe('presence', (from) => heard.push(from))
+    fixture.node('b').gossip.subscribe('presence', () => undefined)
+    await fixture.until(() => {
+      fixture.node('b').gossip.publish('presence', new Uint8Array(randomBytes(8)))
+      return heard.includes('b')
+    }, 'the other listener heard it')
+    expect(fixture.log.some((line) => line.level === 'error' && line.message === 'a listener of gossip failed')).toBe(true)
+  })
+
   test('a snapshot with a damaged chunk is not delivered', async () => {
     const stream = await openStream(await rogueMember(), '/novacron/snapshot/1')
     stream.send(snapshotHeader(10))

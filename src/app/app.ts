@@ -26,6 +26,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
   const pulse = new Pulse(context)
   serveConsoles(context)
   pulse.start()
+  context.sightings.start()
   return {
     identity: new IdentityUseCases(context, keys),
     vms: new VmUseCases(context),
@@ -42,7 +43,10 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     waitIndex: (index, signal) => ports.consensus.waitApplied(index, signal),
     readiness: () => readinessOf(context),
     metrics: () => appMetrics(context),
-    stop: () => pulse.stop(),
+    stop() {
+      pulse.stop()
+      context.sightings.stop()
+    },
     keys,
   }
 }

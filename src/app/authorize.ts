@@ -1,20 +1,17 @@
 // Who may do what: three roles, bound to the whole cluster or to a project.
 import { OperationalError } from '../model/error.ts'
-import type { Role } from '../model/user.ts'
+import { defaultProject } from '../model/resource.ts'
+import { allows, allowsSomewhere, type Verb } from '../model/role.ts'
 import type { Caller } from './face.ts'
-
-/** `read` looks; `operate` changes VMs and images; `administer` changes users, tokens of others, nodes and the cluster. */
-export type Verb = 'read' | 'operate' | 'administer'
-
-const verbsOf: Readonly<Record<Role, readonly Verb[]>> = {
-  administrator: ['read', 'operate', 'administer'],
-  operator: ['read', 'operate'],
-  viewer: ['read'],
-}
 
 /** @param project the resource's project; empty for what belongs to the cluster */
 export function may(caller: Caller, verb: Verb, project: string): boolean {
-  return caller.bindings.some((binding) => (binding.scope === '*' || (project !== '' && binding.scope === project)) && verbsOf[binding.role].includes(verb))
+  return allows(caller.bindings, verb, project)
+}
+
+/** Images of the project default are the cluster's library: whoever has a role anywhere sees them and makes VMs of them. */
+export function maySeeImage(caller: Caller, image: { readonly project: string }): boolean {
+  return may(caller, 'read', image.project) || (image.project === defaultProject && allowsSomewhere(caller.bindings, 'read'))
 }
 
 /** @throws FORBIDDEN */

@@ -6,10 +6,11 @@ import type { Hypervisor } from '../ports/hypervisor.ts'
 import type { Log } from '../ports/log.ts'
 import type { PresenceView } from '../ports/presence.ts'
 import type { StorageDriver } from '../ports/storage.ts'
-import type { PeerStreams, Transport } from '../ports/transport.ts'
+import type { Gossip, PeerStreams, Transport } from '../ports/transport.ts'
 import type { Vault } from '../ports/vault.ts'
 import type { State, StateHolder } from '../state/state.ts'
 import { ConsoleHub } from './console-hub.ts'
+import { Sightings } from './sightings.ts'
 
 export type AppPorts = {
   readonly clock: Clock
@@ -18,6 +19,7 @@ export type AppPorts = {
   readonly consensus: Consensus & StateHolder
   readonly transport: Transport
   readonly streams: PeerStreams
+  readonly gossip: Gossip
   readonly presence: PresenceView
   readonly hypervisor: Hypervisor
   readonly storage: StorageDriver
@@ -36,12 +38,15 @@ export class AppContext {
   readonly ports: AppPorts
   /** Consoles of this node's VMs. */
   readonly consoles: ConsoleHub
+  /** What nodes told each other of people. */
+  readonly sightings: Sightings
   #readiness: { readonly atMs: number; readonly byNode: Map<string, string> } = { atMs: Number.NEGATIVE_INFINITY, byNode: new Map() }
 
   constructor(options: { readonly nodeId: NodeId; readonly version: string }, ports: AppPorts) {
     this.nodeId = options.nodeId
     this.version = options.version
     this.ports = ports
+    this.sightings = new Sightings(options.nodeId, ports)
     this.consoles = new ConsoleHub((vmId, signal) => ports.hypervisor.console(vmId, signal))
   }
 

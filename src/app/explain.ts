@@ -88,7 +88,7 @@ function whyBehind(vm: StoredVm): Reason[] {
 
 /** What the planner would say of each node today. */
 function placementNow(context: AppContext, vm: StoredVm): Explanation['placement'] {
-  return viewOf(planPlacement(context.state, { spec: vm.spec, labels: vm.labels, vmId: vm.id }, context.readyNodeIds()))
+  return viewOf(planPlacement(context.state, { spec: vm.spec, labels: vm.labels, project: vm.project, vmId: vm.id }, context.readyNodeIds()))
 }
 
 function causeOf(context: AppContext, vm: StoredVm): NonNullable<Reason['cause']> {

@@ -4,10 +4,12 @@ import type { ClusterView } from '../model/cluster.ts'
 import type { Event } from '../model/event.ts'
 import type { Explanation, PlacementView } from '../model/explanation.ts'
 import type { Image } from '../model/image.ts'
+import type { NodeStanding } from '../model/join.ts'
 import type { Node } from '../model/node.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Token } from '../model/token.ts'
-import type { Actor, RoleBinding, User } from '../model/user.ts'
+import type { RoleBinding } from '../model/role.ts'
+import type { Actor, User } from '../model/user.ts'
 import type { Vm, VmAction } from '../model/vm.ts'
 import type { Cancel } from '../ports/clock.ts'
 import type { ByteStream } from '../ports/transport.ts'
@@ -140,6 +142,8 @@ export interface Membership {
    * @throws TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_USED, TOKEN_OTHER_CLUSTER, NAME_TAKEN
    */
   admit(token: string, body: unknown, address: string): Promise<unknown>
+  /** Whether a node is still a member, told to whoever holds its key. @throws UNAUTHENTICATED */
+  standing(nodeId: string, signature: string): NodeStanding
 }
 
 export interface Records {

@@ -15,7 +15,7 @@ export type Place = { readonly nodeId: NodeId; readonly view: PlacementView | nu
  * @throws REFERENCE_MISSING, NO_FIT with a reason for each node
  */
 export function findPlace(context: AppContext, vm: ToPlace & { readonly name: string }): Place {
-  orThrow(() => requireKnownReferences(context.state, vm.spec))
+  orThrow(() => requireKnownReferences(context.state, vm.spec, vm.project))
   const fresh = planPlacement(context.state, vm, context.freshNodeIds())
   const placement = fresh.kind === 'placed' ? fresh : planPlacement(context.state, vm, context.readyNodeIds())
   if (placement.kind === 'placed') return { nodeId: placement.nodeId as NodeId, view: viewOf(placement) }

@@ -5,8 +5,6 @@ import { operationKinds, type Operation, type StoredOperation } from '../model/o
 import type { Condition } from '../model/resource.ts'
 import type { StoredImage } from '../model/image.ts'
 import type { StoredNode } from '../model/node.ts'
-import type { StoredToken, Token } from '../model/token.ts'
-import type { StoredUser, User } from '../model/user.ts'
 import type { StoredVm, Vm, VmPhase } from '../model/vm.ts'
 import { shownPhase } from '../planner/vm.ts'
 import { isCancellable } from '../state/operation.ts'
@@ -150,23 +148,4 @@ function stepState(operation: StoredOperation, at: number): Operation['status'][
   if (at > operation.step) return 'waiting'
   if (operation.state === 'failed') return 'failed'
   return operation.state === 'cancelled' ? 'cancelled' : 'running'
-}
-
-export function presentUser(user: StoredUser): User {
-  return {
-    id: user.id, kind: 'user', name: user.name, project: '', labels: user.labels, revision: user.revision, generation: user.generation, spec: user.spec,
-    status: { createdAt: isoTime(user.createdMs), passwordChangedAt: isoTime(user.passwordChangedMs) },
-  }
-}
-
-export function presentToken(context: AppContext, token: StoredToken): Token {
-  return {
-    id: token.id, kind: 'token', name: token.name, project: '', labels: token.labels, revision: token.revision, generation: token.generation, spec: token.spec,
-    status: {
-      user: context.state.tables.user.get(token.userId)?.name ?? token.userId,
-      createdAt: isoTime(token.createdMs),
-      expiresAt: token.expiresMs === null ? null : isoTime(token.expiresMs),
-      revoked: token.revokedMs !== null,
-    },
-  }
 }

@@ -12,6 +12,6 @@ export function planRecovery(context: AppContext, vm: StoredVm, wished: string |
     throw new OperationalError('STATE_CONFLICT', `${context.nodeName(formerNodeId) ?? formerNodeId} is in touch: ${vm.name} is not lost. Migrate it, or stop it there.`)
   }
   const spec = wished === undefined ? vm.spec : { ...vm.spec, placement: { ...vm.spec.placement, node: wished } }
-  const { nodeId } = findPlace(context, { name: vm.name, spec, labels: vm.labels, vmId: vm.id, ...(formerNodeId === null ? {} : { leaving: formerNodeId }) })
+  const { nodeId } = findPlace(context, { name: vm.name, spec, labels: vm.labels, project: vm.project, vmId: vm.id, ...(formerNodeId === null ? {} : { leaving: formerNodeId }) })
   return { nodeId, formerNodeId }
 }

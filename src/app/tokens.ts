@@ -8,7 +8,7 @@ import type { AppContext } from './context.ts'
 import type { Caller, ListQuery, Page, Tokens, WriteOptions, Written } from './face.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
-import { presentToken } from './present.ts'
+import { presentToken } from './present-people.ts'
 import { dryRun, findEarlier, propose } from './write.ts'
 
 export class TokenUseCases implements Tokens {

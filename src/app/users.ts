@@ -8,7 +8,7 @@ import type { AppContext } from './context.ts'
 import type { Caller, ListQuery, Page, Users, WriteOptions, Written } from './face.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
-import { presentUser } from './present.ts'
+import { presentUser } from './present-people.ts'
 import { dryRun, findEarlier, propose } from './write.ts'
 
 const shape: ListShape<StoredUser> = {
@@ -27,11 +27,11 @@ export class UserUseCases implements Users {
   list(caller: Caller, query: ListQuery): Page<User> {
     const all = this.#context.state.tables.user.values()
     const visible = may(caller, 'administer', '') ? all : [...all].filter((user) => user.id === caller.userId)
-    return listPage(visible, shape, query, presentUser)
+    return listPage(visible, shape, query, (user) => presentUser(this.#context, user))
   }
 
   get(caller: Caller, ref: string): User {
-    return presentUser(this.#find(caller, ref))
+    return presentUser(this.#context, this.#find(caller, ref))
   }
 
   async create(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<User>> {

@@ -62,7 +62,7 @@ export class VmUseCases implements Vms {
     const id = this.#context.newId() as VmId
     for (let tries = 1; ; tries++) {
       const labels = input.labels ?? {}
-      const place: Place = this.#isKnownKey(caller, options) ? { nodeId: this.#context.nodeId, view: null } : findPlace(this.#context, { name: input.name, spec: input.spec, labels, vmId: '' })
+      const place: Place = this.#isKnownKey(caller, options) ? { nodeId: this.#context.nodeId, view: null } : findPlace(this.#context, { name: input.name, spec: input.spec, labels, project, vmId: '' })
       const payload = { id, name: input.name, project, labels, spec: input.spec, seed: this.#seed(), nodeId: place.nodeId, ...(place.view === null ? {} : { reason: place.view.reason.slice(0, reasonMax) }) }
       if (options.dryRun) return { ...dryRun(this.#context, caller, 'vm.create', payload, 'vm'), ...(place.view === null ? {} : { placement: place.view }) }
       try {

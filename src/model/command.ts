@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { commandIdSchema, imageIdSchema, labelsSchema, nameSchema, nodeIdSchema, operationIdSchema, projectIdSchema, tokenIdSchema, userIdSchema, vmIdSchema } from './id.ts'
 import { imageSpecSchema } from './image.ts'
+import { bandwidthMiBpsMax, moveOutputsSchema } from './migration.ts'
 import { nodeAnnouncementSchema, nodeSpecSchema } from './node.ts'
 import { projectSpecSchema } from './project.ts'
 import { bindingsMax, roleBindingSchema, roleSchema, storedScopeSchema } from './role.ts'
@@ -105,6 +106,26 @@ export const commandPayloads = {
     outcome: z.union([z.strictObject({ kind: z.literal('done') }), z.strictObject({ kind: z.literal('failed'), code: z.string(), message: z.string().max(2000) })]),
   }),
   'operation.cancel': z.strictObject({ id: operationIdSchema }),
+  /** Moves a VM to another node; live where it runs or is paused. */
+  'vm.migrate': z.strictObject({
+    id: vmIdSchema, operationId: operationIdSchema, targetNodeId: nodeIdSchema, bandwidthMiBps: z.number().int().min(1).max(bandwidthMiBpsMax).nullable(), force: z.boolean(),
+    reason: z.string().max(300).optional(),
+    /** The drain that wants it: its actor is the migration's. */
+    drainId: operationIdSchema.optional(),
+    ...guardSchema,
+  }),
+  /** A step of a moving operation ended on its node; conditional on step, direction and node. `gone`: an undo found that it had come through. */
+  'operation.advance': z.strictObject({
+    id: operationIdSchema, nodeId: nodeIdSchema, step: z.number().int(), direction: z.enum(['forward', 'back']),
+    outcome: z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('done'), outputs: moveOutputsSchema }),
+      z.strictObject({ kind: z.literal('failed'), code: z.string().max(64), message: z.string().max(2000) }),
+      z.strictObject({ kind: z.literal('gone'), outputs: moveOutputsSchema }),
+    ]),
+  }),
+  /** No new VMs, and those that are there move away. */
+  'node.drain': z.strictObject({ id: nodeIdSchema, operationId: operationIdSchema, concurrency: z.number().int().min(1).max(8), ...guardSchema }),
+  'node.uncordon': z.strictObject({ id: nodeIdSchema, ...guardSchema }),
 } as const
 export type CommandType = keyof typeof commandPayloads
 export type CommandPayload<Type extends CommandType> = z.output<(typeof commandPayloads)[Type]>

@@ -15,6 +15,7 @@ export type ImageId = Branded<string, 'ImageId'>
 export type OperationId = Branded<string, 'OperationId'>
 export type UserId = Branded<string, 'UserId'>
 export type TokenId = Branded<string, 'TokenId'>
+export type ProjectId = Branded<string, 'ProjectId'>
 export type CommandId = Branded<string, 'CommandId'>
 
 const uuid = z.string().regex(uuidPattern, 'must be a UUID in lower case')
@@ -25,6 +26,7 @@ export const imageIdSchema = uuid as unknown as z.ZodType<ImageId>
 export const operationIdSchema = uuid as unknown as z.ZodType<OperationId>
 export const userIdSchema = uuid as unknown as z.ZodType<UserId>
 export const tokenIdSchema = uuid as unknown as z.ZodType<TokenId>
+export const projectIdSchema = uuid as unknown as z.ZodType<ProjectId>
 export const commandIdSchema = uuid as unknown as z.ZodType<CommandId>
 
 /** A name: a DNS label of at most 63 characters, never shaped like an id. */

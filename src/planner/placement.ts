@@ -18,6 +18,7 @@ export type Placement = { readonly considered: readonly Considered[] } & (
 export type ToPlace = {
   readonly spec: VmSpec
   readonly labels: Labels
+  readonly project: string
   /** Empty for one that is yet to be made. */
   readonly vmId: string
   /** A node it shall leave: not considered, and a wish for it does not count. */
@@ -28,8 +29,8 @@ type Fit = { readonly node: StoredNode; readonly conflicts: number; readonly mis
 
 /** @param ready ids of the nodes that are in touch; others are not chosen */
 export function planPlacement(state: State, vm: ToPlace, ready: ReadonlySet<string>): Placement {
-  const { spec, labels, vmId, leaving } = vm
-  const images = imagesOf(state, spec)
+  const { spec, labels, project, vmId, leaving } = vm
+  const images = imagesOf(state, spec, project)
   const wished = spec.placement.node === undefined ? undefined : findByRef(state, 'node', spec.placement.node, '')
   const named = wished?.id === leaving ? undefined : wished
   const candidates = (named === undefined ? [...state.tables.node.values()] : [named]).filter((node) => node.id !== leaving)

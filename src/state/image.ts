@@ -2,10 +2,10 @@
 import type { CommandOf } from '../model/command.ts'
 import { fieldErrorsOf } from '../model/field-error.ts'
 import { imageEditSchema, type StoredImage } from '../model/image.ts'
-import { defaultProject } from '../model/resource.ts'
 import type { Outcome } from './apply.ts'
 import { copiesWanted, imageUses, isImageNeededOn, vmsOfImage } from './image-use.ts'
 import { mergePatch } from './merge-patch.ts'
+import { projectExists } from './query.ts'
 import { requireCurrent } from './revision.ts'
 import { nameKey } from './state.ts'
 import { Refusal, type Transaction } from './transaction.ts'
@@ -31,7 +31,7 @@ export function applyToImage(transaction: Transaction, command: ImageCommand): O
 }
 
 function register(transaction: Transaction, payload: CommandOf<'image.register'>['payload']): Outcome {
-  if (payload.project !== defaultProject) throw new Refusal('REFERENCE_MISSING', `There is no project ${payload.project}.`, [{ path: 'project', message: 'does not exist' }])
+  if (!projectExists(transaction.state, payload.project)) throw new Refusal('REFERENCE_MISSING', `There is no project ${payload.project}.`, [{ path: 'project', message: 'does not exist' }])
   transaction.require('node', payload.holder)
   const holderId = transaction.state.names.get(nameKey('image', payload.project, payload.name))
   const former = holderId === undefined ? undefined : transaction.get('image', holderId)

@@ -1,5 +1,6 @@
 // Credentials other than passwords: API tokens, join tokens, and sessions that were signed out before their time.
 import type { CommandOf } from '../model/command.ts'
+import { normalBindings } from '../model/role.ts'
 import type { Outcome } from './apply.ts'
 import { Refusal, type Transaction } from './transaction.ts'
 
@@ -9,7 +10,7 @@ export const joinTokensMax = 1000
 export const joinTokenShownMs = 7 * 86_400_000
 export const revokedSessionsMax = 10_000
 
-type TokenCommand = CommandOf<'joinToken.create' | 'joinToken.revoke' | 'token.create' | 'token.revoke' | 'session.revoke'>
+type TokenCommand = CommandOf<'joinToken.create' | 'joinToken.revoke' | 'token.create' | 'token.issue' | 'token.revoke' | 'session.revoke'>
 
 export function applyToToken(transaction: Transaction, command: TokenCommand): Outcome {
   switch (command.type) {
@@ -22,10 +23,12 @@ export function applyToToken(transaction: Transaction, command: TokenCommand): O
       return { id: token.id }
     }
     case 'token.create':
+      return createToken(transaction, { ...command.payload, bindings: null, parentId: null })
+    case 'token.issue':
       return createToken(transaction, command.payload)
     case 'token.revoke': {
       const token = transaction.require('token', command.payload.id)
-      transaction.delete('token', token.id)
+      for (const id of familyOf(transaction, token.id)) transaction.delete('token', id)
       say(transaction, 'token', token, 'deleted', `API token ${token.name} was revoked`)
       return { id: token.id }
     }
@@ -53,19 +56,37 @@ function createJoinToken(transaction: Transaction, payload: CommandOf<'joinToken
   return { id: payload.id }
 }
 
-function createToken(transaction: Transaction, payload: CommandOf<'token.create'>['payload']): Outcome {
+function createToken(transaction: Transaction, payload: CommandOf<'token.issue'>['payload']): Outcome {
   transaction.require('user', payload.userId)
+  const parent = payload.parentId === null ? null : transaction.get('token', payload.parentId)
+  if (parent === undefined) throw new Refusal('FORBIDDEN', 'The token that asked was revoked.')
   transaction.requireFreeName('token', '', payload.name, payload.id)
   if (transaction.state.tables.token.size >= tokensMax) throw new Refusal('LIMIT_REACHED', `At most ${tokensMax} API tokens are kept.`)
+  const asked = payload.expiresInDays === null ? null : transaction.timeMs + payload.expiresInDays * 86_400_000
+  const latest = parent?.expiresMs ?? null
+  if (asked !== null && latest !== null && asked > latest) {
+    throw new Refusal('INVALID', 'A token cannot make one that outlives it.', [{ path: 'spec.expiresInDays', message: `must end before ${new Date(latest).toISOString()}` }])
+  }
   transaction.put('token', payload.id, {
     id: payload.id, kind: 'token', name: payload.name, project: '', labels: {}, revision: transaction.index, generation: 1,
-    spec: payload.expiresInDays === null ? {} : { expiresInDays: payload.expiresInDays },
+    spec: { ...(payload.expiresInDays === null ? {} : { expiresInDays: payload.expiresInDays }), ...(payload.bindings === null ? {} : { bindings: [...normalBindings(payload.bindings)] }) },
     userId: payload.userId, secretHash: payload.secretHash, createdMs: transaction.timeMs,
-    expiresMs: payload.expiresInDays === null ? null : transaction.timeMs + payload.expiresInDays * 86_400_000,
+    expiresMs: asked ?? latest,
     revokedMs: null,
+    ...(payload.parentId === null ? {} : { parentId: payload.parentId }),
   })
   say(transaction, 'token', payload, 'created', `API token ${payload.name} was made`)
   return { id: payload.id }
+}
+
+/** A token and all that it made, and what those made. */
+function familyOf(transaction: Transaction, id: string): ReadonlySet<string> {
+  const family = new Set([id])
+  for (let size = 0; size !== family.size; ) {
+    size = family.size
+    for (const token of transaction.state.tables.token.values()) if (token.parentId !== undefined && family.has(token.parentId)) family.add(token.id)
+  }
+  return family
 }
 
 function say(transaction: Transaction, kind: string, token: { id: string; name: string }, type: 'created' | 'updated' | 'deleted', message: string): void {

@@ -25,7 +25,7 @@ export function recoverVm(transaction: Transaction, payload: CommandOf<'vm.recov
     throw new Refusal('STATE_CONFLICT', `Disk ${blank.join(', ')} of ${vm.name} has no image: it would begin empty. Say that its content may be lost.`)
   }
   const reason = misfit(transaction.state, target, {
-    spec: vm.spec, labels: vm.labels, images: imagesOf(transaction.state, vm.spec), running: vm.spec.runState !== 'stopped', ownVmId: vm.id,
+    spec: vm.spec, labels: vm.labels, images: imagesOf(transaction.state, vm.spec, vm.project), running: vm.spec.runState !== 'stopped', ownVmId: vm.id,
   })
   if (reason !== null) throw new Refusal('NO_FIT', `${vm.name} does not fit on ${target.name}: it ${reason}.`)
   const active = vm.operationId === null ? undefined : transaction.get('operation', vm.operationId)

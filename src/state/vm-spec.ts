@@ -4,10 +4,9 @@ import type { FieldError } from '../model/error.ts'
 import { fieldErrorsOf } from '../model/field-error.ts'
 import { labelsSchema, nameSchema } from '../model/id.ts'
 import type { StoredImage } from '../model/image.ts'
-import { defaultProject } from '../model/resource.ts'
 import { vmSpecSchema, type StoredVm, type VmSpec } from '../model/vm.ts'
 import { isDistributed } from './image-use.ts'
-import { findByRef } from './query.ts'
+import { findByRef, findImage } from './query.ts'
 import type { State } from './state.ts'
 import { Refusal } from './transaction.ts'
 
@@ -25,7 +24,7 @@ export function parseVmPatch(merged: unknown): z.output<typeof patchedSchema> {
 }
 
 /** @throws Refusal REFERENCE_MISSING with a path for each missing thing */
-export function requireKnownReferences(state: State, spec: VmSpec): void {
+export function requireKnownReferences(state: State, spec: VmSpec, project: string): void {
   const fields: FieldError[] = []
   for (const [at, disk] of spec.disks.entries()) {
     if (!builtInPools.has(disk.pool)) fields.push({ path: `spec.disks.${at}.pool`, message: `there is no pool ${disk.pool}` })
@@ -33,7 +32,7 @@ export function requireKnownReferences(state: State, spec: VmSpec): void {
       if (disk.sizeGiB === undefined) throw new Refusal('INVALID', 'A blank disk needs a size.', [{ path: `spec.disks.${at}.sizeGiB`, message: 'is needed where no image is given' }])
       continue
     }
-    const image = findByRef(state, 'image', disk.image, defaultProject)
+    const image = findImage(state, disk.image, project)
     if (image === undefined) fields.push({ path: `spec.disks.${at}.image`, message: `there is no image ${disk.image}` })
     else if (disk.sizeGiB !== undefined && disk.sizeGiB * 2 ** 30 < image.spec.virtualSizeBytes) {
       const leastGiB = Math.ceil((image.spec.virtualSizeBytes / 2 ** 30) * 1000) / 1000
@@ -48,20 +47,21 @@ export function requireKnownReferences(state: State, spec: VmSpec): void {
   if (fields.length > 0) throw new Refusal('REFERENCE_MISSING', `Not found: ${fields.map((field) => field.message.replace('there is no ', '')).join(', ')}.`, fields)
 }
 
-export function imagesOf(state: State, spec: VmSpec): readonly StoredImage[] {
+/** @param project the VM's */
+export function imagesOf(state: State, spec: VmSpec, project: string): readonly StoredImage[] {
   return spec.disks
-    .map((disk) => (disk.image === undefined ? undefined : findByRef(state, 'image', disk.image, defaultProject)))
+    .map((disk) => (disk.image === undefined ? undefined : findImage(state, disk.image, project)))
     .filter((image) => image !== undefined)
 }
 
 /** A disk keeps the content it was made of, whatever its image's name means later. */
-export function resolveImages(state: State, spec: VmSpec, former: StoredVm['images']): StoredVm['images'] {
+export function resolveImages(state: State, spec: VmSpec, { former, project }: { readonly former: StoredVm['images']; readonly project: string }): StoredVm['images'] {
   const images: Record<string, StoredVm['images'][string]> = {}
   for (const disk of spec.disks) {
     const kept = Object.hasOwn(former, disk.name) ? former[disk.name] : undefined
     if (kept !== undefined) images[disk.name] = kept
     else if (disk.image !== undefined) {
-      const image = findByRef(state, 'image', disk.image, defaultProject)
+      const image = findImage(state, disk.image, project)
       if (image !== undefined) images[disk.name] = { imageId: image.id, sha256: image.spec.sha256, format: image.spec.format }
     }
   }
@@ -86,7 +86,7 @@ export function requireEditable(state: State, vm: StoredVm, next: VmSpec): void 
   }
   for (const [at, disk] of next.disks.entries()) {
     if (vm.spec.disks.some((former) => former.name === disk.name) || disk.image === undefined) continue
-    const image = findByRef(state, 'image', disk.image, defaultProject)
+    const image = findImage(state, disk.image, vm.project)
     const nodeId = vm.assignment?.nodeId
     if (image !== undefined && nodeId !== undefined && !image.holders.includes(nodeId) && !isDistributed(image)) {
       throw new Refusal('REFERENCE_MISSING', `Image ${image.name} is not on the node of ${vm.name}.`, [{ path: `spec.disks.${at}.image`, message: 'is not on the VM\'s node' }])

@@ -1,12 +1,11 @@
 // Virtual machines: made, edited, acted on, and what their owner's controller says of them.
 import type { CommandOf } from '../model/command.ts'
 import { shortId } from '../model/id.ts'
-import { defaultProject } from '../model/resource.ts'
 import type { StoredVm, VmReport, VmSpec } from '../model/vm.ts'
 import type { Outcome } from './apply.ts'
 import { canonicalJson } from './canonical.ts'
 import { mergePatch } from './merge-patch.ts'
-import { misfit } from './query.ts'
+import { misfit, projectExists } from './query.ts'
 import { requireCurrent } from './revision.ts'
 import { Refusal, type Transaction } from './transaction.ts'
 import { actOnVm } from './vm-action.ts'
@@ -55,11 +54,11 @@ function requireVm(transaction: Transaction, id: string): StoredVm {
 function create(transaction: Transaction, payload: CommandOf<'vm.create'>['payload']): Outcome {
   const { state } = transaction
   if (transaction.get('vm', payload.id) !== undefined) throw new Refusal('STATE_CONFLICT', `VM ${payload.id} exists already.`)
-  if (payload.project !== defaultProject) throw new Refusal('REFERENCE_MISSING', `There is no project ${payload.project}.`, [{ path: 'project', message: 'does not exist' }])
+  if (!projectExists(state, payload.project)) throw new Refusal('REFERENCE_MISSING', `There is no project ${payload.project}.`, [{ path: 'project', message: 'does not exist' }])
   transaction.requireFreeName('vm', payload.project, payload.name, payload.id)
   if (state.tables.vm.size >= vmsMax) throw new Refusal('LIMIT_REACHED', `A cluster has at most ${vmsMax} VMs.`)
-  requireKnownReferences(state, payload.spec)
-  const images = imagesOf(state, payload.spec)
+  requireKnownReferences(state, payload.spec, payload.project)
+  const images = imagesOf(state, payload.spec, payload.project)
   const node = transaction.require('node', payload.nodeId)
   const reason = misfit(state, node, { spec: payload.spec, labels: payload.labels, images, running: payload.spec.runState !== 'stopped', ownVmId: payload.id })
   if (reason !== null) throw new Refusal('NO_FIT', `${payload.name} does not fit on ${node.name}: it ${reason}.`)
@@ -67,7 +66,7 @@ function create(transaction: Transaction, payload: CommandOf<'vm.create'>['paylo
   const vm: StoredVm = {
     id: payload.id, kind: 'vm', name: payload.name, project: payload.project, labels: payload.labels, revision: transaction.index, generation: 1, spec,
     domainName: `${payload.name}.${shortId(payload.id)}`,
-    images: resolveImages(state, payload.spec, {}),
+    images: resolveImages(state, payload.spec, { former: {}, project: payload.project }),
     assignment: { nodeId: node.id as CommandOf<'vm.create'>['payload']['nodeId'], epoch: 1 },
     ...(payload.reason === undefined ? {} : { placed: payload.reason }),
     deleting: false,
@@ -87,7 +86,7 @@ type Edited = { readonly name: string; readonly labels: StoredVm['labels']; read
 function edit(transaction: Transaction, vm: StoredVm, next: Edited, seed: string): Outcome {
   const { state } = transaction
   if (next.name !== vm.name) transaction.requireFreeName('vm', vm.project, next.name, vm.id)
-  requireKnownReferences(state, next.spec)
+  requireKnownReferences(state, next.spec, vm.project)
   requireEditable(state, vm, next.spec)
   const runs = next.spec.runState !== 'stopped'
   if (vm.operationId !== null && next.spec.runState !== vm.spec.runState) {
@@ -103,7 +102,7 @@ function edit(transaction: Transaction, vm: StoredVm, next: Edited, seed: string
   const edited: StoredVm = {
     ...vm, name: next.name, labels: next.labels, spec, revision: transaction.index,
     generation: sameJson(spec, vm.spec) ? vm.generation : vm.generation + 1,
-    images: resolveImages(state, spec, vm.images),
+    images: resolveImages(state, spec, { former: vm.images, project: vm.project }),
     cause: { commandId: transaction.commandId, actor: transaction.actor.name },
   }
   transaction.put('vm', vm.id, edited)

@@ -37,8 +37,8 @@ const callerWith = (session: Caller['session']): Caller => ({
 const page = <T>(items: readonly T[], query: ListQuery): Page<T> => ({ items: items.slice(0, query.limit), next: null, total: items.length })
 const base = (id: string, name: string) => ({ id, name, project: '', labels: {}, revision: 7, generation: 1 })
 
-const user: User = { ...base(uuid(0xb1), 'admin'), kind: 'user', spec: { displayName: '', disabled: false, bindings: [] }, status: { createdAt: at, passwordChangedAt: at } }
-const apiToken: Token = { ...base(uuid(0xc1), 'ci'), kind: 'token', spec: {}, status: { user: 'admin', createdAt: at, expiresAt: null, revoked: false } }
+const user: User = { ...base(uuid(0xb1), 'admin'), kind: 'user', spec: { displayName: '', disabled: false, bindings: [] }, status: { createdAt: at, passwordChangedAt: at, lastSeenAt: null } }
+const apiToken: Token = { ...base(uuid(0xc1), 'ci'), kind: 'token', spec: {}, status: { user: 'admin', createdAt: at, expiresAt: null, revoked: false, lastUsedAt: null, lastUsedFrom: null, parent: null } }
 const node: Node = {
   ...base(uuid(0xd1), 'n1'), kind: 'node', spec: { schedulable: true },
   status: {

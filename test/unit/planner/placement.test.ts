@@ -21,7 +21,7 @@ describe('placement', () => {
   }
   const spec = (input: Record<string, unknown>) => vmSpecSchema.parse({ cpus: 1, memoryMiB: 512, runState: 'running', ...input })
 
-  const toPlace = (wish: VmSpec, labels: Labels = {}) => ({ spec: wish, labels, vmId: '' })
+  const toPlace = (wish: VmSpec, labels: Labels = {}) => ({ spec: wish, project: 'default', labels, vmId: '' })
 
   test('the named node, else the one with the most memory free', () => {
     const { world, nodeId, second, ready } = twoNodes()

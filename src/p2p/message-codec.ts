@@ -9,6 +9,8 @@ const idBytesMax = 255
 const contextBytesMax = 4096
 const entriesMax = 100_000
 const idsMax = 1024
+/** Terms and indexes are 48 bits wide in the log: one that is larger could be taken in, but never be written. */
+const ordinalMax = 2 ** 48 - 1
 
 /** Append only: a number's meaning never changes. */
 const kinds = [
@@ -76,7 +78,7 @@ export function decodeMessage(bytes: Uint8Array): Message {
   const reader = new BinaryReader(bytes)
   const kind = kinds[reader.byte()]
   if (kind === undefined) throw new Malformed('the message is of an unknown kind')
-  const envelope = { from: reader.text(idBytesMax), to: reader.text(idBytesMax), term: reader.varint() }
+  const envelope = { from: reader.text(idBytesMax), to: reader.text(idBytesMax), term: ordinal(reader) }
   const message = decodeBody(kind, envelope, reader)
   reader.end()
   return message
@@ -86,16 +88,16 @@ function decodeBody(kind: Message['kind'], envelope: { from: string; to: string;
   switch (kind) {
     case 'vote':
     case 'preVote':
-      return { ...envelope, kind, lastIndex: reader.varint(), lastTerm: reader.varint(), transfer: reader.boolean() }
+      return { ...envelope, kind, lastIndex: ordinal(reader), lastTerm: ordinal(reader), transfer: reader.boolean() }
     case 'voteResponse':
     case 'preVoteResponse':
       return { ...envelope, kind, reject: reader.boolean() }
     case 'append':
-      return { ...envelope, kind, ...decodeAppend(reader) }
+      return { ...envelope, kind, ...decodeAppend(envelope.term, reader) }
     case 'appendResponse':
-      return { ...envelope, kind, index: reader.varint(), reject: reader.boolean(), hintIndex: reader.varint(), hintTerm: reader.varint() }
+      return { ...envelope, kind, index: ordinal(reader), reject: reader.boolean(), hintIndex: ordinal(reader), hintTerm: ordinal(reader) }
     case 'heartbeat':
-      return { ...envelope, kind, commit: reader.varint(), context: reader.text(contextBytesMax) }
+      return { ...envelope, kind, commit: ordinal(reader), context: reader.text(contextBytesMax) }
     case 'heartbeatResponse':
     case 'readIndex':
       return { ...envelope, kind, context: reader.text(contextBytesMax) }
@@ -104,7 +106,7 @@ function decodeBody(kind: Message['kind'], envelope: { from: string; to: string;
     case 'transferLeader':
       return { ...envelope, kind, transferee: reader.text(idBytesMax) }
     case 'readIndexResponse':
-      return { ...envelope, kind, context: reader.text(contextBytesMax), index: reader.varint(), reject: reader.boolean() }
+      return { ...envelope, kind, context: reader.text(contextBytesMax), index: ordinal(reader), reject: reader.boolean() }
     case 'timeoutNow':
     case 'forget':
       return { ...envelope, kind }
@@ -126,17 +128,21 @@ function encodeAppend(message: Extract<Message, { kind: 'append' }>, writer: Bin
   }
 }
 
-function decodeAppend(reader: BinaryReader): { prevIndex: number; prevTerm: number; commit: number; entries: Entry[] } {
-  const prevIndex = reader.varint()
-  const prevTerm = reader.varint()
-  const commit = reader.varint()
+/** Terms never fall along a log, and none is above its leader's: entries of another kind would break the receiver's log, not the sender's. */
+function decodeAppend(leaderTerm: number, reader: BinaryReader): { prevIndex: number; prevTerm: number; commit: number; entries: Entry[] } {
+  const prevIndex = ordinal(reader)
+  const prevTerm = ordinal(reader)
+  const commit = ordinal(reader)
   const count = reader.varint()
   if (count > entriesMax) throw new Malformed('an append has too many entries')
   const entries: Entry[] = []
+  let lastTerm = prevTerm
   for (let at = 1; at <= count; at++) {
-    const index = reader.varint()
+    const index = ordinal(reader)
     if (index !== prevIndex + at) throw new Malformed('the entries of an append do not follow each other')
-    const term = reader.varint()
+    const term = ordinal(reader)
+    if (term < lastTerm || term > leaderTerm) throw new Malformed('the terms of an append are in no order')
+    lastTerm = term
     const kind = reader.boolean() ? 'config' : 'normal'
     entries.push({ index, term, kind, data: reader.blob(messageBytesMax) })
   }
@@ -155,8 +161,8 @@ function encodeSnapshotMeta(snapshot: SnapshotMeta, writer: BinaryWriter): void 
 }
 
 function decodeSnapshotMeta(reader: BinaryReader): SnapshotMeta {
-  const index = reader.varint()
-  const term = reader.varint()
+  const index = ordinal(reader)
+  const term = ordinal(reader)
   const ids = (): readonly string[] => {
     const count = reader.varint()
     if (count > idsMax) throw new Malformed('a configuration has too many members')
@@ -166,4 +172,11 @@ function decodeSnapshotMeta(reader: BinaryReader): SnapshotMeta {
     voters: ids(), votersOutgoing: ids(), learners: ids(), learnersNext: ids(), autoLeave: reader.boolean(),
   }
   return { index, term, configuration }
+}
+
+/** A term or an index. */
+function ordinal(reader: BinaryReader): number {
+  const value = reader.varint()
+  if (value > ordinalMax) throw new Malformed('a term or an index is too big')
+  return value
 }

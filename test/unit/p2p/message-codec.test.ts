@@ -6,20 +6,25 @@ import { Malformed } from '../../../src/p2p/malformed.ts'
 import { decodeMessage, encodeMessage, messageBytes } from '../../../src/p2p/message-codec.ts'
 import type { Message } from '../../../src/raft/types.ts'
 
-const number = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
+const ordinalMax = 2 ** 48 - 1
+const number = fc.integer({ min: 0, max: ordinalMax })
 const small = fc.integer({ min: 0, max: 1_000_000 })
 const id = fc.string({ unit: 'grapheme', maxLength: 20 })
 const bytes = fc.uint8Array({ maxLength: 300 })
 const ids = fc.array(id, { maxLength: 5 })
 const envelope = { from: id, to: id, term: number }
-const entries = fc.array(fc.record({ term: number, kind: fc.constantFrom('normal' as const, 'config' as const), data: bytes }), { maxLength: 6 })
+const entries = fc.array(fc.record({ kind: fc.constantFrom('normal' as const, 'config' as const), data: bytes }), { maxLength: 6 })
 
 const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ ...envelope, kind: fc.constantFrom('vote' as const, 'preVote' as const), lastIndex: number, lastTerm: number, transfer: fc.boolean() }),
   fc.record({ ...envelope, kind: fc.constantFrom('voteResponse' as const, 'preVoteResponse' as const), reject: fc.boolean() }),
   fc
-    .record({ ...envelope, prevIndex: small, prevTerm: number, commit: number, entries })
-    .map((parts) => ({ ...parts, kind: 'append' as const, entries: parts.entries.map((entry, at) => ({ index: parts.prevIndex + 1 + at, ...entry })) })),
+    .record({ ...envelope, prevIndex: small, commit: number, entries, terms: fc.array(number, { minLength: 8, maxLength: 8 }) })
+    .map(({ terms, entries, ...parts }) => {
+      const [prevTerm = 0, ...rest] = terms.toSorted((left, right) => left - right)
+      const term = rest.at(-1) ?? 0
+      return { ...parts, term, prevTerm, kind: 'append' as const, entries: entries.map((entry, at) => ({ index: parts.prevIndex + 1 + at, term: rest[at] ?? term, ...entry })) }
+    }),
   fc.record({ ...envelope, kind: fc.constant('appendResponse' as const), index: number, reject: fc.boolean(), hintIndex: number, hintTerm: number }),
   fc.record({ ...envelope, kind: fc.constant('heartbeat' as const), commit: number, context: id }),
   fc.record({ ...envelope, kind: fc.constantFrom('heartbeatResponse' as const, 'readIndex' as const), context: id }),
@@ -87,6 +92,18 @@ describe('message codec', () => {
     expect(() => decodeMessage(promising)).toThrow(Malformed)
     const tooMany = Uint8Array.from([...writer.finish().subarray(0, -1), 0xff, 0xff, 0xff, 0x7f])
     expect(() => decodeMessage(tooMany)).toThrow('too many entries')
+  })
+
+  test('what would break the log of whoever takes it in is refused', () => {
+    const append = (term: number, prevTerm: number, terms: readonly number[]): Message => ({
+      kind: 'append', from: 'a', to: 'b', term, prevIndex: 4, prevTerm, commit: 0, entries: terms.map((each, at) => ({ index: 5 + at, term: each, kind: 'normal', data: new Uint8Array(0) })),
+    })
+    expect(decodeMessage(encoded(append(3, 1, [1, 2, 2, 3]))).kind).toBe('append')
+    for (const wrong of [append(3, 1, [1, 2, 1]), append(3, 2, [1]), append(3, 1, [4])]) expect(() => decodeMessage(encoded(wrong))).toThrow('the terms of an append are in no order')
+    const heartbeat = { kind: 'heartbeat', from: 'a', to: 'b', commit: 0, context: '' } as const
+    expect(decodeMessage(encoded({ ...heartbeat, term: ordinalMax })).term).toBe(ordinalMax)
+    expect(() => decodeMessage(encoded({ ...heartbeat, term: ordinalMax + 1 }))).toThrow('too big')
+    expect(() => decodeMessage(encoded({ ...heartbeat, term: 1, commit: ordinalMax + 1 }))).toThrow('too big')
   })
 
   test('entry data is a copy: it does not keep the frame alive', () => {

@@ -2,6 +2,7 @@
 import { createApp, type RunningApp } from './app/app.ts'
 import { Cluster, type ClusterOptions } from './cluster/cluster.ts'
 import { ImageController } from './controllers/image.ts'
+import { ImageFetcher } from './controllers/image-fetcher.ts'
 import { farewellMethod, MembershipController, type MembershipOptions } from './controllers/membership.ts'
 import { NodeController } from './controllers/node.ts'
 import { VmController } from './controllers/vm.ts'
@@ -9,6 +10,7 @@ import { Presence } from './gossip/presence.ts'
 import { featureLevel } from './model/feature-level.ts'
 import type { NodeId } from './model/id.ts'
 import type { NodeAnnouncement } from './model/node.ts'
+import type { ImageHost } from './planner/image.ts'
 import type { Clock, Random } from './ports/clock.ts'
 import type { HostProbe, Hypervisor } from './ports/hypervisor.ts'
 import type { Log } from './ports/log.ts'
@@ -63,6 +65,8 @@ export type ClusterNode = {
 
 /** Short enough that a new VM is not placed on a host that died two seconds ago. */
 const presencePeriodMs = 1_000
+/** A node not heard of for so long gets no copies of images. */
+const imageHostAgeMsMax = 10_000
 
 export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode {
   const { nodeId, version } = options
@@ -70,15 +74,16 @@ export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode 
   const clusterOptions = { ...options.cluster, nodeId, ...(options.onHalted === undefined ? {} : { onHalted: options.onHalted }) }
   const cluster = new Cluster(clusterOptions, ports)
   const presence = new Presence({ nodeId, version, appliedIndex: () => cluster.state.index, periodMs: presencePeriodMs }, { gossip, clock, probe, log })
-  const appPorts = { ...ports, consensus: cluster, presence }
+  const imageFetcher = new ImageFetcher({ nodeId }, { clock, random, log, consensus: cluster, storage, streams: ports.streams })
+  const appPorts = { ...ports, consensus: cluster, presence, imageSupply: imageFetcher }
   const app = createApp({ nodeId, version }, appPorts)
   const shared = { clock, random, log, consensus: cluster }
-  const vmController = new VmController({ nodeId }, { ...shared, hypervisor, storage })
+  const vmController = new VmController({ nodeId }, { ...shared, hypervisor, storage, supply: imageFetcher })
   const nodeController = new NodeController({ nodeId }, { ...shared, announcement: () => announcementOf(options, ports) })
   const controllers = [
     nodeController,
     new MembershipController({ nodeId, ...options.membership }, { ...shared, transport }),
-    new ImageController({ ...shared, storage }),
+    new ImageController({ nodeId }, { ...shared, storage, supply: imageFetcher, hosts: () => imageHostsOf(nodeId, cluster, presence) }),
   ]
   const stopping = new AbortController()
   return {
@@ -109,6 +114,7 @@ export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode 
     async stop() {
       for (const controller of controllers) controller.stop()
       app.stop()
+      imageFetcher.stop()
       presence.stop()
       await vmController.stop()
       await cluster.stop()
@@ -122,6 +128,15 @@ export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode 
 function farewell(options: NodeOptions): Uint8Array {
   options.onFarewell?.()
   return new Uint8Array()
+}
+
+/** Every member with its free room, as last heard. */
+function imageHostsOf(nodeId: NodeId, cluster: Cluster, presence: Presence): readonly ImageHost[] {
+  return [...cluster.state.tables.node.keys()].map((id) => {
+    const seen = presence.of(id)
+    const freeBytes = seen === null ? 0 : seen.load.storageTotalBytes - seen.load.storageUsedBytes
+    return { nodeId: id, freeBytes, inTouch: id === nodeId || (seen !== null && seen.ageMs < imageHostAgeMsMax) }
+  })
 }
 
 function setMembers(options: NodeOptions, cluster: Cluster, transport: Transport): void {

@@ -3,6 +3,7 @@ import { uuidV7, type NodeId } from '../model/id.ts'
 import type { Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
 import type { Hypervisor } from '../ports/hypervisor.ts'
+import type { ImageSupply } from '../ports/image-supply.ts'
 import type { Log } from '../ports/log.ts'
 import type { PresenceView } from '../ports/presence.ts'
 import type { StorageDriver } from '../ports/storage.ts'
@@ -23,6 +24,7 @@ export type AppPorts = {
   readonly presence: PresenceView
   readonly hypervisor: Hypervisor
   readonly storage: StorageDriver
+  readonly imageSupply: ImageSupply
   readonly vault: Vault
 }
 

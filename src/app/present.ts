@@ -106,11 +106,17 @@ export function presentImage(context: AppContext, image: StoredImage): Image {
       uses: imageUses(context.state, image.id),
       usedBy: usersOf(context, image),
       copiesWanted: copiesWanted(context.state, image),
-      fetching: [],
+      fetching: fetchingOf(context, image),
       createdAt: isoTime(image.createdMs),
       conditions: [],
     },
   }
+}
+
+/** What is on its way to this node. */
+function fetchingOf(context: AppContext, image: StoredImage): Image['status']['fetching'] {
+  const progress = context.ports.imageSupply.fetching().get(image.spec.sha256)
+  return progress === undefined ? [] : [{ node: context.nodeName(context.nodeId) ?? '', ...progress }]
 }
 
 function usersOf(context: AppContext, image: StoredImage): Image['status']['usedBy'] {

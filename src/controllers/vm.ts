@@ -11,12 +11,14 @@ import type { Cancel, Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
 import { domainDigest } from '../ports/domain-digest.ts'
 import type { Domain, Hypervisor } from '../ports/hypervisor.ts'
+import type { ImageSupply } from '../ports/image-supply.ts'
 import type { Log } from '../ports/log.ts'
 import type { StorageDriver } from '../ports/storage.ts'
 import { canonicalJson } from '../state/canonical.ts'
 import { vmsOnNode } from '../state/query.ts'
 import type { StateHolder } from '../state/state.ts'
 import { domainSpecOf, hasAllVolumes, prepareVolumes } from './vm-domain.ts'
+import { VmImages } from './vm-images.ts'
 import { VmMemory } from './vm-memory.ts'
 import { WorkQueue } from './work-queue.ts'
 
@@ -27,6 +29,7 @@ export type VmControllerPorts = {
   readonly consensus: Consensus & StateHolder
   readonly hypervisor: Hypervisor
   readonly storage: StorageDriver
+  readonly supply: ImageSupply
 }
 
 /** Everything is looked at again this often, give or take a half. */
@@ -41,12 +44,15 @@ const unsettledMs = 1_000
 const messageCharactersMax = 2_000
 /** Until a guest has told its addresses it is asked this often; later with the resync. */
 const addressPollMs = 3_000
+/** How often the progress of a VM's image is looked at. */
+const imagePollMs = 2_000
 
 export class VmController {
   readonly #nodeId: NodeId
   readonly #ports: VmControllerPorts
   readonly #queue: WorkQueue
   readonly #memory: VmMemory
+  readonly #images: VmImages
   readonly #unwatch: Cancel[] = []
   #catchUpTimer: Cancel | null = null
   #resyncTimer: Cancel | null = null
@@ -58,6 +64,7 @@ export class VmController {
     this.#nodeId = options.nodeId
     this.#ports = ports
     this.#memory = new VmMemory(ports.clock)
+    this.#images = new VmImages(ports, (id) => this.#queue.add(id))
     this.#queue = new WorkQueue(
       { work: (id) => this.#reconcile(id), onError: (id, error) => this.#failed(id, error) },
       { clock: ports.clock, random: ports.random },
@@ -90,6 +97,7 @@ export class VmController {
     for (const cancel of this.#unwatch.splice(0)) cancel()
     this.#catchUpTimer?.()
     this.#resyncTimer?.()
+    this.#images.stop()
     await this.#queue.stop()
   }
 
@@ -196,6 +204,7 @@ export class VmController {
         continue
       }
       try {
+        if (action.kind === 'prepare' && (await this.#awaitsImage(vm, domain))) return true
         await this.#act(vm, action.kind, operation)
       } catch (error) {
         await this.#actionFailed(vm, operation, error)
@@ -233,6 +242,7 @@ export class VmController {
       case 'remove':
         await hypervisor.undefine(vm.id)
         await storage.deleteVolumes(vm.id)
+        this.#images.forget(vm.id)
         return this.#memory.forget(vm.id)
       case 'evict':
         await hypervisor.destroy(vm.id)
@@ -273,6 +283,15 @@ export class VmController {
     await this.#sendReport(vm, { ...vm.report, phase: 'failed', observedGeneration: vm.generation, addresses: [], message, code: '', restartNeeded: false })
   }
 
+  /** True while an image has yet to come: the VM says so, and is looked at again when it is here. */
+  async #awaitsImage(vm: StoredVm, domain: Domain | null): Promise<boolean> {
+    const message = await this.#images.missing(vm)
+    if (message === null) return false
+    await this.#sendReport(vm, { ...vm.report, phase: lastingPhase(domain), observedGeneration: vm.generation, message, code: '' })
+    this.#queue.addAfter(vm.id, imagePollMs)
+    return true
+  }
+
   async #sendReport(vm: StoredVm, report: VmReport): Promise<void> {
     if (canonicalJson(report) === canonicalJson(vm.report)) return
     const epoch = vm.assignment?.epoch ?? 0
@@ -311,12 +330,14 @@ export class VmController {
 
   /** A domain of ours whose VM the state does not know. It may be of another cluster's time: nothing is destroyed unasked. */
   #orphan(id: string, domain: Domain | null): void {
+    this.#images.forget(id)
     this.#memory.forget(id)
     if (domain !== null && this.#memory.orphanIsNews(id)) this.#ports.log.warn('a domain of ours belongs to no VM; left alone', { vmId: id, domain: domain.domainName })
   }
 
   async #foreign(vm: StoredVm, domain: Domain | null): Promise<void> {
     this.#memory.forget(vm.id)
+    this.#images.forget(vm.id)
     // A domain of a later epoch means that this node's state is behind, not the domain.
     if (domain !== null && domain.epoch > (vm.assignment?.epoch ?? 0)) return
     for (const action of planForeign(domain)) if (action.kind === 'evict') await this.#act(vm, action.kind, null)

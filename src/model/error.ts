@@ -20,6 +20,7 @@ export const errorTable = {
   TOO_MANY_ATTEMPTS: { status: 429, title: 'Too many attempts' },
   FORBIDDEN: { status: 403, title: 'Not allowed' },
   CROSS_ORIGIN: { status: 403, title: 'The request came from another site' },
+  TICKET_INVALID: { status: 401, title: 'The console ticket is not valid' },
   TOKEN_INVALID: { status: 403, title: 'The join token is not valid' },
   TOKEN_EXPIRED: { status: 403, title: 'The join token has expired' },
   TOKEN_USED: { status: 403, title: 'The join token was used already' },
@@ -51,6 +52,9 @@ export const errorTable = {
   // Images and storage
   IMAGE_UNREADABLE: { status: 422, title: 'The file is no disk image that can be used' },
   IMAGE_CHECKSUM: { status: 422, title: 'The checksum does not match' },
+  IMAGE_UNAVAILABLE: { status: 503, title: 'The image cannot be fetched now' },
+  SOURCE_REFUSED: { status: 422, title: 'Nothing is fetched from that address' },
+  SOURCE_FAILED: { status: 502, title: 'The address did not give the file' },
   STORAGE_FULL: { status: 507, title: 'The storage is full' },
   STORAGE_FAILED: { status: 500, title: 'The storage failed' },
   LOG_DAMAGED: { status: 500, title: 'The Raft log is damaged' },
@@ -62,6 +66,7 @@ export const errorTable = {
   AGENT_UNAVAILABLE: { status: 409, title: 'The guest agent does not answer' },
   EPOCH_STALE: { status: 409, title: 'A newer owner has been seen' },
   MIGRATION_FAILED: { status: 500, title: 'The migration came to nothing' },
+  SCREEN_MISSING: { status: 409, title: 'The VM was started without a screen' },
   CONSOLE_BUSY: { status: 409, title: 'The console cannot be opened' },
 } as const satisfies Record<string, { status: number; title: string }>
 

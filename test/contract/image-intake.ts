@@ -19,7 +19,11 @@ export function imageIntakeContract(name: string, open: () => Promise<StorageSub
 
     const begin = (id: string, verified = false) => storage.intake.open(id, { note: `of ${id}`, verified })
     const append = (id: string, bytes: Uint8Array, offset: number, sizeBytesMax = 64 * mib) => storage.intake.append(id, chunks(bytes), { offset, sizeBytesMax, signal })
-    const collect = async (source: AsyncIterable<Uint8Array>) => Buffer.concat(await Array.fromAsync(source))
+    const collect = async (source: AsyncIterable<Uint8Array>) => {
+      const parts: Uint8Array[] = []
+      for await (const part of source) parts.push(part)
+      return Buffer.concat(parts)
+    }
 
     it('takes a file in parts, over a restart, and gives it out again', async () => {
       const disk = bootDisk(3 * mib, 'parts')

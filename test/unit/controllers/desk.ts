@@ -14,6 +14,7 @@ import type { StateHolder } from '../../../src/state/state.ts'
 import { memoryLocalStore } from '../../contract/memory.ts'
 import { EventQueue } from '../../sim/event-queue.ts'
 import { SimClock } from '../../sim/sim-clock.ts'
+import type { ImageSupply } from '../../../src/ports/image-supply.ts'
 import { recordingLog, type LogLine } from '../http/harness.ts'
 import { World } from '../state/world.ts'
 
@@ -51,7 +52,19 @@ export class Desk {
       },
     } as unknown as Consensus & StateHolder
     const storage = new SimStorage({ clock, random, pool: this.pool })
-    this.controller = new VmController({ nodeId: this.nodeId }, { clock, random, log: recordingLog(this.lines), consensus, hypervisor: this.hypervisor, storage })
+    this.storage = storage
+    this.controller = new VmController({ nodeId: this.nodeId }, { clock, random, log: recordingLog(this.lines), consensus, hypervisor: this.hypervisor, storage, supply: this.supply })
+  }
+
+  /** Images that were asked for, until `arrive` is called for them. */
+  readonly wanted = new Map<string, { readonly arrive: () => void; readonly fail: (error: Error) => void; readonly signal: AbortSignal }>()
+  readonly storage: SimStorage
+  readonly supply: ImageSupply = {
+    fetching: () => new Map(),
+    ensure: (sha256, _format, signal, onProgress) => new Promise<void>((resolve, reject) => {
+      onProgress?.({ processedBytes: 43, totalBytes: 100 })
+      this.wanted.set(sha256, { arrive: resolve, fail: reject, signal })
+    }),
   }
 
   async start(): Promise<void> {

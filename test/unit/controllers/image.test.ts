@@ -16,8 +16,9 @@ test('deletes what was needless twice, all of it that can be', async () => {
   const files = new Set([held, stray, wanted])
   let look: () => void = () => undefined
   const clock = { nowMs: () => 0, monotonicMs: () => 0, after: () => () => undefined, every: (_ms: number, action: () => void) => ((look = action), () => undefined) }
-  const consensus = { state: world.state, status: () => ({ quorum: true }), readBarrier: () => Promise.resolve(0) } as unknown as Consensus & StateHolder
+  const consensus = { state: world.state, watch: () => () => undefined, status: () => ({ quorum: true }), readBarrier: () => Promise.resolve(0) } as unknown as Consensus & StateHolder
   const storage = {
+    intake: { list: () => Promise.resolve([]) },
     images: () => Promise.resolve([...files]),
     deleteImage: (sha256: string) => {
       if (sha256 === held) {
@@ -29,7 +30,9 @@ test('deletes what was needless twice, all of it that can be', async () => {
       return Promise.resolve()
     },
   } as unknown as StorageDriver
-  new ImageController({ clock, log: recordingLog([]), consensus, storage }).start()
+  const supply = { ensure: () => Promise.resolve(), fetching: () => new Map() }
+  const random = { integer: () => 0, bytes: (length: number) => new Uint8Array(length) }
+  new ImageController({ nodeId }, { clock, random, log: recordingLog([]), consensus, storage, supply, hosts: () => [] }).start()
   const turn = async () => {
     look()
     for (let tick = 0; tick < 20; tick++) await Promise.resolve()

@@ -26,6 +26,7 @@ export type NodeAnnouncement = z.infer<typeof nodeAnnouncementSchema>
 
 export const nodeSpecSchema = z.strictObject({
   schedulable: z.boolean().default(true).describe('False keeps new VMs away'),
+  draining: z.boolean().optional().describe('Its VMs move away; set by drain, ended by uncordon'),
 })
 export type NodeSpec = z.output<typeof nodeSpecSchema>
 

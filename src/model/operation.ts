@@ -1,9 +1,10 @@
 // An operation: something done once, step by step, whose progress is replicated so that it can be watched, cancelled and resumed.
 import { z } from 'zod'
+import { progressSchema, type StoredMove } from './migration.ts'
 import { resourceSchema, type Labels } from './resource.ts'
 
 /**
- * Kind → its steps in order. Steps run on the node that owns the target.
+ * Kind → its steps in order. Steps run on the node that owns the target; those that move a VM say where (`moveSteps`).
  *
  *   queued → running(step 0 … n-1) → done
  *                └→ cancelling → cancelled         └→ failed
@@ -16,7 +17,10 @@ export const operationKinds = {
   'vm-pause': ['pause'],
   'vm-resume': ['resume'],
   'vm-delete': ['shutdown', 'remove'],
-} as const
+  'vm-migrate': ['prepare', 'transfer', 'release', 'switch', 'clean'],
+  'vm-move': ['prepare', 'release', 'copy', 'clean'],
+  'node-drain': ['drain'],
+} as const satisfies Readonly<Record<string, readonly string[]>>
 export type OperationKind = keyof typeof operationKinds
 export type VmStep = (typeof operationKinds)[OperationKind][number]
 
@@ -39,6 +43,9 @@ export const operationStatusSchema = z.strictObject({
   endedAt: z.string().nullable(),
   error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
   cancellable: z.boolean(),
+  progress: progressSchema.nullable().optional().describe('How far the running step is, as its node tells; null where it has not been heard of'),
+  bytes: z.number().nullable().optional().describe('What a migration moved'),
+  downtimeMs: z.number().nullable().optional().describe('How long the guest stood still in a migration'),
 })
 
 export type StoredOperation = {
@@ -62,6 +69,10 @@ export type StoredOperation = {
   readonly error: { readonly code: string; readonly message: string } | null
   /** The run state to go back to when it is cancelled; null where there is no way back: a delete of what is half deleted. */
   readonly formerRunState: string | null
+  /** Of an operation that moves a VM. */
+  readonly move?: StoredMove
+  /** Of a drain: how many VMs move at once. */
+  readonly drain?: { readonly concurrency: number }
 }
 
 export const operationSchema = resourceSchema('operation', operationSpecSchema, operationStatusSchema)

@@ -103,6 +103,9 @@ export type VmStatus = z.infer<typeof vmStatusSchema>
 /** Who may run the VM's vCPUs. Written only by conditional commands; the epoch rises at every move. */
 export type Assignment = { readonly nodeId: NodeId; readonly epoch: number }
 
+/** While it moves: who may hold it. Until that is settled nobody else starts it. */
+export type VmMigration = { readonly operationId: string; readonly source: Assignment; readonly target: Assignment }
+
 /** A VM as it lies in the state. */
 export type StoredVm = {
   readonly id: string
@@ -130,6 +133,10 @@ export type StoredVm = {
   readonly cause: { readonly commandId: string; readonly actor: string; readonly operationId?: string }
   /** The operation that is active on it. */
   readonly operationId: string | null
+  /** Absent or null while it does not move. */
+  readonly migration?: VmMigration | null
+  /** The highest epoch that was ever promised to a holder; absent where that is the assignment's. */
+  readonly epochSpent?: number
 }
 
 export const vmCreateSchema = createSchema(vmSpecSchema)

@@ -3,6 +3,7 @@ import { auditRecordsMax } from '../model/audit.ts'
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
 import { eventsKeptMax } from '../model/event.ts'
+import { migrationsMax } from '../model/migration.ts'
 import { formerNodesMax } from '../model/node.ts'
 import type { StateWrite } from '../ports/state-store.ts'
 import { requireAuthority } from './authority.ts'
@@ -100,6 +101,8 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
     case 'node.rename':
     case 'node.remove':
     case 'node.forget':
+    case 'node.drain':
+    case 'node.uncordon':
       return applyToNode(transaction, command)
     case 'user.create':
     case 'user.add':
@@ -127,9 +130,11 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
     case 'vm.report':
     case 'vm.guestStopped':
     case 'vm.recover':
+    case 'vm.migrate':
       return applyToVm(transaction, command)
     case 'operation.step':
     case 'operation.cancel':
+    case 'operation.advance':
       return applyToOperation(transaction, command)
   }
 }
@@ -195,6 +200,7 @@ function targetOf(transaction: Transaction, payload: AuditedPayload): string {
 const bounded = [
   { table: 'audit', max: auditRecordsMax },
   { table: 'event', max: eventsKeptMax },
+  { table: 'migration', max: migrationsMax },
   { table: 'idempotency', max: idempotencyRecordsMax },
   { table: 'formerNode', max: formerNodesMax },
 ] as const satisfies readonly { table: TableName; max: number }[]

@@ -7,6 +7,8 @@ import type { CommandOf } from '../model/command.ts'
 import type { StoredNode } from '../model/node.ts'
 import type { StoredVm } from '../model/vm.ts'
 import type { Outcome } from './apply.ts'
+import { drainOf } from './drain.ts'
+import { dropNodeFromOperations, movesOnNode } from './migration.ts'
 import { endOperation } from './operation.ts'
 import { vmsOnNode } from './query.ts'
 import { requireCurrent } from './revision.ts'
@@ -26,7 +28,12 @@ export function removeNode(transaction: Transaction, payload: CommandOf<'node.re
   transaction.put('node', node.id, {
     ...node, leaving: { sinceMs: node.leaving?.sinceMs ?? transaction.timeMs, actor: transaction.actor.name, force: payload.force }, spec: { ...node.spec, schedulable: false }, revision: transaction.index,
   })
-  if (payload.force) disown(transaction, node)
+  const drain = drainOf(transaction.state, node.id)
+  if (drain !== undefined) endOperation(transaction, drain, { state: 'cancelled', error: { code: 'NODE_REMOVED', message: `${node.name} is being removed.` } })
+  if (payload.force) {
+    dropNodeFromOperations(transaction, node.id)
+    disown(transaction, node)
+  }
   say(transaction, node, { type: 'updated', message: `Node ${node.name} is being removed`, reason: 'node.leaving' })
   return { id: node.id }
 }
@@ -38,6 +45,8 @@ function requireEmpty(transaction: Transaction, node: StoredNode): void {
     const more = vms.length > namesShownMax ? ` and ${vms.length - namesShownMax} more` : ''
     throw new Refusal('IN_USE', `${node.name} has ${vms.length === 1 ? 'a VM' : `${vms.length} VMs`}: ${names.join(', ')}${more}. Drain it first; or, if the host is off for good, remove it by force.`)
   }
+  const [move] = movesOnNode(transaction.state, node.id)
+  if (move !== undefined) throw new Refusal('IN_USE', `${node.name} takes part in the migration of ${move.spec.target.name}. Wait for it or cancel it; or, if the host is off for good, remove it by force.`)
 }
 
 /** Its VMs stay, without an owner, at an epoch that its host has never had: whatever it says from now on does not count. */
@@ -51,7 +60,7 @@ function disown(transaction: Transaction, node: StoredNode): void {
     if (vm.assignment?.nodeId !== node.id) continue
     const next: StoredVm = {
       ...vm, revision: transaction.index, assignment: null, operationId: null, deleting: false,
-      lost: { nodeId: node.id, node: node.name, epoch: vm.assignment.epoch + 1, sinceMs: transaction.timeMs },
+      lost: { nodeId: node.id, node: node.name, epoch: Math.max(vm.assignment.epoch, vm.epochSpent ?? 0) + 1, sinceMs: transaction.timeMs },
       report: { ...vm.report, phase: 'unknown', addresses: [], code: '', message: `Its host ${node.name} was removed by ${transaction.actor.name}; its disks were there.`, restartNeeded: false },
       phaseSinceMs: transaction.timeMs,
       cause: { commandId: transaction.commandId, actor: transaction.actor.name },

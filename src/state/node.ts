@@ -2,6 +2,7 @@
 import type { CommandOf } from '../model/command.ts'
 import type { StoredNode } from '../model/node.ts'
 import type { Outcome } from './apply.ts'
+import { drainNode, uncordonNode } from './drain.ts'
 import { forgetNode, removeNode } from './node-removal.ts'
 import { requireCurrent } from './revision.ts'
 import { Refusal, type Transaction } from './transaction.ts'
@@ -9,7 +10,7 @@ import { sayOfVm } from './vm-event.ts'
 
 export const nodesMax = 256
 
-export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.announce' | 'node.update' | 'node.rename' | 'node.remove' | 'node.forget'>): Outcome {
+export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.announce' | 'node.update' | 'node.rename' | 'node.remove' | 'node.forget' | 'node.drain' | 'node.uncordon'>): Outcome {
   switch (command.type) {
     case 'node.admit':
       return admit(transaction, command.payload)
@@ -23,6 +24,10 @@ export function applyToNode(transaction: Transaction, command: CommandOf<'node.a
       return removeNode(transaction, command.payload)
     case 'node.forget':
       return forgetNode(transaction, command.payload.id)
+    case 'node.drain':
+      return drainNode(transaction, command.payload)
+    case 'node.uncordon':
+      return uncordonNode(transaction, command.payload)
   }
 }
 

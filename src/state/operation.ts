@@ -3,15 +3,17 @@ import type { CommandOf } from '../model/command.ts'
 import { operationKinds, type StoredOperation } from '../model/operation.ts'
 import type { RunState, StoredVm } from '../model/vm.ts'
 import type { Outcome } from './apply.ts'
+import { advance, cancelMove, isMove, stepsOf } from './migration.ts'
 import { Refusal, type Transaction } from './transaction.ts'
 import { sayOfVm } from './vm-event.ts'
 
-export function applyToOperation(transaction: Transaction, command: CommandOf<'operation.step' | 'operation.cancel'>): Outcome {
+export function applyToOperation(transaction: Transaction, command: CommandOf<'operation.step' | 'operation.cancel' | 'operation.advance'>): Outcome {
+  if (command.type === 'operation.advance') return advance(transaction, command.payload)
   const operation = transaction.require('operation', command.payload.id)
   if (command.type === 'operation.cancel') return cancel(transaction, operation)
   const { payload } = command
   // A step reported twice, or by a former owner, changes nothing.
-  if (operation.state !== 'running' || operation.step !== payload.step || operation.nodeId !== payload.nodeId) return { id: operation.id }
+  if (isMove(operation) || operation.state !== 'running' || operation.step !== payload.step || operation.nodeId !== payload.nodeId) return { id: operation.id }
   if (payload.outcome.kind === 'failed') {
     const { code, message } = payload.outcome
     endOperation(transaction, operation, { state: 'failed', error: { code, message } })
@@ -34,12 +36,14 @@ export function applyToOperation(transaction: Transaction, command: CommandOf<'o
 
 export function isCancellable(operation: StoredOperation): boolean {
   if (operation.state !== 'running') return false
+  if (isMove(operation)) return operation.move.direction === 'forward' && stepsOf(operation)[operation.step]?.returns === true
   const step = operationKinds[operation.spec.operation][operation.step]
   return step !== 'remove' && step !== 'reset'
 }
 
 function cancel(transaction: Transaction, operation: StoredOperation): Outcome {
   if (operation.state !== 'running') throw new Refusal('STATE_CONFLICT', `Operation ${operation.name} is ${operation.state} already.`)
+  if (isMove(operation)) return cancelMove(transaction, operation)
   if (!isCancellable(operation)) throw new Refusal('STATE_CONFLICT', `Operation ${operation.name} is past the point where it can be cancelled.`)
   endOperation(transaction, operation, { state: 'cancelled', error: { code: 'CANCELLED', message: `${transaction.actor.name} cancelled it.` } })
   releaseTarget(transaction, operation)

@@ -5,6 +5,7 @@ import type { CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
 import type { StoredImage } from '../model/image.ts'
 import type { StoredFormerNode, StoredNode } from '../model/node.ts'
+import type { StoredMigration } from '../model/migration.ts'
 import type { StoredOperation } from '../model/operation.ts'
 import type { StoredProject } from '../model/project.ts'
 import type { StoredJoinToken, StoredToken } from '../model/token.ts'
@@ -33,10 +34,11 @@ export type Tables = {
   idempotency: IdempotencyRecord
   project: StoredProject
   formerNode: StoredFormerNode
+  migration: StoredMigration
 }
 export type TableName = keyof Tables
 export const tableNames = [
-  'cluster', 'node', 'user', 'token', 'joinToken', 'revokedSession', 'image', 'vm', 'operation', 'audit', 'event', 'idempotency', 'formerNode', 'project',
+  'cluster', 'node', 'user', 'token', 'joinToken', 'revokedSession', 'image', 'vm', 'operation', 'audit', 'event', 'idempotency', 'formerNode', 'project', 'migration',
 ] as const satisfies readonly TableName[]
 
 export type TableMaps = { readonly [Name in TableName]: Map<string, Tables[Name]> }
@@ -89,7 +91,7 @@ export function writeRecord<Name extends TableName>(state: State, table: Name, i
     return
   }
   // Trimming goes by the map's order, which has to be that of an import: by the last write.
-  if (table === 'idempotency') map.delete(id)
+  if (table === 'idempotency' || table === 'migration') map.delete(id)
   map.set(id, record)
   state.digest = addDigest(state.digest, recordDigest(table, id, record))
   indexRecord(state, table, record)
@@ -183,6 +185,7 @@ function age(write: StateWrite): readonly [number, number] {
     return [index, ordinal]
   }
   if (write.table === 'formerNode') return [(write.value as StoredFormerNode).index, 0]
+  if (write.table === 'migration') return [(write.value as StoredMigration).revision, 0]
   if (write.table === 'idempotency') return [(write.value as IdempotencyRecord).index, 0]
   return [0, 0]
 }

@@ -26,20 +26,23 @@ export function countVm(usage: Usage, vm: StoredVm, sign: 1 | -1): void {
     countUser(usage.vmIdsByImage, imageId, { vmId: vm.id, comes: sign === 1 })
   }
   if (vm.assignment === null) return
-  const { nodeId } = vm.assignment
+  countOn(usage, vm.assignment.nodeId, vm, { sign, owner: true })
+  // While it moves it takes its room on both hosts.
+  const other = vm.migration == null ? null : vm.migration.source.nodeId === vm.assignment.nodeId ? vm.migration.target : vm.migration.source
+  if (other !== null) countOn(usage, other.nodeId, vm, { sign, owner: false })
+}
+
+function countOn(usage: Usage, nodeId: string, vm: StoredVm, { sign, owner }: { readonly sign: 1 | -1; readonly owner: boolean }): void {
   const former = usage.byNode.get(nodeId) ?? noAllocation
-  const vms = former.vms + sign
-  if (vms === 0) {
-    usage.byNode.delete(nodeId)
-    return
-  }
   const taken = reserves(vm) ? sign : 0
-  usage.byNode.set(nodeId, {
+  const next = {
     cpus: former.cpus + taken * vm.spec.cpus,
     memoryMiB: former.memoryMiB + taken * vm.spec.memoryMiB,
-    vms,
-    vmsRunning: former.vmsRunning + (vm.report.phase === 'running' ? sign : 0),
-  })
+    vms: former.vms + (owner ? sign : 0),
+    vmsRunning: former.vmsRunning + (owner && vm.report.phase === 'running' ? sign : 0),
+  }
+  if (next.vms === 0 && next.memoryMiB === 0) usage.byNode.delete(nodeId)
+  else usage.byNode.set(nodeId, next)
 }
 
 function countUser(users: Map<string, Set<string>>, imageId: string, { vmId, comes }: { readonly vmId: string; readonly comes: boolean }): void {

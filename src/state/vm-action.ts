@@ -1,8 +1,10 @@
 // "Do this" to a VM: the wish and the operation that follows it are written together.
 import type { CommandOf } from '../model/command.ts'
-import { operationKinds, operationsEndedMax, type OperationKind, type StoredOperation } from '../model/operation.ts'
+import { operationKinds, type OperationKind, type StoredOperation } from '../model/operation.ts'
 import type { RunState, StoredVm } from '../model/vm.ts'
 import type { Outcome } from './apply.ts'
+import { isMove } from './migration.ts'
+import { dropOldOperations } from './old-operations.ts'
 import { endOperation, isCancellable } from './operation.ts'
 import { misfit } from './query.ts'
 import { requireCurrent } from './revision.ts'
@@ -61,6 +63,7 @@ function requireDeletable(vm: StoredVm, active: StoredOperation | undefined, pay
 /** A forced stop and a forced delete take over from whatever runs; all else waits its turn. */
 function clearTheWay(transaction: Transaction, vm: StoredVm, active: StoredOperation | undefined, payload: CommandOf<'vm.act'>['payload']): StoredVm {
   if (active === undefined) return vm
+  if (isMove(active)) throw new Refusal('OPERATION_ACTIVE', `${vm.name} is on its way to another node. Wait for it, or cancel operation ${active.name} first.`)
   if (!payload.force || (payload.action !== 'stop' && payload.action !== 'delete')) {
     throw new Refusal('OPERATION_ACTIVE', `${active.spec.operation} is running on ${vm.name}. Wait for it, cancel it, or force a stop.`)
   }
@@ -107,14 +110,4 @@ function draftOperation(transaction: Transaction, vm: StoredVm, command: Command
     actor: transaction.actor.name, commandId: transaction.commandId,
     startedMs: transaction.timeMs, endedMs: null, error: null,
   }
-}
-
-/** Ended operations are kept by count, the oldest go first; ids are UUIDv7, so their order is that of their making. */
-function dropOldOperations(transaction: Transaction): void {
-  const { operation } = transaction.state.tables
-  if (operation.size <= operationsEndedMax * 1.1) return
-  const ended = [...operation.values()].filter((candidate) => candidate.endedMs !== null)
-  const excess = ended.length - operationsEndedMax
-  if (excess <= 0) return
-  for (const old of ended.toSorted((left, right) => (left.id < right.id ? -1 : 1)).slice(0, excess)) transaction.delete('operation', old.id)
 }

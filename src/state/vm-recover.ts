@@ -17,6 +17,7 @@ export function recoverVm(transaction: Transaction, payload: CommandOf<'vm.recov
   const vm = transaction.require('vm', payload.id)
   requireCurrent(vm, payload)
   if (vm.deleting) throw new Refusal('STATE_CONFLICT', `${vm.name} is being deleted.`)
+  if (vm.migration != null) throw new Refusal('OPERATION_ACTIVE', `${vm.name} is on its way to another node. Cancel that, or remove the node that is off from the cluster.`)
   if ((vm.assignment?.nodeId ?? null) !== payload.formerNodeId) throw new Refusal('STATE_CONFLICT', `${vm.name} has another node by now.`)
   const target = transaction.require('node', payload.nodeId)
   if (target.id === payload.formerNodeId) throw new Refusal('STATE_CONFLICT', `${vm.name} is on ${target.name} already.`)
@@ -35,7 +36,7 @@ export function recoverVm(transaction: Transaction, payload: CommandOf<'vm.recov
   const former = payload.formerNodeId === null ? 'no node' : (transaction.get('node', payload.formerNodeId)?.name ?? payload.formerNodeId)
   const next: StoredVm = {
     ...vm, revision: transaction.index, operationId: null,
-    assignment: { nodeId: payload.nodeId, epoch: (vm.assignment?.epoch ?? 0) + 1 },
+    assignment: { nodeId: payload.nodeId, epoch: Math.max(vm.assignment?.epoch ?? 0, vm.epochSpent ?? 0) + 1 },
     placed: `recovered from ${former} by ${transaction.actor.name}, who said that it is off`,
     report: { phase: 'pending', observedGeneration: 0, addresses: [], message: '', code: '', restartNeeded: false, madeDisks: [] },
     phaseSinceMs: transaction.timeMs,

@@ -5,6 +5,7 @@ import type { StoredVm, VmReport, VmSpec } from '../model/vm.ts'
 import type { Outcome } from './apply.ts'
 import { canonicalJson } from './canonical.ts'
 import { mergePatch } from './merge-patch.ts'
+import { migrateVm } from './migration.ts'
 import { misfit, projectExists } from './query.ts'
 import { requireCurrent } from './revision.ts'
 import { Refusal, type Transaction } from './transaction.ts'
@@ -15,7 +16,7 @@ import { allotMacs, imagesOf, parseVmPatch, requireEditable, requireKnownReferen
 
 export const vmsMax = 100_000
 
-type VmCommand = CommandOf<'vm.create' | 'vm.replace' | 'vm.patch' | 'vm.act' | 'vm.report' | 'vm.guestStopped' | 'vm.recover'>
+type VmCommand = CommandOf<'vm.create' | 'vm.replace' | 'vm.patch' | 'vm.act' | 'vm.report' | 'vm.guestStopped' | 'vm.recover' | 'vm.migrate'>
 
 export function applyToVm(transaction: Transaction, command: VmCommand): Outcome {
   switch (command.type) {
@@ -42,6 +43,8 @@ export function applyToVm(transaction: Transaction, command: VmCommand): Outcome
       return guestStopped(transaction, command.payload)
     case 'vm.recover':
       return recoverVm(transaction, command.payload)
+    case 'vm.migrate':
+      return migrateVm(transaction, command)
   }
 }
 
@@ -92,6 +95,7 @@ function edit(transaction: Transaction, vm: StoredVm, next: Edited, seed: string
   if (vm.operationId !== null && next.spec.runState !== vm.spec.runState) {
     throw new Refusal('OPERATION_ACTIVE', `An operation is running on ${vm.name}. Wait for it or cancel it.`)
   }
+  if (vm.migration != null && (next.name !== vm.name || !sameJson(next.spec, vm.spec))) throw new Refusal('OPERATION_ACTIVE', `${vm.name} is on its way to another node. Wait for it or cancel it.`)
   const node = vm.assignment === null ? undefined : transaction.get('node', vm.assignment.nodeId)
   if (node !== undefined && asksForMore(vm.spec, next.spec)) {
     const reason = misfit(state, node, { spec: next.spec, labels: next.labels, images: [], running: runs, ownVmId: vm.id })

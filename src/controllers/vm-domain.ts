@@ -1,23 +1,8 @@
-// From a VM in the state to what its host needs: volumes, seed and the domain's description.
+// Makes what a VM's host needs before it can be defined: its volumes and its seed.
 import { OperationalError } from '../model/error.ts'
 import type { StoredVm } from '../model/vm.ts'
-import type { DomainSpec } from '../ports/hypervisor.ts'
+import { sizeBytesOf } from '../planner/domain.ts'
 import type { StorageDriver, Volume } from '../ports/storage.ts'
-
-/** Volume sizes are whole MiB. */
-const mebibyte = 2 ** 20
-
-export function sizeBytesOf(disk: StoredVm['spec']['disks'][number]): number | null {
-  return disk.sizeGiB === undefined ? null : Math.ceil((disk.sizeGiB * 2 ** 30) / mebibyte) * mebibyte
-}
-
-/** Every disk has its volume, as large as wished. */
-export function hasAllVolumes(vm: StoredVm, volumes: readonly Volume[]): boolean {
-  return vm.spec.disks.every((disk) => {
-    const volume = volumes.find((candidate) => candidate.name === disk.name)
-    return volume !== undefined && volume.sizeBytes >= (sizeBytesOf(disk) ?? 0)
-  })
-}
 
 /**
  * Makes and grows what is missing; what is there stays.
@@ -38,24 +23,4 @@ export async function prepareVolumes(vm: StoredVm, storage: StorageDriver): Prom
   }
   const seedPath = vm.spec.cloudInit === undefined ? null : await storage.writeSeed(vm.id, { ...vm.spec.cloudInit, hostname: vm.name })
   return { volumes, seedPath }
-}
-
-/** @throws where a disk has no volume: prepare first */
-export function domainSpecOf(vm: StoredVm, volumes: readonly Volume[], seedPath: string | null): DomainSpec {
-  return {
-    id: vm.id,
-    domainName: vm.domainName,
-    title: vm.name,
-    epoch: vm.assignment?.epoch ?? 0,
-    cpus: vm.spec.cpus,
-    memoryMiB: vm.spec.memoryMiB,
-    firmware: vm.spec.firmware,
-    disks: vm.spec.disks.map((disk) => {
-      const volume = volumes.find((candidate) => candidate.name === disk.name)
-      if (volume === undefined) throw new Error(`disk ${disk.name} of ${vm.name} has no volume`)
-      return { name: disk.name, path: volume.path, format: 'qcow2', bus: disk.bus, readOnly: false }
-    }),
-    seedPath,
-    nics: vm.spec.nics.map((nic) => ({ network: nic.network, mac: nic.mac ?? '' })),
-  }
 }

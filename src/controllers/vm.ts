@@ -6,7 +6,8 @@ import { makeCommand, type CommandOf, type CommandPayload, type CommandResult, t
 import type { Actor } from '../model/user.ts'
 import type { StoredOperation } from '../model/operation.ts'
 import type { StoredVm, VmReport } from '../model/vm.ts'
-import { currentStep, isHalfDeleted, lastingPhase, planForeign, planVm, type VmActionStep, type VmObservation } from '../planner/vm.ts'
+import { domainSpecOf, hasAllVolumes } from '../planner/domain.ts'
+import { currentStep, isHalfDeleted, isOnItsWay, lastingPhase, planForeign, planVm, type VmActionStep, type VmObservation } from '../planner/vm.ts'
 import type { Cancel, Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
 import { domainDigest } from '../ports/domain-digest.ts'
@@ -17,7 +18,7 @@ import type { StorageDriver } from '../ports/storage.ts'
 import { canonicalJson } from '../state/canonical.ts'
 import { vmsOnNode } from '../state/query.ts'
 import type { StateHolder } from '../state/state.ts'
-import { domainSpecOf, hasAllVolumes, prepareVolumes } from './vm-domain.ts'
+import { prepareVolumes } from './vm-domain.ts'
 import { VmImages } from './vm-images.ts'
 import { VmMemory } from './vm-memory.ts'
 import { WorkQueue } from './work-queue.ts'
@@ -151,6 +152,7 @@ export class VmController {
       const vm = this.#ports.consensus.state.tables.vm.get(id)
       const domain = await this.#ports.hypervisor.find(id)
       if (vm === undefined) return this.#orphan(id, domain)
+      if (isOnItsWay(vm)) return
       if (vm.assignment?.nodeId !== this.#nodeId) return this.#foreign(vm, domain)
       const operation = this.#operationOf(vm)
       if (isHalfDeleted(vm, currentStep(operation))) return

@@ -59,6 +59,11 @@ export function isHalfDeleted(vm: StoredVm, step: VmStep | null): boolean {
   return vm.deleting && step === null
 }
 
+/** While it moves, holders keep their hands off it: the operation sees to it, a crash of the guest too. */
+export function isOnItsWay(vm: StoredVm): boolean {
+  return vm.migration != null
+}
+
 /** Plans for a node that has a domain of a VM that is another node's. */
 export function planForeign(domain: Domain | null): readonly VmActionStep[] {
   return domain === null ? [] : [{ kind: 'evict' }]
@@ -144,6 +149,7 @@ export function shownPhase(vm: StoredVm, operation: StoredOperation | null, hear
   if (!heard) return 'unknown'
   const { phase } = vm.report
   const step = currentStep(operation)
+  if (vm.migration != null) return 'migrating'
   if (vm.deleting) return isHalfDeleted(vm, step) ? 'failed' : 'deleting'
   if (step === 'shutdown') return phase === 'stopped' ? 'stopped' : 'stopping'
   if (step === 'boot') return phase === 'running' ? 'running' : 'starting'

@@ -1,7 +1,7 @@
 // Questions about images: what stands on them, where they are needed, how many nodes shall keep them.
 import type { StoredImage } from '../model/image.ts'
 import type { StoredVm } from '../model/vm.ts'
-import { vmsOnNode } from './query.ts'
+import { vmsHeldOn } from './query.ts'
 import type { State } from './state.ts'
 
 /** Disks made of an image. */
@@ -42,7 +42,7 @@ export function holdersOfContent(state: State, sha256: string): readonly string[
 /** Disks on the node, present or on their way there, are made of this content. */
 export function isImageNeededOn(state: State, sha256: string, nodeId: string): boolean {
   const stands = (vm: StoredVm) => Object.values(vm.images).some((image) => image.sha256 === sha256)
-  return vmsOnNode(state, nodeId).some(stands)
+  return vmsHeldOn(state, nodeId).some(stands)
 }
 
 /** Whether a node that has no copy may get one when a VM comes to it. */

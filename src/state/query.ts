@@ -26,7 +26,13 @@ export function findImage(state: State, ref: string, project: string): StoredIma
   return found !== undefined && (found.project === project || found.project === defaultProject) ? found : undefined
 }
 
+/** VMs whose owner the node is. */
 export function vmsOnNode(state: State, nodeId: string): readonly StoredVm[] {
+  return vmsHeldOn(state, nodeId).filter((vm) => vm.assignment?.nodeId === nodeId)
+}
+
+/** VMs that are there, come there or go from there. */
+export function vmsHeldOn(state: State, nodeId: string): readonly StoredVm[] {
   const ids = state.vmIdsByNode.get(nodeId)
   if (ids === undefined) return []
   return [...ids].map((id) => state.tables.vm.get(id)).filter((vm) => vm !== undefined)

@@ -119,10 +119,17 @@ function indexRecord(state: State, table: TableName, record: Tables[TableName]):
   const vm = record as StoredVm
   countVm(state.usage, vm, 1)
   for (const nic of vm.spec.nics) if (nic.mac !== undefined) state.macs.add(nic.mac)
-  if (vm.assignment === null) return
-  const ids = state.vmIdsByNode.get(vm.assignment.nodeId) ?? new Set()
-  ids.add(vm.id)
-  state.vmIdsByNode.set(vm.assignment.nodeId, ids)
+  for (const nodeId of holdersOf(vm)) {
+    const ids = state.vmIdsByNode.get(nodeId) ?? new Set()
+    ids.add(vm.id)
+    state.vmIdsByNode.set(nodeId, ids)
+  }
+}
+
+/** Its owner, and while it moves the other one. */
+function holdersOf(vm: StoredVm): readonly string[] {
+  const nodeIds = vm.assignment === null ? [] : [vm.assignment.nodeId as string]
+  return vm.migration == null ? nodeIds : [...nodeIds, vm.migration.source.nodeId, vm.migration.target.nodeId]
 }
 
 function unindex(state: State, table: TableName, record: Tables[TableName]): void {
@@ -136,7 +143,7 @@ function unindex(state: State, table: TableName, record: Tables[TableName]): voi
   const vm = record as StoredVm
   countVm(state.usage, vm, -1)
   for (const nic of vm.spec.nics) if (nic.mac !== undefined) state.macs.delete(nic.mac)
-  if (vm.assignment !== null) state.vmIdsByNode.get(vm.assignment.nodeId)?.delete(vm.id)
+  for (const nodeId of holdersOf(vm)) state.vmIdsByNode.get(nodeId)?.delete(vm.id)
 }
 
 /** The whole state as records, for snapshots. */

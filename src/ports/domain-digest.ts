@@ -2,7 +2,7 @@
 import type { DomainSpec } from './hypervisor.ts'
 
 /** Rises when drivers begin to make something else of the same spec, so that existing domains are defined anew. */
-const renderingVersion = 1
+const renderingVersion = 2
 
 /** 16 hex digits over every field of the spec, the epoch too. Against oversight, not against adversaries. */
 export function domainDigest(spec: DomainSpec): string {

@@ -51,6 +51,26 @@ export type DomainEvent =
   | { readonly kind: 'connected' }
   | { readonly kind: 'disconnected'; readonly detail: string }
 
+/** Cumulative use of a domain that is on; what the hypervisor does not tell (a network in user mode, say) is left out. */
+export type DomainStats = {
+  readonly id: string
+  readonly cpuSeconds: number
+  readonly memoryResidentBytes: number
+  readonly memoryBalloonBytes: number
+  readonly disks: readonly { readonly name: string; readonly readBytes: number; readonly writtenBytes: number; readonly reads: number; readonly writes: number }[]
+  readonly nics: readonly {
+    readonly name: string
+    readonly receiveBytes: number
+    readonly receivePackets: number
+    readonly receiveErrors: number
+    readonly receiveDrops: number
+    readonly transmitBytes: number
+    readonly transmitPackets: number
+    readonly transmitErrors: number
+    readonly transmitDrops: number
+  }[]
+}
+
 export type MigrateRequest = {
   readonly id: string
   readonly sockets: MigrationSockets
@@ -92,10 +112,14 @@ export interface Hypervisor {
   resume(id: string): Promise<void>
   /** Forgets a domain that is off. Unknown is fine. */
   undefine(id: string): Promise<void>
+  /** Of all our domains that are on, in one call; one whose monitor is busy may be left out. Empty where the driver does not know. */
+  stats(): Promise<readonly DomainStats[]>
   /** Addresses as the guest agent tells them, without loopback and link-local. AGENT_UNAVAILABLE where there is none. */
   addresses(id: string): Promise<readonly string[]>
   /** The serial console, both directions. A second opening takes it over. */
   console(id: string, signal: AbortSignal): Promise<ByteStream>
+  /** The screen, as a server of the RFB protocol (RFC 6143) speaks first; several may look at once. CONSOLE_BUSY while it is off, SCREEN_MISSING where it was started without one. */
+  screen(id: string, signal: AbortSignal): Promise<ByteStream>
   /**
    * Moves a running or paused domain, its disks copied onto those that lie ready at the target. Resolves when QEMU here is gone and the target
    * holds the domain *paused*, whatever it was: the target starts vCPUs only by `boot`, at the target's epoch, once Raft says that it owns the VM.

@@ -12,6 +12,7 @@ import { OperationalError } from '../../src/model/error.ts'
 import type { DomainSpec } from '../../src/ports/hypervisor.ts'
 import { PrivateLibvirtd, until } from './libvirtd.ts'
 import { memoryLocalStore, silentLog } from './memory.ts'
+import { openRfb } from './rfb-client.ts'
 
 const run = promisify(execFile)
 /** Built by `make tiny`. */
@@ -21,7 +22,7 @@ const guestTimeoutMs = 45_000
 describe('a real guest', () => {
   const libvirtd = new PrivateLibvirtd()
   const storage = new LocalStorage({ directory: join(libvirtd.directory, 'storage') }, { log: silentLog })
-  const hypervisor = new LibvirtHypervisor({ socketPath: libvirtd.socketPath, accelerator: 'tcg' }, { epochs: memoryLocalStore(), clock: systemClock, log: silentLog })
+  const hypervisor = new LibvirtHypervisor({ socketPath: libvirtd.socketPath, accelerator: 'tcg', localPath: (path) => libvirtd.localPath(path) }, { epochs: memoryLocalStore(), clock: systemClock, log: silentLog })
   const signal = new AbortController().signal
 
   beforeAll(async () => {
@@ -54,11 +55,22 @@ describe('a real guest', () => {
 
     const stream = await hypervisor.console(spec.id, signal)
     let seen = ''
-    for await (const bytes of stream.readable) {
-      seen += new TextDecoder().decode(bytes)
-      if (/tick/i.test(seen)) break
+    const reader = stream.readable[Symbol.asyncIterator]()
+    const readUntil = async (pattern: RegExp) => {
+      while (!pattern.test(seen)) {
+        const { value, done } = await reader.next()
+        if (done === true) throw new Error(`the console ended after ${JSON.stringify(seen)}`)
+        seen += new TextDecoder().decode(value)
+      }
     }
-    expect(seen).toMatch(/tick/i)
+    await readUntil(/tick/i)
+
+    const screen = await openRfb(await hypervisor.screen(spec.id, signal))
+    expect(screen.width * screen.height).toBeGreaterThanOrEqual(720 * 400)
+    const lit = (picture: Uint8Array) => picture.filter((value, at) => at % 4 !== 3 && value > 0x60).length
+    await until(async () => lit(await screen.picture()) > 500, 'text on the screen', guestTimeoutMs)
+    for (const letter of 'seen\r') await screen.press(letter === '\r' ? 0xff0d : letter.charCodeAt(0))
+    await readUntil(/typed on the screen: seen/)
 
     let addresses: readonly string[] = []
     await until(async () => {

@@ -21,7 +21,7 @@ async function openQemu(): Promise<HypervisorSubject> {
   const drivers: LibvirtHypervisor[] = []
   const openDriver = async (): Promise<LibvirtHypervisor> => {
     const driver = new LibvirtHypervisor(
-      { socketPath: libvirtd.socketPath, accelerator: 'tcg', keepaliveMs: 3_500, callTimeoutMsMax: 8_000 },
+      { socketPath: libvirtd.socketPath, accelerator: 'tcg', keepaliveMs: 3_500, callTimeoutMsMax: 8_000, localPath: (path) => libvirtd.localPath(path) },
       { epochs, clock: systemClock, log: silentLog },
     )
     drivers.push(driver)

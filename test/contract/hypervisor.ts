@@ -7,6 +7,7 @@ import type { Domain, DomainEvent, DomainSpec, Hypervisor } from '../../src/port
 import type { ByteStream } from '../../src/ports/transport.ts'
 import { expectCode } from './expect-code.ts'
 import { until } from './libvirtd.ts'
+import { openRfb } from './rfb-client.ts'
 
 /** What a driver may lack, each with how it says so; everything else has to work. */
 export type Lacks = {
@@ -106,6 +107,7 @@ export function hypervisorContract(name: string, open: () => Promise<HypervisorS
       for (const verb of ['shutdown', 'destroy', 'reset', 'pause', 'resume', 'addresses'] as const) await expectCode(hypervisor[verb](id), 'DOMAIN_MISSING')
       await expectCode(hypervisor.boot(id, 1), 'DOMAIN_MISSING')
       await expectCode(hypervisor.console(id, new AbortController().signal), 'DOMAIN_MISSING')
+      await expectCode(hypervisor.screen(id, new AbortController().signal), 'DOMAIN_MISSING')
       await hypervisor.undefine(id)
     })
 
@@ -281,6 +283,29 @@ export function hypervisorContract(name: string, open: () => Promise<HypervisorS
         for await (const _ of other.readable) continue
       })
 
+      it('shows its screen, to several at once, and ends it with its signal and with the domain', async () => {
+        const spec = newSpec()
+        await hypervisor.define(spec)
+        const signal = new AbortController().signal
+        await expectCode(hypervisor.screen(spec.id, signal), 'CONSOLE_BUSY')
+        await hypervisor.boot(spec.id, spec.epoch)
+        const abort = new AbortController()
+        const [first, second] = [await hypervisor.screen(spec.id, abort.signal), await hypervisor.screen(spec.id, signal)]
+        const viewers = [await openRfb(first), await openRfb(second)] as const
+        expect(viewers[0].version).toBe('RFB 003.008\n')
+        const [width, height, picture] = [viewers[1].width, viewers[1].height, await viewers[1].picture()]
+        expect([viewers[0].width, viewers[0].height, picture.length]).toEqual([width, height, width * height * 4])
+        abort.abort()
+        await viewers[0].ended()
+        await viewers[1].press(0x20)
+        // A stream that was opened after the domain's next boot is another one's.
+        await hypervisor.destroy(spec.id)
+        await viewers[1].ended()
+        await expect(second.write(new Uint8Array(1))).rejects.toBeInstanceOf(OperationalError)
+        await hypervisor.boot(spec.id, spec.epoch)
+        expect((await openRfb(await hypervisor.screen(spec.id, signal))).version).toBe('RFB 003.008\n')
+      })
+
       it('tells a guest that powered itself off from one that was destroyed', async () => {
         const spec = await running()
         const stream = await hypervisor.console(spec.id, new AbortController().signal)
@@ -294,6 +319,7 @@ export function hypervisorContract(name: string, open: () => Promise<HypervisorS
       it('says that there is no console', async () => {
         const spec = await running()
         await expectCode(hypervisor.console(spec.id, new AbortController().signal), lacks.guest!)
+        await expectCode(hypervisor.screen(spec.id, new AbortController().signal), 'SCREEN_MISSING')
       })
     }
 

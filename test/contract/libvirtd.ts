@@ -1,10 +1,10 @@
 // A private libvirtd for tests: own mount and process namespaces, so that nothing of the machine's is touched and nothing is left.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync, existsSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { randomUUID } from 'node:crypto'
 
@@ -25,17 +25,22 @@ export class PrivateLibvirtd {
     writeFileSync(join(this.directory, 'hold.sh'), holdScript(this.directory))
     this.#holder = spawn(
       'setpriv',
-      ['--pdeathsig', 'KILL', 'unshare', '-m', '-p', '-f', '--kill-child=KILL', '--propagation', 'private', 'bash', join(this.directory, 'hold.sh')],
+      ['--pdeathsig', 'KILL', 'unshare', '-m', '-u', '-p', '-f', '--kill-child=KILL', '--propagation', 'private', 'bash', join(this.directory, 'hold.sh')],
       { stdio: 'ignore' },
     )
     await until(() => existsSync(join(this.directory, 'held')), 'the namespaces of the private libvirtd')
     await this.startDaemon()
   }
 
+  /** Where this process finds what libvirtd has at a path. */
+  localPath(path: string): string {
+    return path.replace(/^\/var\/lib\/libvirt\//, `${join(this.directory, 'var')}/`).replace(/^\/run\/libvirt\//, `${join(this.directory, 'run')}/`)
+  }
+
   async startDaemon(): Promise<void> {
     const inside = childOf(this.#holder!.pid!)
     rmSync(this.socketPath, { force: true })
-    this.#entry = spawn('nsenter', ['-t', String(inside), '-m', '-p', '/usr/sbin/libvirtd', '--pid-file', join(this.directory, 'libvirtd.pid')], {
+    this.#entry = spawn('nsenter', ['-t', String(inside), '-m', '-u', '-p', '/usr/sbin/libvirtd', '--pid-file', join(this.directory, 'libvirtd.pid')], {
       stdio: 'ignore',
     })
     await until(() => answers(this.socketPath), 'the private libvirtd')
@@ -62,6 +67,11 @@ export class PrivateLibvirtd {
 
   daemonPid(): number {
     return childOf(this.#entry!.pid!)
+  }
+
+  /** Names the mount namespace that this libvirtd, or another process, lives in. */
+  namespace(pid = childOf(this.#holder!.pid!)): string {
+    return readlinkSync(`/proc/${pid}/ns/mnt`)
   }
 
   /** Kills everything in the namespaces and removes the directory. */
@@ -125,8 +135,13 @@ const qemuConf = [
 function holdScript(directory: string): string {
   return `set -e
 mount --make-rprivate /
+# libvirt refuses to migrate to a host of the same name.
+hostname ${basename(directory).toLowerCase().replace(/[^a-z0-9-]/g, '-')}
 mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt
 mount --bind ${directory}/run /run/libvirt
+# libvirt locks consoles by the name of their terminal, which another libvirtd's may have too.
+mkdir -p /run/lock
+mount -t tmpfs -o mode=1777 lock /run/lock
 mount --bind ${directory}/var /var/lib/libvirt
 mount --bind ${directory}/log /var/log/libvirt
 mount --bind ${directory}/cache /var/cache/libvirt

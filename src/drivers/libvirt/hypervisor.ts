@@ -3,7 +3,7 @@ import { parseEmulatorOwner } from '../../formats/capabilities-xml.ts'
 import { renderDomainXml, type DomainType } from '../../formats/domain-xml.ts'
 import { OperationalError } from '../../model/error.ts'
 import type { Cancel, Clock } from '../../ports/clock.ts'
-import type { Domain, DomainEvent, DomainSpec, Hypervisor, HypervisorInfo, MigrateRequest, MigrationProgress } from '../../ports/hypervisor.ts'
+import type { Domain, DomainEvent, DomainSpec, DomainStats, Hypervisor, HypervisorInfo, MigrateRequest, MigrationProgress } from '../../ports/hypervisor.ts'
 import type { Log } from '../../ports/log.ts'
 import type { LocalStore } from '../../ports/state-store.ts'
 import type { ByteStream } from '../../ports/transport.ts'
@@ -19,6 +19,8 @@ import { readEvent } from './events.ts'
 import { LibvirtLink, type Endpoint, type Session } from './link.ts'
 import { migrateDomain, recoverDomain } from './migrate.ts'
 import type { RpcConnection } from './rpc.ts'
+import { openDomainScreen } from './screen.ts'
+import { readStats } from './stats.ts'
 
 const defaultSocketPaths = ['/run/libvirt/libvirt-sock', '/run/libvirt/virtqemud-sock']
 const agentAnswerSecondsMax = 3
@@ -31,6 +33,8 @@ export type LibvirtOptions = {
   readonly accelerator: 'kvm' | 'tcg' | 'auto'
   readonly keepaliveMs?: number
   readonly callTimeoutMsMax?: number
+  /** Where this process finds a path that libvirt names, if libvirtd sees another file system. */
+  readonly localPath?: (path: string) => string
 }
 
 export class LibvirtHypervisor implements Hypervisor {
@@ -190,6 +194,10 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#endedByHost.delete(id)
   }
 
+  stats(): Promise<readonly DomainStats[]> {
+    return readStats(this.#connection(), (id) => this.#own.has(id))
+  }
+
   async addresses(id: string): Promise<readonly string[]> {
     const domain = await this.#require(id)
     if (domain.state !== 'running') throw new OperationalError('AGENT_UNAVAILABLE', `Domain ${domain.domainName} is ${domain.state}.`)
@@ -212,6 +220,12 @@ export class LibvirtHypervisor implements Hypervisor {
     const domain = await this.#require(id)
     if (isOff(domain)) throw new OperationalError('CONSOLE_BUSY', `Domain ${domain.domainName} is off: it has no console.`)
     return openDomainConsole(this.#endpoint, calls.domainRef(id), signal)
+  }
+
+  async screen(id: string, signal: AbortSignal): Promise<ByteStream> {
+    const domain = await this.#require(id)
+    if (isOff(domain)) throw new OperationalError('CONSOLE_BUSY', `Domain ${domain.domainName} is off: it has no screen.`)
+    return openDomainScreen(this.#connection(), domain, this.#options.localPath ?? ((path) => path), signal)
   }
 
   async migrate(request: MigrateRequest, onProgress: (progress: MigrationProgress) => void, signal: AbortSignal): Promise<MigrationProgress> {

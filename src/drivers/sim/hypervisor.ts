@@ -1,12 +1,14 @@
 // The Hypervisor port on a simulated machine: one daemon's driver, with latencies, failures, hangs and lies on simulated time.
 import { OperationalError } from '../../model/error.ts'
 import type { Cancel, Clock, Random } from '../../ports/clock.ts'
-import type { Domain, DomainEvent, DomainSpec, Hypervisor, HypervisorInfo, MigrateRequest, MigrationProgress } from '../../ports/hypervisor.ts'
+import type { Domain, DomainEvent, DomainSpec, DomainStats, Hypervisor, HypervisorInfo, MigrateRequest, MigrationProgress } from '../../ports/hypervisor.ts'
 import type { LocalStore } from '../../ports/state-store.ts'
 import type { ByteStream } from '../../ports/transport.ts'
 import { EpochGuard, staleEpoch } from '../epoch-guard.ts'
 import { SimConsole } from './console.ts'
+import { SimScreen } from './screen.ts'
 import { isExecuting, type SimDomain, type SimMachine } from './machine.ts'
+import { statsOf } from './stats.ts'
 
 const defaultCallTimeoutMs = 10_000
 /** A call that hangs is carried out at most so long after its time-out, if at all. */
@@ -145,6 +147,10 @@ export class SimHypervisor implements Hypervisor {
     })
   }
 
+  async stats(): Promise<readonly DomainStats[]> {
+    return this.#call('read statistics', () => this.machine.domains().filter((domain) => domain.spec !== null && !isOff(domain)).map((domain) => statsOf(domain, this.machine.clock.monotonicMs())))
+  }
+
   async console(id: string, signal: AbortSignal): Promise<ByteStream> {
     return this.#callOwn('open console', id, (domain) => {
       if (isOff(domain)) throw new OperationalError('CONSOLE_BUSY', `Domain ${domain.name} is off: it has no console.`)
@@ -193,6 +199,17 @@ export class SimHypervisor implements Hypervisor {
       this.machine.transferOf(id)?.fail('aborted')
       if (!isOff(domain)) return 'here'
       return domain.reason === 'migrated' ? 'gone' : 'off'
+    })
+  }
+
+  async screen(id: string, signal: AbortSignal): Promise<ByteStream> {
+    return this.#callOwn('open screen', id, (domain) => {
+      if (isOff(domain)) throw new OperationalError('CONSOLE_BUSY', `Domain ${domain.name} is off: it has no screen.`)
+      const stream = new SimScreen(domain.name, () => domain.screens.delete(stream))
+      domain.screens.add(stream)
+      signal.addEventListener('abort', () => stream.abort(), { once: true })
+      if (signal.aborted) stream.abort()
+      return stream
     })
   }
 

@@ -45,6 +45,8 @@ export type SimDomain = {
   before: { readonly shown: Domain | null; readonly untilMs: number } | null
   /** Who reads the serial console; null tells it that it is over. */
   console: GuestListener | null
+  /** Who looks at the screen. */
+  readonly screens: Set<{ abort(): void }>
   /** It is still coming in from another host: paused, and forgotten if the rest does not come. */
   incoming: boolean
 }
@@ -277,7 +279,7 @@ export class SimMachine {
   }
 
   #add(id: string, name: string): SimDomain {
-    const domain: SimDomain = { id, name, spec: null, state: 'off', reason: 'unknown', run: 0, bootedMs: 0, before: null, console: null, incoming: false }
+    const domain: SimDomain = { id, name, spec: null, state: 'off', reason: 'unknown', run: 0, bootedMs: 0, before: null, console: null, screens: new Set(), incoming: false }
     this.#domains.set(id, domain)
     return domain
   }
@@ -297,6 +299,7 @@ export class SimMachine {
     this.stops++
     domain.console?.(null)
     domain.console = null
+    for (const screen of domain.screens) screen.abort()
     this.#tell(domain, 'stopped', reason)
   }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { XMLParser } from 'fast-xml-parser'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
-import { escapeXml, parseDomainMetadata, renderDomainXml, type DomainType } from '../../../src/formats/domain-xml.ts'
+import { escapeXml, parseDomainMetadata, parseScreenSocket, renderDomainXml, type DomainType } from '../../../src/formats/domain-xml.ts'
 import { OperationalError } from '../../../src/model/error.ts'
 import { domainDigest } from '../../../src/ports/domain-digest.ts'
 import type { DomainSpec } from '../../../src/ports/hypervisor.ts'
@@ -97,5 +97,19 @@ describe('domainDigest', () => {
     const digests = new Set([base, ...changes.map((change) => ({ ...base, ...change }))].map(domainDigest))
     expect(digests.size).toBe(changes.length + 1)
     expect(domainDigest({ ...base })).toMatch(/^[0-9a-f]{16}$/)
+  })
+})
+
+describe('parseScreenSocket', () => {
+  const live = (graphics: string) => `<domain type='qemu' id='7'><devices>${graphics}</devices></domain>`
+  it('finds the socket of the VNC screen, in either place libvirt writes it', () => {
+    expect(parseScreenSocket(live("<graphics type='spice'/><graphics type='vnc' socket='/a/vnc.sock'><listen type='socket' socket='/a/vnc.sock'/></graphics>"))).toBe('/a/vnc.sock')
+    expect(parseScreenSocket(live("<graphics type='vnc'><listen type='socket' socket='/b&amp;c'/></graphics>"))).toBe('/b&c')
+  })
+  it('knows where there is none', () => {
+    expect(parseScreenSocket(live(''))).toBeNull()
+    expect(parseScreenSocket(live("<graphics type='vnc' port='5900'><listen type='address' address='127.0.0.1'/></graphics>"))).toBeNull()
+    // A definition alone: libvirt chooses the path at start.
+    expect(parseScreenSocket(renderDomainXml(base, 'qemu'))).toBeNull()
   })
 })

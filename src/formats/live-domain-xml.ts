@@ -30,9 +30,9 @@ export function retargetDomainXml(liveXml: string, target: DomainSpec): LiveDoma
   if (domain === undefined) throw new Error('libvirt gave no domain XML')
   const parts = childrenOf(domain)
   stampMetadata(parts, target)
-  const devices = only(parts, 'devices')
-  const disks = devices === undefined ? [] : elements(childrenOf(devices), 'disk')
-  const copied = disks.flatMap((disk) => moveDisk(disk, target))
+  const devices = childrenOf(only(parts, 'devices') ?? {})
+  const copied = elements(devices, 'disk').flatMap((disk) => moveDisk(disk, target))
+  for (const graphics of elements(devices, 'graphics')) forgetSocket(graphics)
   return {
     xml: new XMLBuilder({ ...format, suppressEmptyNode: true }).build(document),
     type: attributesOf(domain)['type'] as DomainType,
@@ -65,6 +65,11 @@ function moveDisk(disk: XmlNode, target: DomainSpec): readonly string[] {
   source['source'] = []
   source[attributesKey] = { file: path }
   return only(parts, 'readonly') === undefined ? [device] : []
+}
+
+/** libvirt names the socket by the running domain's number, which is another one at the target. */
+function forgetSocket(graphics: XmlNode): void {
+  for (const place of [graphics, ...elements(childrenOf(graphics), 'listen')]) delete attributesOf(place)['socket']
 }
 
 function targetPath(serial: string, livePath: string, target: DomainSpec): string | null {

@@ -24,6 +24,8 @@ export type CertificateNames = {
   readonly names: readonly string[]
   /** IP addresses. */
   readonly addresses: readonly string[]
+  /** Written into it as a URI: the node's name may change while the certificate lasts. */
+  readonly nodeId?: string
 }
 
 /** A self-signed CA that may sign leaf certificates only. */
@@ -114,6 +116,7 @@ async function leafExtensions(publicKey: webcrypto.CryptoKey, names: Certificate
       if (isIP(value) === 0) throw new OperationalError('INVALID', `${JSON.stringify(value)} is no IP address.`)
       return { type: 'ip' as const, value }
     }),
+    ...(names.nodeId === undefined ? [] : [{ type: 'url' as const, value: `urn:novacron:node:${names.nodeId}` }]),
   ]
   return [
     new BasicConstraintsExtension(false, undefined, true),

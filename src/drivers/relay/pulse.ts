@@ -30,6 +30,8 @@ export function startPulse(socket: TLSSocket, onCut: (reason: string) => void): 
   socket.on('data', () => {
     heardMs = performance.now()
   })
+  // Who greeted it may have paused it.
+  socket.resume()
   socket.on('error', (error) => end(`the connection to the other host broke: ${error.message}`))
   socket.on('end', () => end('the other host ended the connection'))
   socket.on('close', () => end('the connection to the other host was closed'))

@@ -120,6 +120,7 @@ export class RelayProcess implements MigrationRelay {
   /** Cuts everything. */
   async stop(): Promise<void> {
     this.#stopped = true
+    this.#standing.clear()
     const child = this.#child
     child?.process.stdin?.end()
     await child?.gone
@@ -140,7 +141,7 @@ export class RelayProcess implements MigrationRelay {
     const name = this.#dependencies.memberName(nodeId)
     if (name === null) throw new OperationalError('PEER_UNREACHABLE', `Node ${nodeId} is no member of this cluster.`)
     const directory = join(this.#options.directory, operationId)
-    const longest = Math.max(...[directory, join(this.#options.hypervisorDirectory ?? directory, operationId)].map((path) => Buffer.byteLength(socketPaths(path).control)))
+    const longest = Math.max(...[directory, join(this.#options.hypervisorDirectory ?? this.#options.directory, operationId)].map((path) => Buffer.byteLength(socketPaths(path).control)))
     if (!isAbsolute(directory) || longest > pathBytesMax) throw new OperationalError('STORAGE_FAILED', `The path ${directory} is too long for sockets; set a shorter "migration.directory" in the node's configuration.`)
     if (this.#standing.size >= legsMax) throw new OperationalError('OVERLOADED', 'too many migrations pass through this host already')
     const peer: RelayPeer = { nodeId, name }

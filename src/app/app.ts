@@ -4,6 +4,7 @@ import { serveConsoles } from './console.ts'
 import { AppContext, type AppPorts } from './context.ts'
 import type { App, Freshness } from './face.ts'
 import { IdentityUseCases } from './identity.ts'
+import { ImageRegistration } from './image-registration.ts'
 import { ImageUseCases } from './images.ts'
 import { ClusterKeys } from './keys.ts'
 import { MembershipUseCases } from './membership.ts'
@@ -11,8 +12,14 @@ import { appMetrics } from './metrics.ts'
 import { NodeUseCases } from './nodes.ts'
 import { OperationUseCases } from './operations.ts'
 import { Pulse } from './pulse.ts'
+import { ProjectUseCases } from './projects.ts'
 import { RecordUseCases } from './records.ts'
+import { Refusals } from './refusals.ts'
+import { RoleUseCases } from './roles.ts'
+import { SessionUseCases } from './sessions.ts'
+import { SignInGuard } from './sign-in-guard.ts'
 import { TokenUseCases } from './tokens.ts'
+import { UploadUseCases } from './uploads.ts'
 import { UserUseCases } from './users.ts'
 import { VmUseCases } from './vms.ts'
 import type { NodeId } from '../model/id.ts'
@@ -23,19 +30,30 @@ export type RunningApp = App & { readonly stop: () => void; readonly keys: Clust
 export function createApp(options: { readonly nodeId: NodeId; readonly version: string }, ports: AppPorts): RunningApp {
   const context = new AppContext(options, ports)
   const keys = new ClusterKeys(context)
+  const membership = new MembershipUseCases(context, keys)
   const pulse = new Pulse(context)
+  const registration = new ImageRegistration(context)
+  const images = new ImageUseCases(context, registration)
+  const uploads = new UploadUseCases(context, registration, images)
+  uploads.start()
   serveConsoles(context)
   pulse.start()
   context.sightings.start()
+  const guard = new SignInGuard(context)
+  const refusals = new Refusals(context)
   return {
-    identity: new IdentityUseCases(context, keys),
-    vms: new VmUseCases(context),
-    nodes: new NodeUseCases(context),
-    images: new ImageUseCases(context),
-    operations: new OperationUseCases(context),
-    users: new UserUseCases(context),
-    tokens: new TokenUseCases(context),
-    membership: new MembershipUseCases(context, keys),
+    identity: new IdentityUseCases(context, keys, guard),
+    vms: refusals.watch('vm', new VmUseCases(context)),
+    nodes: refusals.watch('node', new NodeUseCases(context, membership)),
+    images: refusals.watch('image', images),
+    uploads: refusals.watch('upload', uploads),
+    operations: refusals.watch('operation', new OperationUseCases(context)),
+    users: refusals.watch('user', new UserUseCases(context, guard)),
+    roles: refusals.watch('role', new RoleUseCases(context)),
+    projects: refusals.watch('project', new ProjectUseCases(context)),
+    sessions: refusals.watch('session', new SessionUseCases(context)),
+    tokens: refusals.watch('token', new TokenUseCases(context)),
+    membership: refusals.watch('cluster', membership),
     records: new RecordUseCases(context),
     freshness: () => freshnessOf(context, pulse),
     onPulse: (listener: () => void): Cancel => pulse.watch(listener),
@@ -46,6 +64,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     stop() {
       pulse.stop()
       context.sightings.stop()
+      uploads.stop()
     },
     keys,
   }

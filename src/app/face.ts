@@ -5,10 +5,13 @@ import type { Event } from '../model/event.ts'
 import type { Explanation, PlacementView } from '../model/explanation.ts'
 import type { Image } from '../model/image.ts'
 import type { NodeStanding } from '../model/join.ts'
-import type { Node } from '../model/node.ts'
+import type { DiscoveredNode, Node } from '../model/node.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Token } from '../model/token.ts'
-import type { RoleBinding } from '../model/role.ts'
+import type { Upload } from '../model/upload.ts'
+import type { Project } from '../model/project.ts'
+import type { RoleBinding, RoleResource } from '../model/role.ts'
+import type { SessionView } from '../model/session.ts'
 import type { Actor, User } from '../model/user.ts'
 import type { Vm, VmAction } from '../model/vm.ts'
 import type { Cancel } from '../ports/clock.ts'
@@ -64,11 +67,13 @@ export type Watcher = {
 
 export interface Identity {
   /** @throws SIGN_IN_FAILED, TOO_MANY_ATTEMPTS (with retryAfterSeconds). Works without quorum. */
-  signIn(input: { readonly name: string; readonly password: string; readonly address: string }): Promise<SignedIn>
+  signIn(input: { readonly name: string; readonly password: string; readonly address: string; readonly agent?: string }): Promise<SignedIn>
   signOut(caller: Caller): Promise<void>
   /** Null where the credential is not (or no longer) valid. */
-  authenticateSession(cookie: string, address: string): Promise<Caller | null>
+  authenticateSession(cookie: string, address: string, agent?: string): Promise<Caller | null>
   authenticateToken(secret: string, address: string): Promise<Caller | null>
+  /** Calls when some credential may have become worth less: long streams ask again then. */
+  onCredentialChange(listener: () => void): Cancel
 }
 
 export interface Vms {
@@ -95,15 +100,38 @@ export interface Vms {
 export interface Nodes {
   list(caller: Caller, query: ListQuery): Page<Node>
   get(caller: Caller, ref: string): Node
+  /** Also renames, alone. */
   patch(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Node>>
+  /** `body`: {force?, hostIsOff?}. Null once it is no member any more; else the node, which is leaving. @throws IN_USE, STATE_CONFLICT */
+  remove(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Node | null>>
+  /** Appliances on the local network that are in no cluster, as this node hears them. */
+  discovered(caller: Caller): Page<DiscoveredNode>
+  /** Invites one by its fingerprint and waits until it has joined. @throws NOT_FOUND, PEER_UNREACHABLE */
+  admit(caller: Caller, fingerprint: string, options: WriteOptions): Promise<Written<Node>>
 }
 
 export interface Images {
   list(caller: Caller, query: ListQuery): Page<Image>
   get(caller: Caller, ref: string): Image
-  /** `source` is the file's bytes; it is kept on this node. The same name with the same content adds this node as a holder. */
-  import(caller: Caller, query: unknown, source: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<Image>
+  /** `source` gives the file's bytes, first kept on this node. The same name with the same content adds this node as a holder. */
+  import(caller: Caller, query: unknown, source: () => AsyncIterable<Uint8Array>, options: WriteOptions): Promise<Written<Image>>
+  /** This node fetches it: `body` is {name, labels?, spec: {source: {url, sha256?}, os?, copies?}}. @throws SOURCE_REFUSED */
+  importUrl(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<Operation>>
+  patch(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Image>>
   delete(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>>
+}
+
+/** Image files on their way to this node, part by part; each its beginner's, and administrators'. */
+export interface Uploads {
+  list(caller: Caller): Promise<Page<Upload>>
+  /** `body`: {name, labels?, spec: {sizeBytes, sha256?, os?, copies?, fingerprint?}}. */
+  create(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<Upload>>
+  get(caller: Caller, ref: string): Promise<Upload>
+  /** @throws STATE_CONFLICT where `offset` is not where the last part ended (data.offset says where that is) */
+  append(caller: Caller, ref: string, offset: number, source: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<Upload>
+  /** Checks the whole file and makes an image of it; asked again it gives the same image. */
+  finish(caller: Caller, ref: string, options: WriteOptions): Promise<Image>
+  delete(caller: Caller, ref: string): Promise<null>
 }
 
 export interface Operations {
@@ -118,8 +146,36 @@ export interface Users {
   list(caller: Caller, query: ListQuery): Page<User>
   get(caller: Caller, ref: string): User
   create(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<User>>
+  /** Labels, display name, disabled, bindings. */
+  patch(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<User>>
   setPassword(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<User>>
   delete(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>>
+}
+
+export interface Roles {
+  list(caller: Caller, query: ListQuery): Page<RoleResource>
+  get(caller: Caller, ref: string): RoleResource
+  /** `body`: {spec: {subject: {name}, role, scope?}}. Granted twice is granted once. */
+  grant(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<RoleResource>>
+  revoke(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>>
+}
+
+export interface Projects {
+  list(caller: Caller, query: ListQuery): Page<Project>
+  get(caller: Caller, ref: string): Project
+  create(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<Project>>
+  /** Name, labels, description. */
+  patch(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Project>>
+  /** @throws IN_USE where it is not empty */
+  delete(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>>
+}
+
+/** Signed-in sessions, as far as nodes have seen them. */
+export interface Sessions {
+  list(caller: Caller, query: ListQuery): Page<SessionView>
+  revoke(caller: Caller, id: string, options: WriteOptions): Promise<Written<null>>
+  /** Signs a user out everywhere, also where no node has seen it. */
+  revokeAll(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>>
 }
 
 export interface Tokens {
@@ -151,6 +207,8 @@ export interface Records {
   /** Calls back for every event after `after` (null: from now on). @throws EVENTS_GONE */
   watch(caller: Caller, after: string | null, watcher: Watcher): Cancel
   audit(caller: Caller, query: ListQuery): Page<AuditRecord>
+  /** All that match, the newest first. */
+  exportAudit(caller: Caller, query: Pick<ListQuery, 'sort' | 'filter'>): Iterable<AuditRecord>
 }
 
 /** How fresh what this node says is. */
@@ -169,8 +227,12 @@ export interface App {
   readonly vms: Vms
   readonly nodes: Nodes
   readonly images: Images
+  readonly uploads: Uploads
   readonly operations: Operations
   readonly users: Users
+  readonly roles: Roles
+  readonly projects: Projects
+  readonly sessions: Sessions
   readonly tokens: Tokens
   readonly membership: Membership
   readonly records: Records
@@ -189,10 +251,21 @@ export interface App {
 
 /** What the control socket (root on this host only) may ask. */
 export interface Control {
-  status(): { readonly clustered: boolean; readonly nodeId: string; readonly name: string; readonly halted: string | null; readonly url: string }
+  status(): {
+    readonly clustered: boolean; readonly nodeId: string; readonly name: string; readonly halted: string | null; readonly url: string
+    /** SHA-256 of the certificate that it serves with while it is in no cluster. */
+    readonly fingerprint: string
+    readonly discovery: boolean
+    /** The last cluster it was removed from, while it is in none; `folder` holds what it had of it. */
+    readonly removed: { readonly clusterName: string; readonly at: string; readonly folder: string } | null
+  }
   /** @throws ALREADY_MEMBER */
   init(body: unknown): Promise<{ readonly caCertificate: string; readonly adminUser: string; readonly adminPassword: string; readonly token: string }>
   /** `body`: {token}. Resolves when this node is a member that has caught up. */
   join(body: unknown): Promise<{ readonly nodeId: string; readonly name: string }>
+  /** Leaves the cluster in an orderly way. @throws NOT_CLUSTERED, IN_USE, STATE_CONFLICT */
+  leave(): Promise<{ readonly clusterName: string }>
+  /** `body`: {name}. A new password for a user, shown this once. @throws NOT_FOUND */
+  resetPassword(body: unknown): Promise<{ readonly user: string; readonly password: string }>
   doctor(): Promise<readonly { readonly check: string; readonly outcome: 'good' | 'warning' | 'bad'; readonly measured: string; readonly advice: string }[]>
 }

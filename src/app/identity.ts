@@ -1,50 +1,50 @@
 // Signing in, sessions and API tokens. All of it works without quorum; only signing out needs one to be heard everywhere.
 import { OperationalError } from '../model/error.ts'
+import type { RoleBinding } from '../model/role.ts'
 import { apiTokenPrefix } from '../model/token.ts'
 import type { StoredUser } from '../model/user.ts'
+import type { Cancel } from '../ports/clock.ts'
+import { bindingsOf } from '../state/authority.ts'
 import { findByRef } from '../state/query.ts'
 import type { AppContext } from './context.ts'
 import type { Caller, Identity, SignedIn } from './face.ts'
 import type { ClusterKeys } from './keys.ts'
-import { Lockout } from './lockout.ts'
+import type { SignInGuard } from './sign-in-guard.ts'
 import { propose } from './write.ts'
 
 export const sessionLifeMs = 12 * 3_600_000
 /** Sessions signed out here alone; the oldest are forgotten first. */
 const signedOutMax = 10_000
+/** Commands after which a credential may be worth less than before. */
+const credentialCommands = /^(?:user|role|token|session|project)\./
 
 export class IdentityUseCases implements Identity {
   readonly #context: AppContext
   readonly #keys: ClusterKeys
-  readonly #lockout: Lockout
+  readonly #guard: SignInGuard
   /** Signed out here while the cluster could not be told. */
   readonly #signedOut = new Set<string>()
+  readonly #listeners = new Set<() => void>()
 
-  constructor(context: AppContext, keys: ClusterKeys) {
+  constructor(context: AppContext, keys: ClusterKeys, guard: SignInGuard) {
     this.#context = context
     this.#keys = keys
-    this.#lockout = new Lockout(context.ports.clock)
+    this.#guard = guard
   }
 
-  async signIn(input: { readonly name: string; readonly password: string; readonly address: string }): Promise<SignedIn> {
-    const { vault, clock, log } = this.#context.ports
+  async signIn(input: { readonly name: string; readonly password: string; readonly address: string; readonly agent?: string }): Promise<SignedIn> {
+    const { vault, clock } = this.#context.ports
     const name = input.name.slice(0, 128)
-    const waitSeconds = this.#lockout.waitSeconds(name, input.address)
-    if (waitSeconds > 0) throw new OperationalError('TOO_MANY_ATTEMPTS', `Too many failed attempts. Try again in ${waitSeconds} s.`, { data: { retryAfterSeconds: waitSeconds } })
     const user = findByRef(this.#context.state, 'user', name, '')
-    const good = await vault.verifyPassword(input.password.slice(0, 1024), user === undefined || user.spec.disabled ? null : user.passwordHash)
-    if (!good || user === undefined) {
-      this.#lockout.failed(name, input.address)
-      log.warn('sign-in failed', { address: input.address, known: user !== undefined })
-      throw new OperationalError('SIGN_IN_FAILED', 'User name or password is wrong.')
-    }
-    this.#lockout.succeeded(name, input.address)
+    const good = await this.#guard.check({ name, password: input.password, address: input.address, what: 'session.signIn' }, user)
+    if (!good || user === undefined) throw new OperationalError('SIGN_IN_FAILED', 'User name or password is wrong.')
     const nowMs = wholeSeconds(clock.nowMs())
     const session = { id: this.#context.newId(), expiresMs: nowMs + sessionLifeMs, csrf: vault.secret() }
     // State time may be ahead of this node's clock; the password that was just proved is the present one.
-    const issuedMs = Math.max(nowMs, wholeSeconds(user.passwordChangedMs))
+    const issuedMs = Math.max(nowMs, sessionsFromMs(user))
     const cookie = await vault.signSession(this.#keys.sessionKey(), { sid: session.id, sub: user.id, csrf: session.csrf, issuedMs, expiresMs: session.expiresMs })
-    return { cookie, expiresMs: session.expiresMs, caller: callerOf(user, { kind: 'user', id: user.id, name: user.name, address: input.address }, session) }
+    this.#context.sightings.sawSession({ id: session.id, userId: user.id, address: input.address, agent: input.agent ?? '', issuedMs, expiresMs: session.expiresMs })
+    return { cookie, expiresMs: session.expiresMs, caller: callerOf(user, { kind: 'user', id: user.id, name: user.name, address: input.address }, { session, bindings: user.spec.bindings }) }
   }
 
   async signOut(caller: Caller): Promise<void> {
@@ -52,23 +52,37 @@ export class IdentityUseCases implements Identity {
     this.#signedOut.add(caller.session.id)
     const [oldest] = this.#signedOut
     if (this.#signedOut.size > signedOutMax && oldest !== undefined) this.#signedOut.delete(oldest)
+    for (const listener of this.#listeners) listener()
     await propose(this.#context, caller.actor, 'session.revoke', { id: caller.session.id, expiresMs: caller.session.expiresMs }, null)
     this.#signedOut.delete(caller.session.id)
   }
 
-  async authenticateSession(cookie: string, address: string): Promise<Caller | null> {
+  async authenticateSession(cookie: string, address: string, agent = ''): Promise<Caller | null> {
     const { vault, clock } = this.#context.ports
     const claims = await vault.verifySession(this.#keys.sessionKey(), cookie, clock.nowMs())
     if (claims === null || this.#signedOut.has(claims.sid)) return null
     const { revokedSession, user: users } = this.#context.state.tables
     const user = users.get(claims.sub)
     if (user === undefined || user.spec.disabled || revokedSession.has(claims.sid)) return null
-    if (wholeSeconds(user.passwordChangedMs) > claims.issuedMs) return null
-    return callerOf(user, { kind: 'user', id: user.id, name: user.name, address }, { id: claims.sid, expiresMs: claims.expiresMs, csrf: claims.csrf })
+    if (sessionsFromMs(user) > claims.issuedMs) return null
+    this.#context.sightings.sawSession({ id: claims.sid, userId: user.id, address, agent, issuedMs: claims.issuedMs, expiresMs: claims.expiresMs })
+    const session = { id: claims.sid, expiresMs: claims.expiresMs, csrf: claims.csrf }
+    return callerOf(user, { kind: 'user', id: user.id, name: user.name, address }, { session, bindings: user.spec.bindings })
   }
 
   authenticateToken(secret: string, address: string): Promise<Caller | null> {
     return Promise.resolve(this.#tokenCaller(secret, address))
+  }
+
+  onCredentialChange(listener: () => void): Cancel {
+    this.#listeners.add(listener)
+    const cancel = this.#context.ports.consensus.watch((notice) => {
+      if (notice.kind === 'replaced' || (notice.kind === 'applied' && notice.command !== null && credentialCommands.test(notice.command.type))) listener()
+    })
+    return () => {
+      this.#listeners.delete(listener)
+      cancel()
+    }
   }
 
   /** The lookup is by the hash of 256 random bits, so its time tells nothing of use. */
@@ -79,9 +93,17 @@ export class IdentityUseCases implements Identity {
     if (token === undefined || token.revokedMs !== null) return null
     if (token.expiresMs !== null && token.expiresMs <= this.#context.ports.clock.nowMs()) return null
     const user = state.tables.user.get(token.userId)
-    if (user === undefined || user.spec.disabled) return null
-    return callerOf(user, { kind: 'token', id: token.id, name: `${user.name}/${token.name}`, address }, null)
+    const bindings = bindingsOf(state, { kind: 'token', id: token.id })
+    if (user === undefined || bindings === null) return null
+    this.#context.sightings.sawToken(token.id, address)
+    return callerOf(user, { kind: 'token', id: token.id, name: `${user.name}/${token.name}`, address }, { session: null, bindings })
   }
+}
+
+/** Sessions that began before are over: the password was changed, or the user was signed out everywhere. */
+export function sessionsFromMs(user: StoredUser): number {
+  // One that began in the very second is over too: whose it was is not known.
+  return wholeSeconds(Math.max(user.passwordChangedMs, user.sessionsFromMs ?? 0)) + 1000
 }
 
 /** Times in a session are whole seconds. */
@@ -89,6 +111,6 @@ function wholeSeconds(timeMs: number): number {
   return Math.floor(timeMs / 1000) * 1000
 }
 
-function callerOf(user: StoredUser, actor: Caller['actor'], session: Caller['session']): Caller {
-  return { actor, userId: user.id, userName: user.name, bindings: user.spec.bindings, session }
+function callerOf(user: StoredUser, actor: Caller['actor'], { session, bindings }: { readonly session: Caller['session']; readonly bindings: readonly RoleBinding[] }): Caller {
+  return { actor, userId: user.id, userName: user.name, bindings, session }
 }

@@ -10,6 +10,8 @@ export type ListShape<Record> = {
   readonly labels: (record: Record) => Readonly<{ [key: string]: string }>
   readonly fields: Readonly<{ [field: string]: (record: Record) => SortValue }>
   readonly sortDefault: string
+  /** Terms of the filter that ask for more than sameness: `since:24h`. @throws INVALID (as OperationalError) for what cannot be read */
+  readonly terms?: Readonly<{ [term: string]: (wanted: string) => (record: Record) => boolean }>
 }
 
 export const limitMax = 1000
@@ -94,8 +96,10 @@ function compileTerm<Record>(shape: ListShape<Record>, term: string): (record: R
   const field = term.slice(0, colon)
   const wanted = term.slice(colon + 1)
   if (field === 'label') return labelTest(shape, wanted)
+  const special = shape.terms !== undefined && Object.hasOwn(shape.terms, field) ? shape.terms[field] : undefined
+  if (special !== undefined) return special(wanted)
   const value = Object.hasOwn(shape.fields, field) ? shape.fields[field] : undefined
-  if (value === undefined) throw invalid('filter', `knows label and ${Object.keys(shape.fields).join(', ')}, not ${field}`)
+  if (value === undefined) throw invalid('filter', `knows label and ${[...Object.keys(shape.fields), ...Object.keys(shape.terms ?? {})].join(', ')}, not ${field}`)
   return (record) => String(value(record)).toLowerCase() === wanted.toLowerCase()
 }
 

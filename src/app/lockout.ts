@@ -1,9 +1,13 @@
-// Slows down guessing: after a few failures for a name from an address, and for an address alone, pauses that double.
+// Slows down guessing: after a few failures for a name from an address, for an address alone and for a name alone, pauses that double.
+// Nodes tell each other of failures, so that asking another one gains nothing.
 import type { Clock } from '../ports/clock.ts'
 
 export const freeFailures = 5
 const addressFreeFailures = 20
+/** For a name from anywhere. Higher and shorter than the others, for it can be used to keep somebody out. */
+const nameFreeFailures = 50
 const pauseMsMax = 300_000
+const namePauseMsMax = 60_000
 const forgottenMs = 900_000
 /** Records kept; the oldest are forgotten first. */
 const recordsMax = 10_000
@@ -13,35 +17,40 @@ type RecordOf = { failures: number; lastMs: number }
 export class Lockout {
   readonly #clock: Clock
   readonly #records = new Map<string, RecordOf>()
+  /** Where a name has signed in from: there only failures of that very place count. */
+  readonly #trusted = new Set<string>()
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** Whole seconds until the next attempt is taken; 0 for now. */
+  /** Whole seconds until the next attempt is taken; 0 for now. `name` may be any text that stands for it. */
   waitSeconds(name: string, address: string): number {
-    const waitMs = Math.max(this.#waitMs(`${name}\n${address}`, freeFailures), this.#waitMs(`\n${address}`, addressFreeFailures))
-    return Math.ceil(waitMs / 1000)
+    const pair = `${name}\n${address}`
+    const waits = [this.#waitMs(pair, freeFailures, pauseMsMax), this.#waitMs(`\n${address}`, addressFreeFailures, pauseMsMax)]
+    if (!this.#trusted.has(pair)) waits.push(this.#waitMs(`${name}\n`, nameFreeFailures, namePauseMsMax))
+    return Math.ceil(Math.max(...waits) / 1000)
   }
 
   failed(name: string, address: string): void {
-    for (const key of [`${name}\n${address}`, `\n${address}`]) {
+    for (const key of [`${name}\n${address}`, `\n${address}`, `${name}\n`]) {
       const record = this.#records.get(key) ?? { failures: 0, lastMs: 0 }
       // Put in anew, so that the map's order is that of the last failure.
       this.#records.delete(key)
       this.#records.set(key, { failures: record.failures + 1, lastMs: this.#clock.monotonicMs() })
     }
-    for (const key of this.#records.keys()) {
-      if (this.#records.size <= recordsMax) break
-      this.#records.delete(key)
-    }
+    trim(this.#records, recordsMax)
   }
 
   succeeded(name: string, address: string): void {
-    this.#records.delete(`${name}\n${address}`)
+    const pair = `${name}\n${address}`
+    this.#records.delete(pair)
+    this.#trusted.delete(pair)
+    this.#trusted.add(pair)
+    trim(this.#trusted, recordsMax)
   }
 
-  #waitMs(key: string, free: number): number {
+  #waitMs(key: string, free: number, pauseMs: number): number {
     const record = this.#records.get(key)
     if (record === undefined || record.failures < free) return 0
     const sinceMs = this.#clock.monotonicMs() - record.lastMs
@@ -49,6 +58,13 @@ export class Lockout {
       this.#records.delete(key)
       return 0
     }
-    return Math.max(0, Math.min(pauseMsMax, 1000 * 2 ** Math.min(record.failures - free, 20)) - sinceMs)
+    return Math.max(0, Math.min(pauseMs, 1000 * 2 ** Math.min(record.failures - free, 20)) - sinceMs)
+  }
+}
+
+function trim(kept: Map<string, unknown> | Set<string>, max: number): void {
+  for (const oldest of kept.keys()) {
+    if (kept.size <= max) break
+    kept.delete(oldest)
   }
 }

@@ -1,16 +1,22 @@
 // Use cases of nodes.
 import { z } from 'zod'
+import type { CommandPayload } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
 import { labelsSchema, type NodeId } from '../model/id.ts'
-import { nodeSpecSchema, type Node, type StoredNode } from '../model/node.ts'
-import { allocationOf, findByRef } from '../state/query.ts'
+import { nodeRemoveSchema, nodeRenameSchema, nodeSpecSchema, type DiscoveredNode, type Node, type StoredNode } from '../model/node.ts'
+import { allocationOf, findByRef, vmsOnNode } from '../state/query.ts'
 import { authorize } from './authorize.ts'
 import type { AppContext } from './context.ts'
-import type { Caller, ListQuery, Nodes, Page, WriteOptions, Written } from './face.ts'
+import { DiscoveryUseCases } from './discovery.ts'
+import type { Caller, ListQuery, Membership, Nodes, Page, WriteOptions, Written } from './face.ts'
+import { mergeLabels } from './labels.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { presentNode, roleOf } from './present.ts'
-import { dryRun, propose } from './write.ts'
+import { dryRun, findEarlier, propose, waitUntil } from './write.ts'
+
+/** A removal takes two changes of the configuration and a farewell. */
+const removalSeconds = 5
 
 const patchSchema = z.strictObject({
   id: z.string().optional(), kind: z.string().optional(), name: z.string().optional(), project: z.string().optional(),
@@ -22,10 +28,12 @@ const patchSchema = z.strictObject({
 
 export class NodeUseCases implements Nodes {
   readonly #context: AppContext
+  readonly #discovery: DiscoveryUseCases
   readonly #shape: ListShape<StoredNode>
 
-  constructor(context: AppContext) {
+  constructor(context: AppContext, membership: Membership) {
     this.#context = context
+    this.#discovery = new DiscoveryUseCases(context, membership)
     this.#shape = {
       id: (node) => node.id, name: (node) => node.name, labels: (node) => node.labels, sortDefault: 'name',
       fields: {
@@ -53,18 +61,59 @@ export class NodeUseCases implements Nodes {
     authorize(caller, 'administer', '', 'nodes')
     const node = this.#find(ref)
     const input = parseInput(patchSchema, body)
-    if (input.name !== undefined && input.name !== node.name) throw new OperationalError('INVALID', 'A node cannot be renamed in this version.', { data: { fields: [{ path: 'name', message: 'cannot be changed' }] } })
     const labels = input.labels === undefined ? undefined : parseInput(labelsSchema, mergeLabels(node.labels, input.labels))
+    const guards = { ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }), ...(input.revision === undefined ? {} : { revision: input.revision }) }
+    if (input.name !== undefined && input.name !== node.name) {
+      if (labels !== undefined || input.spec !== undefined) throw invalidField('name', 'is changed alone, without labels and spec')
+      const { name } = parseInput(nodeRenameSchema, { name: input.name })
+      return this.#write(caller, 'node.rename', { id: node.id as NodeId, name, ...guards }, options)
+    }
     const payload = {
       id: node.id as NodeId,
       ...(labels === undefined ? {} : { labels }),
       ...(input.spec === undefined ? {} : { spec: { schedulable: input.spec.schedulable ?? node.spec.schedulable } }),
-      ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }),
-      ...(input.revision === undefined ? {} : { revision: input.revision }),
+      ...guards,
     }
-    if (options.dryRun) return dryRun(this.#context, caller, 'node.update', payload, 'node')
-    await propose(this.#context, caller.actor, 'node.update', payload, options)
-    return presentNode(this.#context, this.#find(node.id))
+    return this.#write(caller, 'node.update', payload, options)
+  }
+
+  /** Resolves with null once it is forgotten, or with the node while that takes longer: a node that is asked about itself does not see its end. */
+  async remove(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Node | null>> {
+    authorize(caller, 'administer', '', 'nodes')
+    const context = this.#context
+    if (findEarlier(context, caller, options) !== null && findByRef(context.state, 'node', ref, '') === undefined) return null
+    const node = this.#find(ref)
+    const { force, hostIsOff } = parseInput(nodeRemoveSchema, body ?? {})
+    const vms = vmsOnNode(context.state, node.id)
+    if (force && !hostIsOff) throw invalidField('hostIsOff', 'must be true: make sure that the host is off, for its VMs may be started elsewhere')
+    if (force && vms.length > 0 && context.unreadiness(node.id) === '') {
+      throw new OperationalError('STATE_CONFLICT', `${node.name} is in touch and has ${vms.length} VMs: drain it instead. Nothing was changed.`)
+    }
+    const payload = { id: node.id as NodeId, force, ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }) }
+    if (options.dryRun) {
+      const { dryRun: isDry } = dryRun(context, caller, 'node.remove', payload, 'node')
+      return { dryRun: isDry, differences: [{ path: 'name', before: node.name, after: null }, ...vms.map((vm) => ({ path: `vms.${vm.name}.node`, before: node.name, after: null }))] }
+    }
+    await propose(context, caller.actor, 'node.remove', payload, options)
+    const isGone = () => !context.state.tables.node.has(node.id)
+    // Of its own end a node hears last.
+    if (node.id !== context.nodeId) await waitUntil(context, { seconds: Math.max(removalSeconds, options.waitSeconds), signal: options.signal, holds: isGone })
+    return isGone() ? null : presentNode(context, this.#find(node.id))
+  }
+
+  discovered(caller: Caller): Page<DiscoveredNode> {
+    return this.#discovery.discovered(caller)
+  }
+
+  admit(caller: Caller, fingerprint: string, options: WriteOptions): Promise<Written<Node>> {
+    return this.#discovery.admit(caller, fingerprint, options)
+  }
+
+  async #write<Type extends 'node.update' | 'node.rename'>(caller: Caller, type: Type, payload: CommandPayload<Type>, options: WriteOptions): Promise<Written<Node>> {
+    const { id } = payload
+    if (options.dryRun) return dryRun(this.#context, caller, type, payload, 'node')
+    await propose(this.#context, caller.actor, type, payload, options)
+    return presentNode(this.#context, this.#find(id))
   }
 
   #find(ref: string): StoredNode {
@@ -74,11 +123,6 @@ export class NodeUseCases implements Nodes {
   }
 }
 
-function mergeLabels(former: Readonly<Record<string, string>>, patch: Readonly<Record<string, string | null>>): Record<string, string> {
-  const merged: Record<string, string> = { ...former }
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) delete merged[key]
-    else merged[key] = value
-  }
-  return merged
+function invalidField(path: string, message: string): OperationalError {
+  return new OperationalError('INVALID', `${path} ${message}.`, { data: { fields: [{ path, message }] } })
 }

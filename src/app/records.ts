@@ -6,7 +6,7 @@ import type { Cancel } from '../ports/clock.ts'
 import { authorize, may } from './authorize.ts'
 import { isoTime, type AppContext } from './context.ts'
 import type { Caller, ListQuery, Page, Records, Watcher } from './face.ts'
-import { listPage, type ListShape } from './list.ts'
+import { limitMax, listPage, type ListShape } from './list.ts'
 
 /** Sortable form of `index.ordinal`. */
 function eventOrder(id: string): number {
@@ -21,12 +21,36 @@ const eventShape: ListShape<Event> = {
     resource: (event) => event.resourceId, actor: (event) => event.actor, reason: (event) => event.reason, project: (event) => event.project,
   },
 }
-const auditShape: ListShape<StoredAudit> = {
-  id: (record) => record.id, name: (record) => record.target, labels: () => ({}), sortDefault: '-id',
+/** A record of the log or, with a node, a note of what never came there. */
+type AuditEntry = StoredAudit & { readonly index: number; readonly nodeId: string | null }
+
+const auditShape = (nowMs: number): ListShape<AuditEntry> => ({
+  id: (record) => record.id, name: (record) => `${record.target} ${record.command} ${record.actor.name}`, labels: () => ({}), sortDefault: '-at',
   fields: {
-    id: (record) => Number(record.id), actor: (record) => record.actor.name, command: (record) => record.command,
-    target: (record) => record.target, outcome: (record) => record.outcome, code: (record) => record.code, address: (record) => record.actor.address,
+    at: (record) => record.timeMs, id: (record) => record.index, actor: (record) => record.actor.name, command: (record) => record.command, kind: (record) => record.actor.kind,
+    noun: (record) => record.command.split('.')[0] ?? '', target: (record) => record.target, outcome: (record) => record.outcome, code: (record) => record.code, address: (record) => record.actor.address,
   },
+  terms: {
+    since: (wanted) => {
+      const fromMs = timeOf('since', wanted, nowMs)
+      return (record) => record.timeMs >= fromMs
+    },
+    until: (wanted) => {
+      const untilMs = timeOf('until', wanted, nowMs)
+      return (record) => record.timeMs <= untilMs
+    },
+  },
+})
+
+const unitsMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** `24h`, `90m`, `7d` ago, or a time as 2026-11-20 or 2026-11-20T10:00:00Z. @throws INVALID */
+function timeOf(term: string, wanted: string, nowMs: number): number {
+  const ago = /^(\d{1,6})([mhd])$/.exec(wanted)
+  if (ago !== null) return nowMs - Number(ago[1]) * unitsMs[ago[2]!]!
+  const timeMs = /^\d{4}-\d{2}-\d{2}/.test(wanted) ? Date.parse(wanted) : Number.NaN
+  if (!Number.isNaN(timeMs)) return timeMs
+  throw new OperationalError('INVALID', `${term} takes 90m, 24h, 7d or a time as 2026-11-20T10:00:00Z.`, { data: { fields: [{ path: 'filter', message: `${term} is no time` }] } })
 }
 
 export class RecordUseCases implements Records {
@@ -50,7 +74,28 @@ export class RecordUseCases implements Records {
 
   audit(caller: Caller, query: ListQuery): Page<AuditRecord> {
     authorize(caller, 'administer', '', 'the audit')
-    return listPage(this.#context.state.tables.audit.values(), auditShape, query, presentAudit)
+    return listPage(this.#auditEntries(), auditShape(this.#context.ports.clock.nowMs()), query, (entry) => this.#presentAudit(entry))
+  }
+
+  *exportAudit(caller: Caller, { sort, filter }: Pick<ListQuery, 'sort' | 'filter'>): Iterable<AuditRecord> {
+    for (let after: string | null = null; ; ) {
+      const page: Page<AuditRecord> = this.audit(caller, { limit: limitMax, after, sort, filter })
+      yield* page.items
+      if (page.next === null) return
+      after = page.next
+    }
+  }
+
+  *#auditEntries(): Iterable<AuditEntry> {
+    for (const record of this.#context.state.tables.audit.values()) yield { ...record, index: Number(record.id), nodeId: null }
+    for (const note of this.#context.sightings.notes()) yield { ...note, kind: 'audit', outcome: 'refused' }
+  }
+
+  #presentAudit(entry: AuditEntry): AuditRecord {
+    return {
+      id: entry.id, at: isoTime(entry.timeMs), actor: entry.actor.name, actorKind: entry.actor.kind, address: entry.actor.address,
+      command: entry.command, target: entry.target, outcome: entry.outcome, node: this.#context.nodeName(entry.nodeId) ?? '', code: entry.code, detail: entry.detail,
+    }
   }
 
   /** @throws EVENTS_GONE where something between `after` and the oldest kept event may be missing, or `after` is of another history */
@@ -77,11 +122,4 @@ const administrative: ReadonlySet<string> = new Set(['user', 'token', 'joinToken
 
 function sees(caller: Caller, event: Event): boolean {
   return administrative.has(event.kind) ? may(caller, 'administer', '') : may(caller, 'read', event.project)
-}
-
-function presentAudit(record: StoredAudit): AuditRecord {
-  return {
-    id: record.id, at: isoTime(record.timeMs), actor: record.actor.name, actorKind: record.actor.kind, address: record.actor.address,
-    command: record.command, target: record.target, outcome: record.outcome, code: record.code, detail: record.detail,
-  }
 }

@@ -3,6 +3,7 @@ import { OperationalError } from '../model/error.ts'
 import type { TokenId, UserId } from '../model/id.ts'
 import { tokenCreateSchema, type StoredToken, type Token } from '../model/token.ts'
 import { findByRef } from '../state/query.ts'
+import { covers, type RoleBinding } from '../model/role.ts'
 import { may } from './authorize.ts'
 import type { AppContext } from './context.ts'
 import type { Caller, ListQuery, Page, Tokens, WriteOptions, Written } from './face.ts'
@@ -19,7 +20,7 @@ export class TokenUseCases implements Tokens {
     this.#context = context
     this.#shape = {
       id: (token) => token.id, name: (token) => token.name, labels: (token) => token.labels, sortDefault: 'name',
-      fields: { name: (token) => token.name, created: (token) => token.createdMs, user: (token) => context.state.tables.user.get(token.userId)?.name ?? '' },
+      fields: { name: (token) => token.name, created: (token) => token.createdMs, used: (token) => context.sightings.token(token.id)?.usedMs ?? 0, user: (token) => context.state.tables.user.get(token.userId)?.name ?? '' },
     }
   }
 
@@ -34,14 +35,16 @@ export class TokenUseCases implements Tokens {
 
   async create(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<Token>> {
     const input = parseInput(tokenCreateSchema, body)
+    const bindings = boundsOf(caller, input.spec.bindings)
     const { vault } = this.#context.ports
     const secret = vault.apiTokenSecret()
     const payload = {
       id: this.#context.newId() as TokenId, name: input.name, userId: caller.userId as UserId,
       secretHash: vault.sha256Hex(secret), expiresInDays: input.spec.expiresInDays ?? null,
+      bindings, parentId: caller.actor.kind === 'token' ? (caller.actor.id as TokenId) : null,
     }
-    if (options.dryRun) return dryRun(this.#context, caller, 'token.create', payload, 'token')
-    const done = await propose(this.#context, caller.actor, 'token.create', payload, options)
+    if (options.dryRun) return dryRun(this.#context, caller, 'token.issue', payload, 'token')
+    const done = await propose(this.#context, caller.actor, 'token.issue', payload, options)
     // A replayed request cannot be answered with the secret again: only its hash was kept.
     return done.replayed === true ? this.get(caller, done.id) : { ...this.get(caller, done.id), secret }
   }
@@ -63,4 +66,15 @@ export class TokenUseCases implements Tokens {
     if (token === undefined || !this.#sees(caller, token)) throw new OperationalError('NOT_FOUND', `There is no API token ${ref.slice(0, 80)}.`)
     return token
   }
+}
+
+/**
+ * What the new token may do at most; null for all that its user may. One made by a token has that one's bounds at most.
+ * @throws INVALID for more than the caller may
+ */
+function boundsOf(caller: Caller, wanted: readonly RoleBinding[] | undefined): RoleBinding[] | null {
+  if (wanted === undefined) return caller.actor.kind === 'token' ? [...caller.bindings] : null
+  const fields = wanted.flatMap((binding, at) => (covers(caller.bindings, binding) ? [] : [{ path: `spec.bindings.${at}`, message: `is more than ${caller.actor.name} may` }]))
+  if (fields.length > 0) throw new OperationalError('INVALID', 'A token cannot be given more than whoever makes it may.', { data: { fields } })
+  return [...wanted]
 }

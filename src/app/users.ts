@@ -1,26 +1,36 @@
 // Use cases of users.
 import { OperationalError } from '../model/error.ts'
 import { labelsSchema, type UserId } from '../model/id.ts'
-import { passwordChangeSchema, userCreateSchema, type StoredUser, type User } from '../model/user.ts'
+import { weaknessOf } from '../model/password.ts'
+import { normalBindings } from '../model/role.ts'
+import { passwordChangeSchema, userCreateSchema, userPatchSchema, type StoredUser, type User } from '../model/user.ts'
 import { findByRef } from '../state/query.ts'
 import { authorize, may } from './authorize.ts'
 import type { AppContext } from './context.ts'
 import type { Caller, ListQuery, Page, Users, WriteOptions, Written } from './face.ts'
+import { mergeLabels } from './labels.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { presentUser } from './present-people.ts'
+import type { SignInGuard } from './sign-in-guard.ts'
 import { dryRun, findEarlier, propose } from './write.ts'
 
 const shape: ListShape<StoredUser> = {
   id: (user) => user.id, name: (user) => user.name, labels: (user) => user.labels, sortDefault: 'name',
-  fields: { name: (user) => user.name, created: (user) => user.createdMs, role: (user) => user.spec.bindings[0]?.role ?? '' },
+  fields: {
+    name: (user) => user.name, created: (user) => user.createdMs, disabled: (user) => String(user.spec.disabled),
+    /** The strongest. */
+    role: (user) => normalBindings(user.spec.bindings)[0]?.role ?? '',
+  },
 }
 
 export class UserUseCases implements Users {
   readonly #context: AppContext
+  readonly #guard: SignInGuard
 
-  constructor(context: AppContext) {
+  constructor(context: AppContext, guard: SignInGuard) {
     this.#context = context
+    this.#guard = guard
   }
 
   /** Who may not administer sees themselves. */
@@ -37,12 +47,31 @@ export class UserUseCases implements Users {
   async create(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<User>> {
     authorize(caller, 'administer', '', 'users')
     const input = parseInput(userCreateSchema, body)
-    const labels = parseInput(labelsSchema, input.labels ?? {})
+    requireStrong(input.password, input.name)
     const passwordHash = options.dryRun ? '' : await this.#context.ports.vault.hashPassword(input.password)
-    const payload = { id: this.#context.newId() as UserId, name: input.name, labels, spec: input.spec, passwordHash }
-    if (options.dryRun) return dryRun(this.#context, caller, 'user.create', payload, 'user')
-    const done = await propose(this.#context, caller.actor, 'user.create', payload, options)
+    const payload = { id: this.#context.newId() as UserId, name: input.name, labels: input.labels ?? {}, spec: input.spec, passwordHash }
+    if (options.dryRun) return dryRun(this.#context, caller, 'user.add', payload, 'user')
+    const done = await propose(this.#context, caller.actor, 'user.add', payload, options)
     return this.get(caller, done.id)
+  }
+
+  async patch(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<User>> {
+    const earlier = findEarlier(this.#context, caller, options)
+    if (earlier !== null) return this.get(caller, earlier.id)
+    authorize(caller, 'administer', '', 'users')
+    const user = this.#find(caller, ref)
+    const input = parseInput(userPatchSchema, body)
+    if (input.name !== undefined && input.name !== user.name) throw new OperationalError('INVALID', 'A user keeps the name.', { data: { fields: [{ path: 'name', message: 'cannot be changed' }] } })
+    const payload = {
+      id: user.id as UserId,
+      ...(input.labels === undefined ? {} : { labels: parseInput(labelsSchema, mergeLabels(user.labels, input.labels)) }),
+      ...definedOf(input.spec ?? {}),
+      ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }),
+      ...(input.revision === undefined ? {} : { revision: input.revision }),
+    }
+    if (options.dryRun) return dryRun(this.#context, caller, 'user.update', payload, 'user')
+    await propose(this.#context, caller.actor, 'user.update', payload, options)
+    return this.get(caller, user.id)
   }
 
   /** One's own needs the present password too. */
@@ -51,12 +80,12 @@ export class UserUseCases implements Users {
     if (earlier !== null) return this.get(caller, earlier.id)
     const user = this.#find(caller, ref)
     const input = parseInput(passwordChangeSchema, body)
-    const { vault } = this.#context.ports
     if (user.id !== caller.userId) authorize(caller, 'administer', '', 'other users\' passwords')
-    else if (!(await vault.verifyPassword(input.current ?? '', user.passwordHash))) {
+    else if (!(await this.#guard.check({ name: user.name, password: input.current ?? '', address: caller.actor.address, what: 'user.setPassword' }, user))) {
       throw new OperationalError('INVALID', 'The present password is wrong. Nothing was changed.', { data: { fields: [{ path: 'current', message: 'is wrong' }] } })
     }
-    const payload = { id: user.id as UserId, passwordHash: options.dryRun ? '' : await vault.hashPassword(input.password) }
+    requireStrong(input.password, user.name)
+    const payload = { id: user.id as UserId, passwordHash: options.dryRun ? '' : await this.#context.ports.vault.hashPassword(input.password) }
     if (options.dryRun) return dryRun(this.#context, caller, 'user.setPassword', payload, 'user')
     await propose(this.#context, caller.actor, 'user.setPassword', payload, options)
     return this.get(caller, user.id)
@@ -76,4 +105,16 @@ export class UserUseCases implements Users {
     if (user === undefined || (user.id !== caller.userId && !may(caller, 'administer', ''))) throw new OperationalError('NOT_FOUND', `There is no user ${ref.slice(0, 80)}.`)
     return user
   }
+}
+
+/** @throws INVALID */
+function requireStrong(password: string, userName: string): void {
+  const weakness = weaknessOf(password, userName)
+  if (weakness !== null) throw new OperationalError('INVALID', `The password ${weakness}.`, { data: { fields: [{ path: 'password', message: weakness }] } })
+}
+
+type Defined<Fields> = { [Key in keyof Fields]: Exclude<Fields[Key], undefined> }
+
+function definedOf<Fields extends object>(fields: Fields): Defined<Fields> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<Fields>
 }

@@ -5,7 +5,6 @@ import { isId, type OperationId, type VmId } from '../model/id.ts'
 import type { Operation } from '../model/operation.ts'
 import { defaultProject } from '../model/resource.ts'
 import { vmCreateSchema, vmRecoverSchema, vmReplaceSchema, vmStopSchema, type StoredVm, type Vm, type VmAction } from '../model/vm.ts'
-import { findByRef } from '../state/query.ts'
 import { z } from 'zod'
 import { authorize, may } from './authorize.ts'
 import { openConsole } from './console.ts'
@@ -17,6 +16,7 @@ import { parseInput } from './parse.ts'
 import { findPlace, type Place } from './placement.ts'
 import { planRecovery } from './recovery.ts'
 import { phaseOf, presentOperation, presentVm } from './present.ts'
+import { findInProjects } from './reference.ts'
 import { dryRun, findEarlier, propose, waitUntil } from './write.ts'
 import type { ByteStream } from '../ports/transport.ts'
 
@@ -35,11 +35,11 @@ export class VmUseCases implements Vms {
   }
 
   list(caller: Caller, query: ListQuery): Page<Vm> {
-    return listPage(this.#visible(caller), this.#shape, query, (vm) => presentVm(this.#context, vm))
+    return listPage(this.#visible(caller), this.#shape, query, (vm) => withoutSecrets(caller, presentVm(this.#context, vm)))
   }
 
   get(caller: Caller, ref: string): Vm {
-    return presentVm(this.#context, this.#find(caller, ref))
+    return withoutSecrets(caller, presentVm(this.#context, this.#find(caller, ref)))
   }
 
   explain(caller: Caller, ref: string): Explanation {
@@ -189,14 +189,21 @@ export class VmUseCases implements Vms {
   }
 
   #find(caller: Caller, ref: string): StoredVm {
-    const vm = findByRef(this.#context.state, 'vm', ref, defaultProject)
-    if (vm === undefined || !may(caller, 'read', vm.project)) throw new OperationalError('NOT_FOUND', `There is no VM ${isId(ref) ? 'with id ' : ''}${ref.slice(0, 80)}.`)
+    const vm = findInProjects(this.#context.state, 'vm', ref, (record) => may(caller, 'read', record.project))
+    if (vm === undefined) throw new OperationalError('NOT_FOUND', `There is no VM ${isId(ref) ? 'with id ' : ''}${ref.slice(0, 80)}.`)
     return vm
   }
 
   #seed(): string {
     return Buffer.from(this.#context.ports.random.bytes(8)).toString('hex')
   }
+}
+
+/** User data holds passwords and keys as a rule: whoever may only look does not see it. */
+function withoutSecrets(caller: Caller, vm: Vm): Vm {
+  if (vm.spec.cloudInit === undefined || may(caller, 'operate', vm.project)) return vm
+  const { cloudInit: _, ...spec } = vm.spec
+  return { ...vm, spec }
 }
 
 function vmListShape(context: AppContext): ListShape<StoredVm> {

@@ -15,11 +15,11 @@ type Done = Extract<CommandResult, { kind: 'done' }>
 export async function propose<Type extends CommandType>(
   context: AppContext, actor: Actor, type: Type, payload: CommandPayload<Type>, options: Pick<WriteOptions, 'idempotencyKey' | 'bodyHash' | 'signal'> | null,
 ): Promise<Done> {
-  const command = makeCommand(type, { id: context.newId(), actor, idempotency: idempotencyOf(options) }, payload)
+  const command = makeCommand(type, { id: context.newId(), actor, idempotency: idempotencyOf(options), authorize: true }, payload)
   await requireAcceptable(context, command)
   // A client that goes away does not take its command back: the outcome stays what it is.
   const result = await context.ports.consensus.propose(command, {})
-  if (result.kind === 'refused') throw refusalError(result)
+  if (result.kind === 'refused') throw refusalError(result, true)
   return result
 }
 
@@ -59,9 +59,10 @@ async function requireAcceptable(context: AppContext, command: Command): Promise
   if (refused !== null) throw refusalError(refused)
 }
 
-function refusalError(result: Extract<CommandResult, { kind: 'refused' }>): OperationalError {
+/** @param inLog the log has it, and so has the audit */
+function refusalError(result: Extract<CommandResult, { kind: 'refused' }>, inLog = false): OperationalError {
   const fields = result.fields ?? []
-  return new OperationalError(result.code, result.message, { data: fields.length === 0 ? {} : { fields } })
+  return new OperationalError(result.code, result.message, { data: { ...(fields.length === 0 ? {} : { fields }), ...(inLog ? { inLog } : {}) } })
 }
 
 /** Runs a question about the state that may refuse. */
@@ -76,7 +77,7 @@ export function orThrow<T>(ask: () => T): T {
 
 /** What a command would change in one table, as differences between resources. @throws the refusal it would meet */
 export function dryRun<Type extends CommandType>(context: AppContext, caller: Caller, type: Type, payload: CommandPayload<Type>, table: TableName): DryRun {
-  const command = makeCommand(type, { id: context.newId(), actor: caller.actor }, payload)
+  const command = makeCommand(type, { id: context.newId(), actor: caller.actor, authorize: true }, payload)
   const { result, changes } = previewCommand(context.state, { timeMs: context.ports.clock.nowMs(), command })
   if (result.kind === 'refused') throw refusalError(result)
   const differences: Difference[] = []

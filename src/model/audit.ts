@@ -2,7 +2,7 @@
 import { z } from 'zod'
 
 export const auditRecordSchema = z.strictObject({
-  /** Log index of the command. */
+  /** Log index of the command; a UUID for what never came into the log: a failed sign-in, a write refused before. */
   id: z.string(),
   at: z.string(),
   actor: z.string(),
@@ -11,6 +11,7 @@ export const auditRecordSchema = z.strictObject({
   command: z.string(),
   target: z.string(),
   outcome: z.enum(['done', 'refused']),
+  node: z.string().describe('The node that refused, for what never came into the log; else empty'),
   code: z.string(),
   detail: z.string(),
 })

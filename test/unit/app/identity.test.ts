@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { AppContext, type AppPorts } from '../../../src/app/context.ts'
 import { IdentityUseCases } from '../../../src/app/identity.ts'
+import { SignInGuard } from '../../../src/app/sign-in-guard.ts'
 import type { ClusterKeys } from '../../../src/app/keys.ts'
 import { createIdentity } from '../../../src/drivers/crypto/identity.ts'
 import { systemRandom } from '../../../src/drivers/crypto/random.ts'
@@ -10,6 +11,8 @@ import type { Clock } from '../../../src/ports/clock.ts'
 import { recordingLog } from '../http/harness.ts'
 import { World, startMs } from '../state/world.ts'
 
+const identityOf = (context: AppContext, keys: ClusterKeys) => new IdentityUseCases(context, keys, new SignInGuard(context))
+
 async function identityAt(nowMs: number) {
   const world = new World()
   const { nodeId, adminId } = world.form()
@@ -17,7 +20,7 @@ async function identityAt(nowMs: number) {
   const clock: Clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, after: () => () => undefined, every: () => () => undefined }
   const key = systemRandom.bytes(32)
   const ports = { clock, vault, random: systemRandom, log: recordingLog([]), consensus: { state: world.state } } as unknown as AppPorts
-  const identity = new IdentityUseCases(new AppContext({ nodeId, version: '0' }, ports), { sessionKey: () => key } as unknown as ClusterKeys)
+  const identity = identityOf(new AppContext({ nodeId, version: '0' }, ports), { sessionKey: () => key } as unknown as ClusterKeys)
   const setPassword = async (password: string) => world.run('user.setPassword', { id: adminId, passwordHash: await vault.hashPassword(password) })
   return { identity, setPassword, world }
 }

@@ -5,7 +5,11 @@ import { OperationalError } from '../../../src/model/error.ts'
 import type { Event } from '../../../src/model/event.ts'
 import type { Image } from '../../../src/model/image.ts'
 import type { Node } from '../../../src/model/node.ts'
+import type { AuditRecord } from '../../../src/model/audit.ts'
 import type { Operation } from '../../../src/model/operation.ts'
+import type { Project } from '../../../src/model/project.ts'
+import type { RoleResource } from '../../../src/model/role.ts'
+import type { SessionView } from '../../../src/model/session.ts'
 import type { Token } from '../../../src/model/token.ts'
 import type { User } from '../../../src/model/user.ts'
 import { vmCreateSchema, type Vm } from '../../../src/model/vm.ts'
@@ -27,6 +31,7 @@ export type SmallApp = App & {
   revoked: boolean
   stale: boolean
   watchers: Set<Watcher>
+  credentialListeners: Set<() => void>
   console: 'echo' | 'busy'
 }
 
@@ -53,6 +58,11 @@ const operation: Operation = {
   status: { state: 'running', step: 0, steps: [], node: 'n1', actor: 'admin', startedAt: at, endedAt: null, error: null, cancellable: true },
 }
 
+const binding: RoleResource = { ...base(uuid(0x91), 'anna-viewer-cluster'), kind: 'role', spec: { subject: { kind: 'user', name: 'anna' }, role: 'viewer', scope: 'cluster' }, status: { subjectId: uuid(0xb1) } }
+const project: Project = { ...base(uuid(0x81), 'shop'), kind: 'project', spec: { description: '' }, status: { vms: 0, images: 0, createdAt: at } }
+const seen: SessionView = { id: 's1', user: 'admin', userId: uuid(0xb1), address: '192.0.2.1', agent: 'test', node: 'n1', startedAt: at, lastSeenAt: at, expiresAt: at, current: true }
+const records: AuditRecord[] = [{ id: '7', at, actor: '=admin', actorKind: 'user', address: '192.0.2.1', command: 'vm.create', target: 'web', outcome: 'refused', node: '', code: 'NO_FIT', detail: 'It fits on no node, "sorry".' }]
+
 function one<T extends { id: string; name: string }>(items: readonly T[], ref: string): T {
   const found = items.find((item) => item.id === ref || item.name === ref)
   if (found === undefined) throw new OperationalError('NOT_FOUND', `${ref} does not exist.`)
@@ -61,7 +71,7 @@ function one<T extends { id: string; name: string }>(items: readonly T[], ref: s
 
 export function createSmallApp(): SmallApp {
   const vms: Vm[] = []
-  const app: Omit<SmallApp, keyof App> = { events: [], imported: [], writes: [], calls: [], revoked: false, stale: false, watchers: new Set(), console: 'echo', emit: () => emit(), resetWatchers: () => [...app.watchers].forEach((watcher) => watcher.reset()) }
+  const app: Omit<SmallApp, keyof App> = { events: [], imported: [], writes: [], calls: [], revoked: false, stale: false, watchers: new Set(), credentialListeners: new Set(), console: 'echo', emit: () => emit(), resetWatchers: () => [...app.watchers].forEach((watcher) => watcher.reset()) }
   const emit = () => {
     const id = `${app.events.length + 1}.0`
     const event: Event = { id, at, type: 'updated', kind: 'vm', resourceId: 'x', name: 'x', project: '', message: 'm', reason: 'r', actor: 'a', commandId: 'c' }
@@ -79,6 +89,7 @@ export function createSmallApp(): SmallApp {
       signOut: async () => void app.calls.push('signOut'),
       authenticateSession: async (cookie) => (cookie === session && !app.revoked ? callerWith({ id: 's1', expiresMs: Date.now() + 60_000, csrf }) : null),
       authenticateToken: async (secret) => (secret === token && !app.revoked ? callerWith(null) : null),
+      onCredentialChange: (listener) => { app.credentialListeners.add(listener); return () => app.credentialListeners.delete(listener) },
     },
     vms: {
       list: (_caller, query) => page(vms, query),
@@ -129,8 +140,11 @@ export function createSmallApp(): SmallApp {
     },
     users: {
       list: (_caller, query) => page([user], query), get: (_caller, ref) => one([user], ref), create: async () => user,
-      setPassword: async (_caller, ref) => one([user], ref), delete: async () => null,
+      setPassword: async (_caller, ref) => one([user], ref), patch: async (_caller, ref) => one([user], ref), delete: async () => null,
     },
+    roles: { list: (_caller, query) => page([binding], query), get: (_caller, ref) => one([binding], ref), grant: async () => binding, revoke: async () => null },
+    projects: { list: (_caller, query) => page([project], query), get: (_caller, ref) => one([project], ref), create: async () => project, patch: async (_caller, ref) => one([project], ref), delete: async () => null },
+    sessions: { list: (_caller, query) => page([seen], query), revoke: async () => null, revokeAll: async () => null },
     tokens: {
       list: (_caller, query) => page([apiToken], query), get: (_caller, ref) => one([apiToken], ref), create: async () => ({ ...apiToken, secret: 'nct_new' }), revoke: async () => null,
     },
@@ -152,7 +166,8 @@ export function createSmallApp(): SmallApp {
         app.watchers.add(watcher)
         return () => app.watchers.delete(watcher)
       },
-      audit: (_caller, query) => page([], query),
+      audit: (_caller, query) => page(records, query),
+      exportAudit: () => records,
     },
     freshness: () => ({ index: 7, staleSinceMs: app.stale ? Date.parse(at) : null, quorum: !app.stale, leader: null, node: { id: 'n1', name: 'n1' }, clusterName: 'lab' }),
     onPulse: () => () => undefined,
@@ -192,7 +207,9 @@ function echo(signal: AbortSignal): ByteStream {
 }
 
 export const smallControl: Control = {
-  status: () => ({ clustered: true, nodeId: 'n1', name: 'n1', halted: null, url: 'https://n1:8443' }),
+  status: () => ({ clustered: true, nodeId: 'n1', name: 'n1', halted: null, url: 'https://n1:8443', fingerprint: 'ab'.repeat(32), discovery: true, removed: null }),
+  leave: async () => ({ clusterName: 'lab' }),
+  resetPassword: async () => ({ user: 'admin', password: 'secret' }),
   async init(body) {
     if (body !== null && typeof body === 'object' && 'name' in body) return { caCertificate: 'pem', adminUser: 'admin', adminPassword: 'secret', token: 'nct_x' }
     throw new OperationalError('ALREADY_MEMBER', 'This node is in a cluster already.')

@@ -7,6 +7,9 @@ import type { Event } from '../../../src/model/event.ts'
 import type { Image } from '../../../src/model/image.ts'
 import type { Node } from '../../../src/model/node.ts'
 import type { Operation, OperationKind } from '../../../src/model/operation.ts'
+import type { Project } from '../../../src/model/project.ts'
+import type { RoleResource } from '../../../src/model/role.ts'
+import type { SessionView } from '../../../src/model/session.ts'
 import type { Token } from '../../../src/model/token.ts'
 import type { User } from '../../../src/model/user.ts'
 import type { Vm, VmPhase } from '../../../src/model/vm.ts'
@@ -63,7 +66,7 @@ export function makeOperation(at: number, operation: OperationKind, state: Opera
   }
 }
 
-type Scene = { vms: Vm[]; nodes: Node[]; images: Image[]; operations: Operation[]; events: Event[]; users: User[]; tokens: Token[]; audit: AuditRecord[]; freshness: Freshness }
+type Scene = { vms: Vm[]; nodes: Node[]; images: Image[]; operations: Operation[]; events: Event[]; users: User[]; tokens: Token[]; audit: AuditRecord[]; roles: RoleResource[]; projects: Project[]; sessions: SessionView[]; freshness: Freshness }
 
 export function makeScene(): Scene {
   const phases: VmPhase[] = ['running', 'running', 'stopped', 'running', 'paused', 'running', 'starting', 'running', 'failed', 'running', 'stopping', 'unknown', 'running', 'running', 'deleting']
@@ -79,10 +82,13 @@ export function makeScene(): Scene {
     const vm = vms[at % vms.length] ?? makeVm(0, 'running')
     return { id: `${900 - at}.0`, at: iso(at * minute * 2), type: at % 9 === 0 ? 'created' : 'updated', kind: 'vm', resourceId: vm.id, name: vm.name, project: 'default', message: at % 7 === 0 ? `${vm.name} failed to start.` : `${vm.name} is running.`, reason: at % 7 === 0 ? 'vm.phase.failed' : 'vm.phase.running', actor: 'admin', commandId: idOf(6, at) }
   })
-  const users: User[] = ['admin', 'mara'].map((name, at) => ({ id: idOf(5, at), kind: 'user', name, project: '', labels: {}, revision: 1, generation: 1, spec: { displayName: at === 1 ? 'Mara Lind' : '', disabled: false, bindings: [{ role: at === 0 ? 'administrator' : 'operator', scope: '*' }] }, status: { createdAt: iso(9000 * minute), passwordChangedAt: iso(9000 * minute), lastSeenAt: iso(minute) } }))
+  const users: User[] = ['admin', 'mara'].map((name, at) => ({ id: idOf(5, at), kind: 'user', name, project: '', labels: {}, revision: 1, generation: 1, spec: { displayName: at === 1 ? 'Mara Lind' : '', disabled: false, bindings: [{ role: at === 0 ? 'administrator' : 'operator', scope: 'cluster' }] }, status: { createdAt: iso(9000 * minute), passwordChangedAt: iso(9000 * minute), lastSeenAt: iso(minute) } }))
   const tokens: Token[] = ['lab', 'ci'].map((name, at) => ({ id: idOf(7, at), kind: 'token', name, project: '', labels: {}, revision: 1, generation: 1, spec: {}, status: { user: 'admin', createdAt: iso(900 * minute), expiresAt: at === 0 ? null : iso(-90 * 1440 * minute), revoked: at === 1, lastUsedAt: null, lastUsedFrom: null, parent: null } }))
-  const audit: AuditRecord[] = Array.from({ length: 12 }, (_, at) => ({ id: String(900 - at), at: iso(at * minute), actor: 'admin', actorKind: 'user', address: '10.0.0.9', command: 'vm.act', target: `web-0${at}`, outcome: at % 4 === 3 ? 'refused' : 'done', code: at % 4 === 3 ? 'STATE_CONFLICT' : '', detail: '' }))
-  return { vms, nodes, images, operations, events, users, tokens, audit, freshness: { index: 900, staleSinceMs: null, quorum: true, leader: { id: idOf(1, 1), name: 'n1', url: 'https://10.0.0.1:8443' }, node: { id: idOf(1, 2), name: 'n2' }, clusterName: 'atlas' } }
+  const audit: AuditRecord[] = Array.from({ length: 12 }, (_, at) => ({ id: String(900 - at), at: iso(at * minute), actor: 'admin', actorKind: 'user', address: '10.0.0.9', command: 'vm.act', target: `web-0${at}`, outcome: at % 4 === 3 ? 'refused' : 'done', code: at % 4 === 3 ? 'STATE_CONFLICT' : '', node: '', detail: '' }))
+  const roles: RoleResource[] = users.flatMap((user, at) => user.spec.bindings.map((binding) => ({ id: idOf(10, at), kind: 'role' as const, name: `${user.name}-${binding.role}-cluster`, project: '', labels: {}, revision: 1, generation: 1, spec: { subject: { kind: 'user' as const, name: user.name }, ...binding }, status: { subjectId: user.id } })))
+  const projects: Project[] = ['default', 'shop'].map((name, at) => ({ id: idOf(11, at), kind: 'project', name, project: '', labels: {}, revision: 1, generation: 1, spec: { description: at === 1 ? 'The web shop' : '' }, status: { vms: at * 3, images: 1, createdAt: iso(9000 * minute) } }))
+  const sessions: SessionView[] = ['Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', 'curl/8.14'].map((agent, at) => ({ id: idOf(12, at), user: 'admin', userId: idOf(5, 0), address: `10.0.0.${9 + at}`, agent, node: 'n1', startedAt: iso(90 * minute), lastSeenAt: iso(at * minute), expiresAt: iso(-600 * minute), current: at === 0 }))
+  return { vms, nodes, images, operations, events, users, tokens, audit, roles, projects, sessions, freshness: { index: 900, staleSinceMs: null, quorum: true, leader: { id: idOf(1, 1), name: 'n1', url: 'https://10.0.0.1:8443' }, node: { id: idOf(1, 2), name: 'n2' }, clusterName: 'atlas' } }
 }
 
 export const admin: Caller = {
@@ -137,6 +143,7 @@ export function makeStandIn(): StandIn {
       signOut: () => Promise.resolve(),
       authenticateSession: (given) => Promise.resolve(given === cookie ? admin : null),
       authenticateToken: () => Promise.resolve(null),
+      onCredentialChange: () => () => undefined,
     },
     vms: {
       list: (_caller, query: ListQuery) => listPage(scene.vms, vmShape, query, view),
@@ -217,8 +224,51 @@ export function makeStandIn(): StandIn {
         write('user.setPassword', body, options)
         return Promise.resolve(get(scene.users, ref))
       },
+      patch: (_caller, ref, body, options) => {
+        write('user.patch', body, options)
+        return Promise.resolve(get(scene.users, ref))
+      },
       delete: (_caller, ref, options) => {
         write('user.delete', ref, options)
+        return Promise.resolve(null)
+      },
+    },
+    roles: {
+      list: (_caller, query) => listPage(scene.roles, shape<RoleResource>({ subject: (binding) => binding.spec.subject.name, scope: (binding) => binding.spec.scope }), query, view),
+      get: (_caller, ref) => get(scene.roles, ref),
+      grant: (_caller, body, options) => {
+        write('role.grant', body, options)
+        return Promise.resolve(scene.roles[0]!)
+      },
+      revoke: (_caller, ref, options) => {
+        write('role.revoke', ref, options)
+        return Promise.resolve(null)
+      },
+    },
+    projects: {
+      list: (_caller, query) => listPage(scene.projects, shape<Project>({}), query, view),
+      get: (_caller, ref) => get(scene.projects, ref),
+      create: (_caller, body, options) => {
+        write('project.create', body, options)
+        return Promise.resolve(scene.projects[0]!)
+      },
+      patch: (_caller, ref, body, options) => {
+        write('project.patch', body, options)
+        return Promise.resolve(get(scene.projects, ref))
+      },
+      delete: (_caller, ref, options) => {
+        write('project.delete', ref, options)
+        return Promise.resolve(null)
+      },
+    },
+    sessions: {
+      list: (_caller, query) => ({ items: scene.sessions.slice(0, query.limit), next: null, total: scene.sessions.length }),
+      revoke: (_caller, id, options) => {
+        write('session.revoke', id, options)
+        return Promise.resolve(null)
+      },
+      revokeAll: (_caller, ref, options) => {
+        write('session.revokeAll', ref, options)
         return Promise.resolve(null)
       },
     },
@@ -254,6 +304,7 @@ export function makeStandIn(): StandIn {
       events: (_caller, query) => listPage(scene.events, eventShape, query, view),
       watch: (_caller, _after, watcher) => watch(() => watcher.reset()),
       audit: (_caller, query) => listPage(scene.audit, auditShape, query, view),
+      exportAudit: () => scene.audit,
     },
     freshness: () => scene.freshness,
     onPulse: watch,

@@ -71,7 +71,7 @@ async function open(): Promise<Formation> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const config: Config = {
     name, dataDir, advertise: '127.0.0.1', listen: { host: '127.0.0.1', port: httpPort }, peer: { host: '127.0.0.1', port: peerPort },
-    libvirt: {}, accelerator: 'auto', logLevel: 'info', lab: true,
+    migration: { host: '127.0.0.1', port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', logLevel: 'info', discovery: false, lab: true,
   }
   const log = createLog({ level: config.logLevel, fields: { node: name } })
   const identity = createIdentity(uuidV7(clock.nowMs(), random.bytes(10)))
@@ -85,7 +85,7 @@ async function open(): Promise<Formation> {
     if (member !== null) http.server?.setTls(member.tls)
   }
   const made = new Formation({
-    config, log, identity, local, storage, clock, random, vault: createVault(identity), version: '0.1.0',
+    config, log, identity, local, storage, clock, random, vault: createVault(identity), version: '0.1.0', discovery: null,
     createHypervisor: () => new SimHypervisor({ machine }, { epochs: local, clock, random }),
     probe: new LinuxProbe({ storage: () => storage.usage() }),
   }, { attach, onHalted: (halt) => log.error('halted', { reason: halt.reason }) })

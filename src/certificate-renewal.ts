@@ -1,4 +1,5 @@
-// Renews this node's certificate at two thirds of its life: every member can open the CA's key, so none has to be asked.
+// Renews this node's certificate at two thirds of its life, and when name or address changed: every member can open the CA's key, so none has to be asked.
+import { X509Certificate } from 'node:crypto'
 import type { ClusterKeys } from './app/keys.ts'
 import { createTlsKey, validity } from './drivers/crypto/authority.ts'
 import type { MembershipRecord } from './membership-file.ts'
@@ -14,9 +15,18 @@ export type RenewalPorts = {
   readonly log: Log
   readonly vault: Vault
   readonly keys: Pick<ClusterKeys, 'authority'>
-  readonly names: { readonly commonName: string; readonly names: readonly string[]; readonly addresses: readonly string[] }
+  readonly names: () => CertificateNames
   /** Keeps the record and serves with it. */
   readonly adopt: (record: MembershipRecord) => Promise<void>
+}
+
+export type CertificateNames = { readonly commonName: string; readonly names: readonly string[]; readonly addresses: readonly string[]; readonly nodeId?: string }
+
+/** Does it stand for the node's present name and addresses? */
+function isFor(certificatePem: string, { commonName, names, addresses }: CertificateNames): boolean {
+  const certificate = new X509Certificate(certificatePem)
+  const alternatives = (certificate.subjectAltName ?? '').split(', ')
+  return certificate.subject.split('\n').includes(`CN=${commonName}`) && names.every((name) => alternatives.includes(`DNS:${name}`)) && addresses.every((address) => alternatives.includes(`IP Address:${address}`))
 }
 
 /** Is the certificate past two thirds of its life? */
@@ -49,13 +59,14 @@ export class CertificateRenewal {
   /** Renews where it is due; what fails is tried again at the next look. */
   async look(): Promise<void> {
     const { clock, log, vault, keys, names, adopt } = this.#ports
-    if (this.#busy || !isDue(this.#record.certificatePem, clock.nowMs())) return
+    const wanted = names()
+    if (this.#busy || (!isDue(this.#record.certificatePem, clock.nowMs()) && isFor(this.#record.certificatePem, wanted))) return
     this.#busy = true
     try {
       const authority = keys.authority()
       const tlsKey = await createTlsKey()
       const certificatePem = await vault.issueCertificate({
-        caCertificatePem: authority.certificatePem, caKeyPem: authority.keyPem, publicKeyPem: tlsKey.publicKeyPem, ...names, nowMs: clock.nowMs(),
+        caCertificatePem: authority.certificatePem, caKeyPem: authority.keyPem, publicKeyPem: tlsKey.publicKeyPem, ...wanted, nowMs: clock.nowMs(),
       })
       const renewed = { ...this.#record, certificatePem, tlsKeyPem: tlsKey.keyPem }
       await adopt(renewed)

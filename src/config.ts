@@ -13,10 +13,22 @@ export const configSchema = z.strictObject({
   dataDir: z.string().default('/var/lib/novacron').describe('Directory of everything the node keeps'),
   listen: z.strictObject({ host: z.string().default('0.0.0.0'), port: port.default(8443) }).prefault({}).describe('Where UI, API and metrics are served (HTTPS)'),
   peer: z.strictObject({ host: z.string().default('0.0.0.0'), port: port.default(7400) }).prefault({}).describe('Where other nodes connect'),
+  migration: z
+    .strictObject({
+      host: z.string().default('0.0.0.0'),
+      port: port.default(7401),
+      directory: z.string().default('/run/libvirt/novacron').describe('Directory of the sockets through which libvirt and QEMU migrate; both have to reach it'),
+    })
+    .prefault({})
+    .describe('Where other nodes bring VMs to'),
   advertise: z.string().optional().describe('IP address under which others reach this node; default: the first that is not loopback'),
   libvirt: z.strictObject({ socket: z.string().optional().describe('Path of libvirt\'s socket; default: where libvirtd or virtqemud has it') }).prefault({}),
   accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto').describe('auto tries a guest instruction under KVM and else takes TCG'),
+  imageSources: z
+    .strictObject({ allowPrivate: z.array(z.string().max(64)).max(64).default([]).describe('Ranges like 10.1.0.0/16 from which images may be fetched though they are private') })
+    .prefault({}),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  discovery: z.boolean().default(true).describe('Announces the node on the local network (multicast DNS) while it is in no cluster, and shows others that are in none'),
   lab: z.boolean().default(false).describe('The node is one of a lab\'s on one machine'),
 })
 export type Config = Readonly<z.output<typeof configSchema>> & { readonly name: string; readonly advertise: string }

@@ -5,8 +5,8 @@ import type { App, Control } from './app/face.ts'
 import type { Halt } from './cluster/status.ts'
 import type { Config } from './config.ts'
 import { openLocalLevel } from './db/local-level.ts'
-import { selfSigned } from './drivers/crypto/authority.ts'
-import { createIdentity, parseIdentity, serializeIdentity, type NodeIdentity } from './drivers/crypto/identity.ts'
+import { discoveryOf, openApplianceCertificate } from './appliance.ts'
+import { finishDeparture, readDeparture } from './departure.ts'
 import { systemRandom } from './drivers/crypto/random.ts'
 import { createVault } from './drivers/crypto/vault.ts'
 import { systemClock } from './drivers/host/clock.ts'
@@ -20,33 +20,44 @@ import { loadAssets } from './http/assets.ts'
 import { startControl } from './http/control.ts'
 import { startHttp, type Http } from './http/server.ts'
 import { uiRoutes } from './http/ui/routes.ts'
-import { readMembership, readOrNull, writePrivateFile } from './membership-file.ts'
-import { uuidV7 } from './model/id.ts'
-import type { Host, Member } from './member.ts'
+import { openIdentity } from './identity-file.ts'
+import { httpAddressOf, type Host, type Member } from './member.ts'
+import { readMembership } from './membership-file.ts'
+import { MdnsDiscovery } from './p2p/discovery.ts'
+import type { ApplianceNotice, Discovery } from './ports/discovery.ts'
+import { resetPassword } from './reset-password.ts'
 import type { Log } from './ports/log.ts'
 import { version } from './version.ts'
 
 const assetsDirectory = join(import.meta.dirname, '../ui/assets')
-const selfSignedDays = 3650
 
 /** Runs until the signal fires. @throws where the node cannot be opened at all */
 export async function runDaemon(config: Config, signal: AbortSignal): Promise<void> {
   const log = createLog({ level: config.logLevel, fields: { node: config.name } })
-  const host = await openHost(config, log)
+  const mdns = config.discovery ? new MdnsDiscovery({ address: config.advertise, clock: systemClock, log }) : null
+  await mkdir(config.dataDir, { recursive: true, mode: 0o711 })
+  const departure = await readDeparture(config.dataDir)
+  if (departure !== null) await finishDeparture(config.dataDir, departure)
+  const host = await openHost(config, log, mdns === null ? null : discoveryOf(mdns))
   let http: Http | null = null
+  const certificate = await openApplianceCertificate(config, systemClock.nowMs())
+  const notice: ApplianceNotice = { name: config.name, address: httpAddressOf(config), fingerprint: certificate.fingerprint, version }
   const attach = (member: Member | null) => {
     const app: App | null = member?.node.app ?? null
     http?.setApp(app)
-    if (member !== null) http?.setTls(member.tls)
+    http?.setTls(member?.tls ?? certificate)
+    mdns?.announce(member === null ? notice : null)
   }
   const formation = new Formation(host, { attach, onHalted: (halt) => exitOnFault(halt, log) })
   const stop = Promise.withResolvers<void>()
   signal.addEventListener('abort', () => stop.resolve(), { once: true })
   await formation.resume(await readMembership(config.dataDir))
-  const control = controlOf(host, formation)
+  mdns?.start()
+  if (formation.member === null) mdns?.announce(notice)
+  const control = controlOf(formation, certificate.fingerprint)
   http = await startHttp({
     app: formation.member?.node.app ?? null, control, host: config.listen.host, port: config.listen.port,
-    tls: formation.member?.tls ?? (await provisionalTls(config)),
+    tls: formation.member?.tls ?? certificate,
     clock: systemClock, log, version, assets: loadAssets(assetsDirectory), pages: uiRoutes,
   })
   const controlServer = await startControl({ path: join(config.dataDir, 'control.sock'), control, clock: systemClock, log })
@@ -55,7 +66,7 @@ export async function runDaemon(config: Config, signal: AbortSignal): Promise<vo
   await stop.promise
   log.info('node is stopping')
   await introduced
-  await Promise.all([http.stop(), controlServer.stop()])
+  await Promise.all([http.stop(), controlServer.stop(), mdns?.stop()])
   await formation.stop()
   await host.local.close()
 }
@@ -73,10 +84,10 @@ async function introduceLibvirt(host: Host, signal: AbortSignal): Promise<void> 
   }
 }
 
-async function openHost(config: Config, log: Log): Promise<Host> {
+async function openHost(config: Config, log: Log, discovery: Discovery | null): Promise<Host> {
   // QEMU runs as another user and has to reach its disks under here; what is private is so by its own mode.
   await mkdir(config.dataDir, { recursive: true, mode: 0o711 })
-  const identity = await loadIdentity(config.dataDir)
+  const identity = await openIdentity(config.dataDir, { nowMs: systemClock.nowMs(), random: systemRandom })
   const local = await openLocalLevel({ directory: join(config.dataDir, 'local') })
   const { socket } = config.libvirt
   const storage = new LocalStorage({ directory: join(config.dataDir, 'storage') }, { log })
@@ -89,40 +100,29 @@ async function openHost(config: Config, log: Log): Promise<Host> {
     config, log, identity, local, storage, createHypervisor,
     clock: systemClock, random: systemRandom, vault: createVault(identity),
     probe: new LinuxProbe({ storage: () => storage.usage() }),
-    version,
+    version, discovery,
   }
 }
 
-async function loadIdentity(dataDir: string): Promise<NodeIdentity> {
-  const path = join(dataDir, 'identity.json')
-  const text = await readOrNull(path)
-  if (text !== null) return parseIdentity(text)
-  const identity = createIdentity(uuidV7(systemClock.nowMs(), systemRandom.bytes(10)))
-  await writePrivateFile(path, serializeIdentity(identity))
-  return identity
-}
-
-/** Until the node is a member it has nobody's certificate but its own. */
-async function provisionalTls(config: Config): Promise<{ readonly certPem: string; readonly keyPem: string }> {
-  const { certificatePem, keyPem } = await selfSigned({
-    commonName: config.name, names: [config.name, 'localhost'], addresses: [config.advertise, '127.0.0.1'], days: selfSignedDays, nowMs: systemClock.nowMs(),
-  })
-  return { certPem: certificatePem, keyPem }
-}
-
-function controlOf(host: Host, formation: Formation): Control {
-  const { config, identity } = host
+function controlOf(formation: Formation, fingerprint: string): Control {
+  const { config } = formation.host
   return {
     status: () => ({
       clustered: formation.member !== null,
-      nodeId: identity.nodeId,
-      name: config.name,
+      nodeId: formation.host.identity.nodeId,
+      name: formation.name,
       halted: formation.member?.node.cluster.status().halted ?? null,
-      url: `https://${config.advertise}:${config.listen.port}`,
+      url: `https://${httpAddressOf(config)}`,
+      fingerprint,
+      discovery: config.discovery,
+      removed: formation.departure === null ? null : { clusterName: formation.departure.clusterName, at: new Date(formation.departure.atMs).toISOString(), folder: join(config.dataDir, formation.departure.folder) },
     }),
     init: (body) => formation.init(body),
     join: (body) => formation.join(body),
+    leave: () => formation.leave(),
+    resetPassword: (body) => resetPassword(formation, body),
     doctor: async () => {
+      const { host } = formation
       const hypervisor = host.createHypervisor()
       const abort = new AbortController()
       await hypervisor.start(abort.signal)

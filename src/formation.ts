@@ -6,7 +6,12 @@ import { parseInput } from './app/parse.ts'
 import type { Halt } from './cluster/status.ts'
 import { forgetLog } from './db/log-guard.ts'
 import { createTlsKey } from './drivers/crypto/authority.ts'
+import { powerOff } from './power-off.ts'
+import { createVault } from './drivers/crypto/vault.ts'
 import { askToJoin } from './drivers/join-client.ts'
+import { openIdentity } from './identity-file.ts'
+import { putAside, readDeparture, type Departure } from './departure.ts'
+import { StandingWatch } from './standing.ts'
 import { httpAddressOf, openMember, peerAddressOf, raftDirectory, stateDirectory, type Host, type Member } from './member.ts'
 import { readMembership, writeMembership, type MembershipRecord } from './membership-file.ts'
 import { clusterInitSchema } from './model/cluster.ts'
@@ -15,6 +20,7 @@ import { OperationalError } from './model/error.ts'
 import { featureLevel } from './model/feature-level.ts'
 import { uuidV7, type NodeId, type TokenId, type UserId } from './model/id.ts'
 import type { JoinRequest } from './model/join.ts'
+import { joinProofText } from './model/node-proof.ts'
 import { peerIdOfPrivateKey } from './p2p/peer-id.ts'
 import { z } from 'zod'
 
@@ -25,16 +31,21 @@ const keyBytes = 32
 /** A joiner that has not caught up by then goes on in the background; the asker is told. */
 const catchUpMsMax = 60_000
 const catchUpPollMs = 50
+const leaveMsMax = 30_000
 
 export type InitAnswer = { readonly caCertificate: string; readonly adminUser: string; readonly adminPassword: string; readonly token: string }
 type Ways = { readonly attach: (member: Member | null) => void; readonly onHalted: (halt: Halt) => void }
 
 export class Formation {
-  readonly #host: Host
   readonly #ways: Ways
+  /** Its identity is another one after a removal. */
+  #host: Host
   #member: Member | null = null
   #renewal: CertificateRenewal | null = null
+  #standing: StandingWatch | null = null
   #busy = false
+  #departing: Promise<void> | null = null
+  #departure: Departure | null = null
 
   constructor(host: Host, ways: Ways) {
     this.#host = host
@@ -45,14 +56,77 @@ export class Formation {
     return this.#member
   }
 
+  /** The name in the cluster, which may be another one than the configured. */
+  get name(): string {
+    return this.#names().commonName
+  }
+
+  /** The last removal from a cluster; null while this node is in one, or never was. */
+  get departure(): Departure | null {
+    return this.#member === null ? this.#departure : null
+  }
+
+  get host(): Host {
+    return this.#host
+  }
+
   /** Opens the membership that was kept; null: the node waits to be told. */
   async resume(record: MembershipRecord | null): Promise<void> {
+    this.#departure = await readDeparture(this.#host.config.dataDir)
     if (record !== null) await this.#open(record, false)
   }
 
   async stop(): Promise<void> {
+    await this.#departing
     this.#renewal?.stop()
+    this.#standing?.stop()
     await this.#member?.stop()
+  }
+
+  /**
+   * The orderly way out: the node is removed, told so, and puts its data aside.
+   * @throws NOT_CLUSTERED; IN_USE while it has VMs; STATE_CONFLICT for the last node; OUTCOME_UNKNOWN where it takes too long
+   */
+  async leave(): Promise<{ readonly clusterName: string }> {
+    const { identity, clock } = this.#host
+    const member = this.#member
+    if (member === null) throw new OperationalError('NOT_CLUSTERED', 'This node is in no cluster.')
+    const clusterName = member.node.cluster.state.tables.cluster.get('cluster')?.name ?? ''
+    const name = this.#names().commonName
+    const actor = { kind: 'system' as const, id: identity.nodeId, name: `root of ${name}`, address: '' }
+    const result = await member.node.cluster.propose(makeCommand('node.remove', { id: uuidV7(clock.nowMs(), this.#host.random.bytes(10)), actor }, { id: identity.nodeId as NodeId, force: false }), {})
+    if (result.kind === 'refused') throw new OperationalError(result.code, result.message)
+    if (!(await this.#until(() => this.#member === null, leaveMsMax))) throw new OperationalError('OUTCOME_UNKNOWN', 'The node is being removed, but was not let go of yet; look again in a moment.')
+    await this.#departing
+    return { clusterName }
+  }
+
+  /** This node was removed: it stops taking part, cuts the power of what runs for the cluster, and begins anew as nobody's. */
+  #depart(member: Member, because: string): void {
+    if (this.#departing !== null || this.#member !== member) return
+    this.#departing = this.#putAside(member, because).catch((error: unknown) => {
+      // Half put aside; the next start finishes it.
+      this.#host.log.error('the node was removed, but its data could not be put aside', { error: String(error) })
+      process.exitCode = 1
+    }).finally(() => (this.#departing = null))
+  }
+
+  async #putAside(member: Member, because: string): Promise<void> {
+    const { log, clock, config, storage, random } = this.#host
+    const nodeName = this.#names().commonName
+    const clusterName = member.node.cluster.state.tables.cluster.get('cluster')?.name ?? ''
+    log.warn('this node was removed from its cluster', { clusterName, because })
+    this.#renewal?.stop()
+    this.#standing?.stop()
+    await powerOff(this.#host)
+    await member.stop()
+    this.#departure = await putAside(config.dataDir, { clusterName, nodeName, nowMs: clock.nowMs() })
+    await forgetLog(this.#host.local)
+    await storage.start()
+    const identity = await openIdentity(config.dataDir, { nowMs: clock.nowMs(), random })
+    this.#host = { ...this.#host, identity, vault: createVault(identity) }
+    this.#member = null
+    this.#ways.attach(null)
   }
 
   init(body: unknown): Promise<InitAnswer> {
@@ -117,7 +191,7 @@ export class Formation {
     const { vault, config, identity } = this.#host
     const content = vault.parseJoinToken(token.trim())
     const tlsKey = await createTlsKey()
-    const request = await this.#request(tlsKey.publicKeyPem)
+    const request = await this.#request(content.t, tlsKey.publicKeyPem)
     const answer = await askToJoin({ token: token.trim(), fingerprint: content.f, addresses: content.a, request })
     if (answer.clusterId !== content.c || vault.fingerprint(answer.caCertificate) !== content.f) throw new OperationalError('TOKEN_OTHER_CLUSTER', 'The node that answered belongs to another cluster than the token.')
     const record: MembershipRecord = {
@@ -133,11 +207,11 @@ export class Formation {
     return { nodeId: identity.nodeId, name: config.name }
   }
 
-  async #request(tlsPublicKeyPem: string): Promise<JoinRequest> {
-    const { config, identity, version, probe, storage } = this.#host
+  async #request(tokenId: string, tlsPublicKeyPem: string): Promise<JoinRequest> {
+    const { config, identity, version, probe, storage, vault } = this.#host
     const [load, usage] = [await probe.load(), await storage.usage()]
     const { commonName: name, names, addresses } = this.#names()
-    return {
+    const request: Omit<JoinRequest, 'proof'> = {
       node: { id: identity.nodeId as NodeId, name, peerId: peerIdOfPrivateKey(identity.ed25519Seed), wrapKey: Buffer.from(identity.x25519Public).toString('base64url') },
       // The hypervisor is announced by the node itself once it is a member; until then nothing is placed here.
       announcement: {
@@ -146,11 +220,14 @@ export class Formation {
       },
       tlsPublicKeyPem, names, addresses,
     }
+    return { ...request, proof: vault.signAsNode(joinProofText(tokenId, request)) }
   }
 
-  #names(): { readonly commonName: string; readonly names: string[]; readonly addresses: string[] } {
-    const { name, advertise } = this.#host.config
-    return { commonName: name, names: [name, 'localhost'], addresses: [...new Set([advertise, '127.0.0.1'])] }
+  #names(): { readonly commonName: string; readonly names: string[]; readonly addresses: string[]; readonly nodeId: string } {
+    const { config: { advertise, name: configured }, identity } = this.#host
+    // The cluster's word counts: it may have been renamed.
+    const name = this.#member?.node.cluster.state.tables.node.get(identity.nodeId)?.name ?? configured
+    return { commonName: name, names: [name, 'localhost'], addresses: [...new Set([advertise, '127.0.0.1'])], nodeId: identity.nodeId }
   }
 
   /** A log left by an attempt that did not end in a membership is nobody's. */
@@ -162,16 +239,24 @@ export class Formation {
   }
 
   async #open(record: MembershipRecord, bootstrap: boolean): Promise<Member> {
-    this.#member = await openMember(this.#host, record, { bootstrap, onHalted: this.#ways.onHalted })
-    this.#ways.attach(this.#member)
-    this.#renew(record, this.#member)
-    return this.#member
+    const { clock, log, vault, identity } = this.#host
+    const farewell = () => {
+      // The one who says so waits for an answer.
+      clock.after(0, () => this.#depart(member, 'a member said so'))
+    }
+    const member = await openMember(this.#host, record, { bootstrap, onHalted: this.#ways.onHalted, onFarewell: farewell })
+    this.#member = member
+    this.#ways.attach(member)
+    this.#renew(record, member)
+    this.#standing = new StandingWatch({ nodeId: identity.nodeId, record, node: member.node, onRemoved: (by) => this.#depart(member, `by ${by}`) }, { clock, log, vault })
+    this.#standing.start()
+    return member
   }
 
   #renew(record: MembershipRecord, member: Member): void {
     const { clock, log, vault, config } = this.#host
     this.#renewal = new CertificateRenewal(record, {
-      clock, log, vault, keys: member.node.app.keys, names: this.#names(),
+      clock, log, vault, keys: member.node.app.keys, names: () => this.#names(),
       adopt: async (renewed) => {
         await writeMembership(config.dataDir, renewed)
         member.serveWith(renewed)
@@ -179,19 +264,24 @@ export class Formation {
       },
     })
     this.#renewal.start()
+    const renewal = this.#renewal
+    member.node.cluster.watch((event) => {
+      if (event.kind === 'applied' && event.events.some(({ reason, resourceId }) => reason === 'node.renamed' && resourceId === this.#host.identity.nodeId)) void renewal.look()
+    })
   }
 
   async #close(): Promise<void> {
     this.#renewal?.stop()
+    this.#standing?.stop()
     this.#ways.attach(null)
     await this.#member?.stop()
     this.#member = null
   }
 
   /** False where the time was over. */
-  #until(holds: () => boolean): Promise<boolean> {
+  #until(holds: () => boolean, limitMs = catchUpMsMax): Promise<boolean> {
     const { clock } = this.#host
-    const deadlineMs = clock.monotonicMs() + catchUpMsMax
+    const deadlineMs = clock.monotonicMs() + limitMs
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const look = () => {
       if (holds()) resolve(true)

@@ -6,10 +6,14 @@ import { guardLog } from './db/log-guard.ts'
 import { openSegmentLog } from './db/segment-log.ts'
 import { openStateLevel } from './db/state-level.ts'
 import type { NodeIdentity } from './drivers/crypto/identity.ts'
+import type { RelayTls } from './drivers/relay/messages.ts'
+import { HttpImageSource } from './drivers/download/image-source.ts'
+import { RelayProcess } from './drivers/relay/relay.ts'
 import type { NodeId } from './model/id.ts'
 import { createNode, type ClusterNode } from './node.ts'
 import { createP2p, type P2p } from './p2p/p2p.ts'
 import type { Clock, Random } from './ports/clock.ts'
+import type { Discovery } from './ports/discovery.ts'
 import type { HostProbe, Hypervisor } from './ports/hypervisor.ts'
 import type { Log } from './ports/log.ts'
 import type { LocalStore } from './ports/state-store.ts'
@@ -24,12 +28,15 @@ export type Host = {
   readonly identity: NodeIdentity
   readonly local: LocalStore & { close(): Promise<void> }
   readonly storage: StorageDriver
-  readonly createHypervisor: () => Hypervisor
+  /** `emulatorOwner`: whom QEMU runs as, where libvirt says it. */
+  readonly createHypervisor: () => Hypervisor & { emulatorOwner?(): Promise<{ readonly uid: number; readonly gid: number } | null> }
   readonly clock: Clock
   readonly random: Random
   readonly vault: Vault
   readonly probe: HostProbe
   readonly version: string
+  /** Null where it is switched off. */
+  readonly discovery: Discovery | null
 }
 
 export const raftDirectory = (dataDir: string): string => join(dataDir, 'raft')
@@ -38,13 +45,22 @@ export const stateDirectory = (dataDir: string): string => join(dataDir, 'state'
 export class Member {
   readonly node: ClusterNode
   readonly p2p: P2p
+  readonly #relay: RelayProcess
+  #record: TlsRecord
   /** The chain is sent whole, so that a joiner finds the authority its token names. */
   #tls: Tls
 
-  constructor(node: ClusterNode, p2p: P2p, record: TlsRecord) {
+  constructor(node: ClusterNode, p2p: P2p, relay: RelayProcess, record: TlsRecord) {
     this.node = node
     this.p2p = p2p
+    this.#relay = relay
+    this.#record = record
     this.#tls = tlsOf(record)
+  }
+
+  /** With what its relay of migrations is known to others, and whom it trusts. */
+  get relayTls(): RelayTls {
+    return { certPem: this.#record.certificatePem, keyPem: this.#record.tlsKeyPem, caPem: this.#record.caCertificate }
   }
 
   get tls(): Tls {
@@ -52,11 +68,14 @@ export class Member {
   }
 
   serveWith(record: TlsRecord): void {
+    this.#record = record
     this.#tls = tlsOf(record)
+    this.#relay.renew()
   }
 
   async stop(): Promise<void> {
     await this.node.stop()
+    await this.#relay.stop()
     await this.p2p.stop()
   }
 }
@@ -75,8 +94,16 @@ export function httpAddressOf(config: Config): string {
   return `${config.advertise}:${config.listen.port}`
 }
 
+export type OpenOptions = { readonly bootstrap: boolean; readonly onHalted: (halt: Halt) => void; /** This node is no member any more. */ readonly onFarewell: () => void }
+
+/** Images are fetched neither from private addresses nor from the members'. */
+function imageSourceOf(config: Config, node: () => ClusterNode): HttpImageSource {
+  const members = () => [...node().cluster.state.tables.node.values()].flatMap((member) => [member.announcement?.peerAddress, member.announcement?.httpAddress].filter((address) => address !== undefined))
+  return new HttpImageSource({ allowPrivate: config.imageSources.allowPrivate, members: () => members().map((address) => address.replace(/:\d+$/, '')) })
+}
+
 /** Opens stores and network and starts the node. */
-export async function openMember(host: Host, record: MembershipRecord, options: { readonly bootstrap: boolean; readonly onHalted: (halt: Halt) => void }): Promise<Member> {
+export async function openMember(host: Host, record: MembershipRecord, options: OpenOptions): Promise<Member> {
   const { config, identity, log, clock } = host
   const stateStore = await openStateLevel({
     directory: stateDirectory(config.dataDir),
@@ -86,20 +113,29 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
     await stateStore.close()
     throw error
   })
+  const hypervisor = host.createHypervisor()
+  const relay = new RelayProcess(
+    { listen: { host: config.migration.host, port: config.migration.port }, advertise: config.advertise, directory: config.migration.directory, ...(config.libvirt.socket === undefined ? {} : { libvirtSocket: config.libvirt.socket }) },
+    {
+      clock, log, tls: () => member.relayTls,
+      memberName: (nodeId) => node.cluster.state.tables.node.get(nodeId)?.name ?? null,
+      emulatorOwner: async () => (await hypervisor.emulatorOwner?.()) ?? null,
+    },
+  )
   const node = createNode(
     {
       nodeId: identity.nodeId as NodeId, version: host.version, members: record.members,
-      peerAddress: peerAddressOf(config), httpAddress: httpAddressOf(config), onHalted: options.onHalted,
+      peerAddress: peerAddressOf(config), httpAddress: httpAddressOf(config), onHalted: options.onHalted, onFarewell: options.onFarewell,
     },
     {
       clock, random: host.random, log,
       logStore: guardLog(openSegmentLog({ directory: raftDirectory(config.dataDir) }), host.local),
       stateStore,
       transport: p2p.transport, streams: p2p.streams, gossip: p2p.gossip,
-      hypervisor: host.createHypervisor(), storage: host.storage, probe: host.probe, vault: host.vault,
+      hypervisor, relay, storage: host.storage, imageSource: imageSourceOf(config, () => node), probe: host.probe, vault: host.vault, discovery: host.discovery,
     },
   )
-  const member = new Member(node, p2p, record)
+  const member = new Member(node, p2p, relay, record)
   try {
     await node.start({ bootstrap: options.bootstrap })
   } catch (error) {

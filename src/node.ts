@@ -6,13 +6,16 @@ import { ImageFetcher } from './controllers/image-fetcher.ts'
 import { farewellMethod, MembershipController, type MembershipOptions } from './controllers/membership.ts'
 import { NodeController } from './controllers/node.ts'
 import { VmController } from './controllers/vm.ts'
+import { ImageImporter } from './operations/import-image.ts'
 import { Presence } from './gossip/presence.ts'
 import { featureLevel } from './model/feature-level.ts'
 import type { NodeId } from './model/id.ts'
 import type { NodeAnnouncement } from './model/node.ts'
 import type { ImageHost } from './planner/image.ts'
 import type { Clock, Random } from './ports/clock.ts'
+import type { Discovery } from './ports/discovery.ts'
 import type { HostProbe, Hypervisor } from './ports/hypervisor.ts'
+import { noImageSource, type ImageSource } from './ports/image-source.ts'
 import type { Log } from './ports/log.ts'
 import type { LogStore } from './ports/log-store.ts'
 import type { MigrationRelay } from './ports/migration.ts'
@@ -32,10 +35,13 @@ export type NodePorts = {
   readonly gossip: Gossip
   readonly hypervisor: Hypervisor
   readonly storage: StorageDriver
+  /** Absent where nothing is fetched from addresses. */
+  readonly imageSource?: ImageSource
   /** Without one no running VM leaves this node or comes to it. */
   readonly relay?: MigrationRelay
   readonly probe: HostProbe
   readonly vault: Vault
+  readonly discovery?: Discovery | null
 }
 
 export type NodeOptions = {
@@ -75,7 +81,7 @@ export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode 
   const cluster = new Cluster(clusterOptions, ports)
   const presence = new Presence({ nodeId, version, appliedIndex: () => cluster.state.index, periodMs: presencePeriodMs }, { gossip, clock, probe, log })
   const imageFetcher = new ImageFetcher({ nodeId }, { clock, random, log, consensus: cluster, storage, streams: ports.streams })
-  const appPorts = { ...ports, consensus: cluster, presence, imageSupply: imageFetcher }
+  const appPorts = { ...ports, consensus: cluster, presence, imageSupply: imageFetcher, imageSource: ports.imageSource ?? noImageSource }
   const app = createApp({ nodeId, version }, appPorts)
   const shared = { clock, random, log, consensus: cluster }
   const vmController = new VmController({ nodeId }, { ...shared, hypervisor, storage, supply: imageFetcher })
@@ -85,6 +91,8 @@ export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode 
     new MembershipController({ nodeId, ...options.membership }, { ...shared, transport }),
     new ImageController({ nodeId }, { ...shared, storage, supply: imageFetcher, hosts: () => imageHostsOf(nodeId, cluster, presence) }),
   ]
+  const importer = new ImageImporter({ nodeId }, { ...shared, storage, source: appPorts.imageSource, onProgress: () => undefined })
+  controllers.push(importer)
   const stopping = new AbortController()
   return {
     app,

@@ -2,7 +2,9 @@
 import { uuidV7, type NodeId } from '../model/id.ts'
 import type { Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
+import type { Discovery } from '../ports/discovery.ts'
 import type { Hypervisor } from '../ports/hypervisor.ts'
+import type { ImageSource } from '../ports/image-source.ts'
 import type { ImageSupply } from '../ports/image-supply.ts'
 import type { Log } from '../ports/log.ts'
 import type { PresenceView } from '../ports/presence.ts'
@@ -25,7 +27,10 @@ export type AppPorts = {
   readonly hypervisor: Hypervisor
   readonly storage: StorageDriver
   readonly imageSupply: ImageSupply
+  readonly imageSource: ImageSource
   readonly vault: Vault
+  /** Null where it is switched off; absent where there is no network to look at. */
+  readonly discovery?: Discovery | null
 }
 
 /** A node not heard of for this long by gossip is not ready, though its connection may still stand. */

@@ -2,7 +2,8 @@
 import type { ClusterView } from '../model/cluster.ts'
 import { OperationalError } from '../model/error.ts'
 import { isId, type TokenId } from '../model/id.ts'
-import { joinRequestSchema, type JoinAnswer, type JoinRequest } from '../model/join.ts'
+import { joinRequestSchema, type JoinAnswer, type JoinRequest, type NodeStanding } from '../model/join.ts'
+import { joinProofText, standingProofText } from '../model/node-proof.ts'
 import { joinTokenCreateSchema, type StoredJoinToken } from '../model/token.ts'
 import { authorize } from './authorize.ts'
 import { isoTime, type AppContext } from './context.ts'
@@ -84,10 +85,13 @@ export class MembershipUseCases implements Membership {
     orThrow(() => this.#requireUsable(content.t, secretHash))
     const request = parseInput(joinRequestSchema, body)
     requireOwnNames(request)
+    if (!vault.verifyNode(request.node.peerId, joinProofText(content.t, request), request.proof)) {
+      throw new OperationalError('TOKEN_INVALID', 'The joiner does not hold the key that it wants to join with.')
+    }
     const authority = this.#keys.authority()
     const certificatePem = await vault.issueCertificate({
       caCertificatePem: authority.certificatePem, caKeyPem: authority.keyPem, publicKeyPem: request.tlsPublicKeyPem,
-      commonName: request.node.name, names: request.names, addresses: request.addresses, nowMs: clock.nowMs(),
+      commonName: request.node.name, names: request.names, addresses: request.addresses, nodeId: request.node.id, nowMs: clock.nowMs(),
     })
     const wrappedClusterKey = vault.wrapKey(request.node.wrapKey, this.#keys.clusterKey())
     const actor = { kind: 'system' as const, id: content.t, name: `join token ${content.t.slice(-8)}`, address }
@@ -99,6 +103,16 @@ export class MembershipUseCases implements Membership {
       .filter((node) => node.announcement !== null)
       .map((node) => ({ nodeId: node.id, name: node.name, peerId: node.peerId, address: node.announcement?.peerAddress ?? '' }))
     return { clusterId: cluster.id, clusterName: cluster.name, caCertificate: cluster.caCertificate, certificatePem, wrappedClusterKey, members }
+  }
+
+  standing(nodeId: string, signature: string): NodeStanding {
+    const { tables } = this.#context.state
+    const former = tables.formerNode.get(nodeId)
+    const peerId = former?.peerId ?? tables.node.get(nodeId)?.peerId
+    if (peerId === undefined || !this.#context.ports.vault.verifyNode(peerId, standingProofText(this.#cluster().id, nodeId), signature)) {
+      throw new OperationalError('UNAUTHENTICATED', 'This is not signed by a node that is or was a member here.')
+    }
+    return former === undefined ? { removed: false, at: null, by: null } : { removed: true, at: isoTime(former.removedMs), by: former.actor }
   }
 
   /** Asked before a certificate is issued; apply asks again. */

@@ -86,9 +86,14 @@ export function presentNode(context: AppContext, node: StoredNode): Node {
       load: presence?.load ?? null,
       lastSeenAt: presence === null ? null : isoTime(context.ports.clock.nowMs() - presence.ageMs),
       rttMs: peer?.rttMs ?? null,
-      conditions: [],
+      conditions: leavingConditions(node),
     },
   }
+}
+
+function leavingConditions({ leaving, id }: StoredNode): Condition[] {
+  if (leaving === undefined) return []
+  return [{ type: 'Leaving', status: 'true', reason: 'removed', message: `${leaving.actor} removes it${leaving.force ? ' by force' : ''}.`, sinceMs: leaving.sinceMs, cause: { commandId: id, actor: leaving.actor } }]
 }
 
 export function roleOf(status: { readonly leaderId: string | null; readonly configuration: { readonly voters: readonly string[]; readonly learners: readonly string[] } }, nodeId: string): Node['status']['role'] {

@@ -1,14 +1,12 @@
 // Asks a member for admission over HTTPS, trusting nothing but the CA whose fingerprint the join token carries.
 import { X509Certificate } from 'node:crypto'
-import { request as httpsRequest } from 'node:https'
 import { isIP } from 'node:net'
 import { connect, type DetailedPeerCertificate } from 'node:tls'
-import { isErrorCode, OperationalError } from '../model/error.ts'
+import { OperationalError } from '../model/error.ts'
 import { joinAnswerSchema, type JoinAnswer, type JoinRequest } from '../model/join.ts'
+import { askNode, splitAddress } from './node-https.ts'
 
 const connectTimeoutMs = 5_000
-const answerTimeoutMs = 20_000
-const answerBytesMax = 1024 * 1024
 const chainMax = 10
 
 /**
@@ -21,7 +19,10 @@ export async function askToJoin(options: { readonly token: string; readonly fing
     try {
       const { host, port } = splitAddress(address)
       const ca = await trustedAuthority({ host, port, fingerprint: options.fingerprint })
-      return await post({ host, port, ca, token: options.token, body: JSON.stringify(options.request) })
+      const answer = await askNode({
+        address, trust: { kind: 'authority', pem: ca }, method: 'POST', path: '/api/v1/cluster/join', authorization: `Bearer ${options.token}`, body: options.request,
+      })
+      return joinAnswerSchema.parse(answer)
     } catch (error) {
       if (error instanceof OperationalError && error.code !== 'PEER_UNREACHABLE' && error.code !== 'NO_QUORUM') throw error
       unreachable = error
@@ -29,11 +30,6 @@ export async function askToJoin(options: { readonly token: string; readonly fing
   }
   if (unreachable instanceof OperationalError) throw unreachable
   throw new OperationalError('PEER_UNREACHABLE', `None of the cluster's nodes answers: ${options.addresses.join(', ')}.`, { cause: unreachable })
-}
-
-function splitAddress(address: string): { readonly host: string; readonly port: number } {
-  const colon = address.lastIndexOf(':')
-  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(address.slice(colon + 1)) }
 }
 
 /** The CA certificate that the server sends, once it is the one the token means. */
@@ -60,50 +56,4 @@ function chainOf(leaf: DetailedPeerCertificate): readonly X509Certificate[] {
     next = next.issuerCertificate === next ? undefined : next.issuerCertificate
   }
   return chain
-}
-
-function post(options: { readonly host: string; readonly port: number; readonly ca: string; readonly token: string; readonly body: string }): Promise<JoinAnswer> {
-  const { promise, resolve, reject } = Promise.withResolvers<JoinAnswer>()
-  const { host, port, ca, token, body } = options
-  const unreachable = (error: Error) => reject(new OperationalError('PEER_UNREACHABLE', `${host}:${port} did not answer: ${error.message}.`, { cause: error }))
-  const request = httpsRequest(
-    {
-      host, port, ca, method: 'POST', path: '/api/v1/cluster/join', timeout: answerTimeoutMs,
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
-    },
-    (response) => {
-      const chunks: Buffer[] = []
-      let bytes = 0
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length
-        if (bytes > answerBytesMax) request.destroy(new Error('the answer is too long'))
-        else chunks.push(chunk)
-      })
-      response.on('error', unreachable)
-      response.on('end', () => {
-        try {
-          resolve(parseAnswer(response.statusCode ?? 0, Buffer.concat(chunks).toString()))
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)))
-        }
-      })
-    },
-  )
-  request.on('timeout', () => request.destroy(new Error('timed out')))
-  request.on('error', unreachable)
-  request.end(body)
-  return promise
-}
-
-function parseAnswer(status: number, text: string): JoinAnswer {
-  let answer: unknown
-  try {
-    answer = JSON.parse(text)
-  } catch {
-    throw new OperationalError('PEER_UNREACHABLE', `The node answered with status ${status} and no JSON.`)
-  }
-  if (status >= 200 && status < 300) return joinAnswerSchema.parse(answer)
-  const { code, detail } = answer as { readonly code?: unknown; readonly detail?: unknown }
-  const known = typeof code === 'string' && isErrorCode(code) ? code : 'PEER_UNREACHABLE'
-  throw new OperationalError(known, typeof detail === 'string' ? detail : `The node answered with status ${status}.`)
 }

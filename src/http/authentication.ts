@@ -21,6 +21,13 @@ export function joinTokenOf(headers: Headers): string {
   return bearer
 }
 
+/** `Authorization: Node ID.SIGNATURE`. @throws UNAUTHENTICATED where it is missing or no such thing */
+export function nodeProofOf(headers: Headers): { readonly nodeId: string; readonly signature: string } {
+  const [, nodeId, signature] = /^node +([0-9a-f-]{36})\.([\w-]{86}) *$/i.exec(headers.get('Authorization') ?? '') ?? []
+  if (nodeId === undefined || signature === undefined) throw unauthenticated('This is asked by nodes: Authorization: Node ID.SIGNATURE.')
+  return { nodeId, signature }
+}
+
 /** Null where the credential is missing or not valid. A bearer credential, right or wrong, goes before the cookie. */
 export async function authenticate(app: App, headers: Headers, address: string): Promise<Caller | null> {
   const bearer = bearerOf(headers)

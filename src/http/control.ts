@@ -19,6 +19,8 @@ const routesOf = (control: Control): Readonly<Record<string, Handler>> => ({
   'GET /status': () => control.status(),
   'GET /doctor': () => control.doctor(),
   'POST /init': (body) => control.init(body),
+  'POST /leave': () => control.leave(),
+  'POST /reset-password': (body) => control.resetPassword(body),
   'POST /join': (body) => control.join(body),
 })
 

@@ -46,8 +46,8 @@ type RouteBase = {
 }
 /** Needs an API token or a session. */
 export type CallerRoute = RouteBase & { readonly credential: 'caller'; readonly handle: (caller: Caller, request: RouteRequest) => Promise<Answer | Response> | Answer | Response }
-/** `joinToken`: the join token is the credential. `password`: the body is; whatever is wrong with it is a 401. */
-export type OpenRoute = RouteBase & { readonly credential: 'joinToken' | 'password'; readonly handle: (request: RouteRequest) => Promise<Answer> }
+/** `nodeKey`: a signature by the key of a node that is or was a member. `joinToken`: the join token is the credential. `password`: the body is; whatever is wrong with it is a 401. */
+export type OpenRoute = RouteBase & { readonly credential: 'joinToken' | 'password' | 'nodeKey'; readonly handle: (request: RouteRequest) => Promise<Answer> }
 export type Route = CallerRoute | OpenRoute
 
 /** A resource, with its revision as ETag. */

@@ -1,8 +1,8 @@
 // All that is served under one origin, in the order it is asked: health, credential, API, documents, metrics, pages.
 import { Hono } from 'hono'
 import type { Context, MiddlewareHandler } from 'hono'
-import { html } from 'hono/html'
-import type { App } from '../app/face.ts'
+import { unclusteredPage } from '../../ui/views/unclustered.ts'
+import type { App, Control } from '../app/face.ts'
 import { OperationalError } from '../model/error.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
@@ -31,7 +31,11 @@ export type RouterDependencies = {
   readonly pages: ((app: App, options: UiOptions) => Hono<HttpEnv>) | null
   /** Why this node cannot serve at all; null while it can. */
   readonly halted: () => string | null
+  /** This host while it is in no cluster. */
+  readonly appliance: Appliance
 }
+/** `join` is null where discovery is switched off: then only root on the host makes it join. */
+export type Appliance = { readonly status: () => Pick<ReturnType<Control['status']>, 'name' | 'fingerprint' | 'removed'>; readonly join: (() => Control['join']) | null }
 
 /** @param app null while the node is in no cluster: then nobody has a credential */
 export function createRouter(app: App | null, dependencies: RouterDependencies): Hono<HttpEnv> {
@@ -51,7 +55,7 @@ export function createRouter(app: App | null, dependencies: RouterDependencies):
     })
   }
   if (app === null) {
-    mountUnclustered(router)
+    mountUnclustered(router, dependencies.appliance)
     return router
   }
   mountApi(router, table, { app, clock, stopping })
@@ -108,10 +112,13 @@ function mountHealth(router: Hono<HttpEnv>, app: App | null, halted: () => strin
 }
 
 /** What a node in no cluster has to say. */
-function mountUnclustered(router: Hono<HttpEnv>): void {
-  router.get('/login', (context) => context.html(html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>NovaCron</title></head>
-<body><main><h1>This node is in no cluster yet</h1><p>On the node, as root, run <code>novacron cluster init</code> for a new cluster, or <code>novacron cluster join TOKEN</code> to join one.</p></main></body></html>`))
+function mountUnclustered(router: Hono<HttpEnv>, { status, join }: Appliance): void {
+  router.get('/login', (context) => context.html(unclusteredPage(status())))
+  router.post('/api/v1/appliance/join', async (context) => {
+    const token = joinTokenOf(context.req.raw.headers)
+    if (join === null) throw new OperationalError('FORBIDDEN', 'Discovery is switched off on this host: run "novacron cluster join TOKEN" on it.')
+    return context.json(await join()({ token }))
+  })
   router.post('/api/v1/session', () => {
     throw unauthenticated('This node is in no cluster: nobody can sign in yet.')
   })

@@ -57,7 +57,7 @@ export async function startHttp(options: HttpOptions): Promise<Http> {
   const { clock, log, version, assets, pages, control } = options
   const stopping = new AbortController()
   const metrics = createMetrics({ clock, version })
-  const dependencies: RouterDependencies = { clock, log, version, assets, metrics, pages, stopping: stopping.signal, halted: () => control.status().halted }
+  const dependencies: RouterDependencies = { clock, log, version, assets, metrics, pages, stopping: stopping.signal, halted: () => control.status().halted, appliance: applianceOf(control) }
   let app = options.app
   let router = createRouter(app, dependencies)
   const listener = getRequestListener((request, env) => router.fetch(request, env), { overrideGlobalObjects: false, errorHandler: (error) => answerUnreadable(error, log) })
@@ -100,6 +100,11 @@ export async function startHttp(options: HttpOptions): Promise<Http> {
       cancel()
     },
   }
+}
+
+/** Whether it may be invited does not change while it runs. */
+function applianceOf(control: Control): RouterDependencies['appliance'] {
+  return { status: () => control.status(), join: control.status().discovery ? () => control.join : null }
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

@@ -18,7 +18,17 @@ export const joinRequestSchema = z.strictObject({
   /** IP addresses and names under which it serves HTTPS. */
   names: z.array(z.string().max(255)).max(16),
   addresses: z.array(z.string().max(64)).max(16),
+  /** Signature of the rest by the node's Ed25519 key (model/node-proof.ts): who joins owns the key it joins with. */
+  proof: z.string().max(128),
 })
+/** What a member says of a node that asks whether it is still one. */
+export const nodeStandingSchema = z.strictObject({
+  removed: z.boolean(),
+  /** When and by whom, where it was. */
+  at: z.string().nullable(),
+  by: z.string().nullable(),
+})
+export type NodeStanding = z.output<typeof nodeStandingSchema>
 export type JoinRequest = z.input<typeof joinRequestSchema>
 
 export const joinAnswerSchema = z.strictObject({

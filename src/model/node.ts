@@ -99,5 +99,15 @@ export const nodeRemoveSchema = z.strictObject({
 })
 export const nodeRenameSchema = z.strictObject({ name: nameSchema })
 
+/** An appliance on the local network that is in no cluster. */
+export const discoveredNodeSchema = z.strictObject({
+  name: z.string(),
+  address: z.string().describe('host:port of HTTPS'),
+  fingerprint: z.string().describe('SHA-256 of its certificate, hex: compare it with what its own page or "novacron node status" shows'),
+  version: z.string(),
+  lastSeenAt: z.string(),
+})
+export type DiscoveredNode = z.output<typeof discoveredNodeSchema>
+
 export const nodeSchema = resourceSchema('node', nodeSpecSchema, nodeStatusSchema)
 export type Node = z.output<typeof nodeSchema>

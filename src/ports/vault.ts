@@ -26,10 +26,16 @@ export interface Vault {
   wrapKey(recipient: string, key: Uint8Array): string
   /** With this node's own private key. */
   unwrapKey(wrapped: string): Uint8Array
+  /** With this node's own Ed25519 key; base64url. */
+  signAsNode(text: string): string
+  /** Was it signed by the key that the peer id is made of? */
+  verifyNode(peerId: string, text: string, signature: string): boolean
   createAuthority(options: { readonly clusterName: string; readonly nowMs: number }): Promise<{ readonly certificatePem: string; readonly keyPem: string }>
   issueCertificate(options: {
     readonly caCertificatePem: string; readonly caKeyPem: string; readonly publicKeyPem: string
     readonly commonName: string; readonly names: readonly string[]; readonly addresses: readonly string[]; readonly nowMs: number
+    /** Written into it, so that a peer is known whatever the node is called. */
+    readonly nodeId?: string
   }): Promise<string>
   fingerprint(certificatePem: string): string
 }

@@ -31,8 +31,10 @@ export function removeNode(transaction: Transaction, payload: CommandOf<'node.re
   const drain = drainOf(transaction.state, node.id)
   if (drain !== undefined) endOperation(transaction, drain, { state: 'cancelled', error: { code: 'NODE_REMOVED', message: `${node.name} is being removed.` } })
   if (payload.force) {
+    // A VM whose migration had come through to it is its VM, though the state's index does not say so yet.
+    const ids = new Set([...vmsOnNode(transaction.state, node.id).map((vm) => vm.id), ...movesOnNode(transaction.state, node.id).map((move) => move.spec.target.id)])
     dropNodeFromOperations(transaction, node.id)
-    disown(transaction, node)
+    disown(transaction, node, ids)
   }
   say(transaction, node, { type: 'updated', message: `Node ${node.name} is being removed`, reason: 'node.leaving' })
   return { id: node.id }
@@ -50,8 +52,9 @@ function requireEmpty(transaction: Transaction, node: StoredNode): void {
 }
 
 /** Its VMs stay, without an owner, at an epoch that its host has never had: whatever it says from now on does not count. */
-function disown(transaction: Transaction, node: StoredNode): void {
-  for (const { id } of vmsOnNode(transaction.state, node.id)) {
+function disown(transaction: Transaction, node: StoredNode, ids: Iterable<string>): void {
+  for (const id of ids) {
+    if (transaction.get('vm', id)?.assignment?.nodeId !== node.id) continue
     const active = transaction.get('operation', transaction.require('vm', id).operationId ?? '')
     if (active !== undefined && active.endedMs === null) {
       endOperation(transaction, active, { state: 'failed', error: { code: 'NODE_REMOVED', message: `Its host ${node.name} was removed.` } })

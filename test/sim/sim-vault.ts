@@ -37,6 +37,8 @@ export function createSimVault(random: Random): Vault {
     },
     wrapKey: (_recipient, key) => Buffer.from(key).toString('base64url'),
     unwrapKey: (wrapped) => Buffer.from(wrapped, 'base64url'),
+    signAsNode: (text) => sha256Hex(text),
+    verifyNode: (_peerId, text, signature) => signature === sha256Hex(text),
     createAuthority: async ({ clusterName }) => ({ certificatePem: `certificate of ${clusterName}`, keyPem: `key of ${clusterName}` }),
     issueCertificate: async ({ commonName }) => `certificate of ${commonName}`,
     fingerprint: (certificatePem) => sha256Hex(certificatePem),

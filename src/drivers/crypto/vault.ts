@@ -2,12 +2,13 @@
 import type { Vault } from '../../ports/vault.ts'
 import { createAuthority, fingerprint, issueCertificate, nodeCertificateDays } from './authority.ts'
 import type { NodeIdentity } from './identity.ts'
+import { signAsNode, verifyNode } from './node-proof.ts'
 import { createPasswordHasher } from './passwords.ts'
 import { open, seal, unwrapKey, wrapKey } from './sealing.ts'
 import { createApiTokenSecret, createReadablePassword, createSecret, encodeJoinToken, equalSecrets, parseJoinToken, sha256Hex } from './secrets.ts'
 import { signSession, verifySession } from './sessions.ts'
 
-export function createVault(identity: Pick<NodeIdentity, 'x25519Private'>): Vault {
+export function createVault(identity: Pick<NodeIdentity, 'x25519Private' | 'ed25519Seed'>): Vault {
   const hasher = createPasswordHasher()
   return {
     hashPassword: (password) => hasher.hash(password),
@@ -20,6 +21,8 @@ export function createVault(identity: Pick<NodeIdentity, 'x25519Private'>): Vaul
     open,
     wrapKey: (recipient, key) => wrapKey(Buffer.from(recipient, 'base64url'), key),
     unwrapKey: (wrapped) => unwrapKey(identity.x25519Private, wrapped),
+    signAsNode: (text) => signAsNode(identity.ed25519Seed, text),
+    verifyNode,
     createAuthority: (options) => createAuthority(options),
     issueCertificate: ({ publicKeyPem, ...rest }) => issueCertificate({ ...rest, key: { kind: 'publicKey', pem: publicKeyPem }, days: nodeCertificateDays }),
     fingerprint,

@@ -1,7 +1,7 @@
 // Routes of the cluster itself: its state, join tokens, joining.
 import type { JoinTokenView } from '../../app/face.ts'
 import { OperationalError } from '../../model/error.ts'
-import { joinTokenOf } from '../authentication.ts'
+import { joinTokenOf, nodeProofOf } from '../authentication.ts'
 import { readParameters } from '../query.ts'
 import type { Route } from '../route.ts'
 import { schemas } from './schemas.ts'
@@ -51,6 +51,25 @@ export const clusterRoutes: readonly Route[] = [
     answers: { 200: { description: 'Admitted', schema: schemas.joined } },
     errors: ['TOKEN_INVALID', 'TOKEN_EXPIRED', 'TOKEN_USED', 'TOKEN_OTHER_CLUSTER', 'NAME_TAKEN', 'INVALID', 'NOT_CLUSTERED'],
     handle: async ({ app, headers, body, address }) => ({ status: 200, body: await app.membership.admit(joinTokenOf(headers), body, address) }),
+  },
+  {
+    method: 'GET', path: `${base}/standing`, operationId: 'getStanding', tag: 'Cluster', credential: 'nodeKey',
+    summary: 'Whether a node is still a member; the node\'s own signature is the credential. Used by nodes that have lost touch',
+    answers: { 200: { description: 'How the node stands', schema: schemas.nodeStanding } }, errors: ['NOT_CLUSTERED'],
+    handle: async ({ app, headers }) => {
+      const { nodeId, signature } = nodeProofOf(headers)
+      return Promise.resolve({ status: 200, body: app.membership.standing(nodeId, signature) })
+    },
+  },
+  {
+    method: 'POST', path: '/api/v1/appliance/join', operationId: 'joinAppliance', tag: 'Cluster', credential: 'joinToken',
+    summary: 'Of an appliance in no cluster: join the cluster that made the token, which is the credential. Used by members that admit it',
+    answers: { 200: { description: 'It has joined', schema: schemas.applianceJoined } },
+    errors: ['TOKEN_INVALID', 'TOKEN_EXPIRED', 'TOKEN_USED', 'TOKEN_OTHER_CLUSTER', 'ALREADY_MEMBER', 'FORBIDDEN', 'PEER_UNREACHABLE'],
+    // An appliance in no cluster answers this in router.ts; here it is a member.
+    handle: () => {
+      throw new OperationalError('ALREADY_MEMBER', 'This node is in a cluster already. Nothing was changed.')
+    },
   },
 ]
 

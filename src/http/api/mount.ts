@@ -3,7 +3,7 @@ import type { Context, Hono } from 'hono'
 import type { App } from '../../app/face.ts'
 import { errorTable, OperationalError } from '../../model/error.ts'
 import type { Clock } from '../../ports/clock.ts'
-import { checkOrigin, joinTokenOf, unauthenticated } from '../authentication.ts'
+import { checkOrigin, joinTokenOf, nodeProofOf, unauthenticated } from '../authentication.ts'
 import { bodyBytesMax, hasBody, invite, mediaTypeOf, openBodyBytesMax, parseJson, readBody, streamBody } from '../body.ts'
 import { addressOf, callerOf, type HttpEnv } from '../context.ts'
 import { writeOptionsOf } from '../preconditions.ts'
@@ -48,6 +48,7 @@ async function serve(context: HttpContext, route: Extract<Route, { readonly cred
 async function serveOpen(context: HttpContext, route: OpenRoute, dependencies: Dependencies): Promise<Response> {
   const { headers } = context.req.raw
   if (route.credential === 'joinToken') joinTokenOf(headers)
+  else if (route.credential === 'nodeKey') nodeProofOf(headers)
   else checkOrigin(headers, false)
   let request: RouteRequest
   try {

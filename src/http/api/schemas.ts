@@ -5,8 +5,8 @@ import { clusterViewSchema } from '../../model/cluster.ts'
 import { eventSchema } from '../../model/event.ts'
 import { explanationSchema, placementViewSchema } from '../../model/explanation.ts'
 import { imageSchema } from '../../model/image.ts'
-import { joinAnswerSchema, joinRequestSchema } from '../../model/join.ts'
-import { nodeSchema, nodeSpecSchema } from '../../model/node.ts'
+import { joinAnswerSchema, joinRequestSchema, nodeStandingSchema } from '../../model/join.ts'
+import { discoveredNodeSchema, nodeRemoveSchema, nodeSchema, nodeSpecSchema } from '../../model/node.ts'
 import { operationSchema } from '../../model/operation.ts'
 import { joinTokenCreateSchema, tokenCreateSchema, tokenSchema } from '../../model/token.ts'
 import { passwordChangeSchema, userCreateSchema, userSchema } from '../../model/user.ts'
@@ -34,7 +34,9 @@ export const schemas = {
   vmPatch: named('VmPatch', mergePatch), vmStop: named('VmStop', vmStopSchema), vmRecover: named('VmRecover', vmRecoverSchema),
   vmDelete: named('VmDelete', z.strictObject({ force: z.boolean().default(false).describe('Cut the power first') })),
   node: named('Node', nodeSchema), nodeList: listOf('Node', nodeSchema),
-  nodePatch: named('NodePatch', z.strictObject({ labels: z.record(z.string(), z.string().nullable()).optional(), spec: nodeSpecSchema.partial().optional() })),
+  nodePatch: named('NodePatch', z.strictObject({ name: z.string().optional().describe('Renames the node; alone, without labels and spec'), labels: z.record(z.string(), z.string().nullable()).optional(), spec: nodeSpecSchema.partial().optional() })),
+  nodeRemove: named('NodeRemove', nodeRemoveSchema), nodeStanding: named('NodeStanding', nodeStandingSchema),
+  discoveredNodeList: listOf('DiscoveredNode', discoveredNodeSchema), applianceJoined: named('ApplianceJoined', z.strictObject({ nodeId: z.string(), name: z.string() })),
   image: named('Image', imageSchema), imageList: listOf('Image', imageSchema),
   operation: named('Operation', operationSchema), operationList: listOf('Operation', operationSchema),
   user: named('User', userSchema), userList: listOf('User', userSchema), userCreate: named('UserCreate', userCreateSchema),

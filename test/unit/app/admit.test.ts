@@ -14,11 +14,24 @@ beforeAll(async () => {
 })
 afterAll(() => node.stop())
 
-async function admit(changes: { readonly names?: readonly string[]; readonly addresses?: readonly string[] }) {
+async function admit(changes: { readonly names?: string[]; readonly addresses?: string[] }) {
   const { token } = await node.node.app.membership.createJoinToken(caller, {}, options)
-  const request = { ...(await joinRequest('n2')), ...changes }
-  return node.node.app.membership.admit(token, { ...request, announcement: { ...request.announcement, httpAddress: '192.0.2.2:8443', peerAddress: '192.0.2.2:7400' } }, '')
+  return node.node.app.membership.admit(token, await joinRequest('n2', token, changes), '')
 }
+
+test('refuses a joiner that does not hold the key it joins with', async () => {
+  const { token } = await node.node.app.membership.createJoinToken(caller, {}, options)
+  const [own, stolen] = [await joinRequest('n2', token), await joinRequest('n3', token)]
+  for (const request of [
+    { ...own, node: { ...own.node, peerId: stolen.node.peerId } },
+    { ...own, proof: stolen.proof },
+    { ...own, tlsPublicKeyPem: stolen.tlsPublicKeyPem },
+    { ...own, proof: 'A'.repeat(86) },
+  ]) await expect(node.node.app.membership.admit(token, request, '')).rejects.toMatchObject({ code: 'TOKEN_INVALID' })
+  const { token: other } = await node.node.app.membership.createJoinToken(caller, {}, options)
+  await expect(node.node.app.membership.admit(other, own, '')).rejects.toMatchObject({ code: 'TOKEN_INVALID' })
+  expect(node.node.cluster.state.tables.node.size).toBe(1)
+})
 
 test.each([
   ['another node\'s name', { names: ['n1'] }, 'names'],
@@ -30,5 +43,5 @@ test.each([
 
 test('issues one for what the joiner announces of itself', async () => {
   const answer = (await admit({ names: ['n2', 'localhost'], addresses: ['192.0.2.2', '127.0.0.1'] })) as { readonly certificatePem: string }
-  expect(new X509Certificate(answer.certificatePem).subjectAltName).toBe('DNS:n2, DNS:localhost, IP Address:192.0.2.2, IP Address:127.0.0.1')
+  expect(new X509Certificate(answer.certificatePem).subjectAltName).toMatch(/^DNS:n2, DNS:localhost, IP Address:192\.0\.2\.2, IP Address:127\.0\.0\.1, URI:urn:novacron:node:/)
 })

@@ -2,6 +2,9 @@
 import { createAuthority, createTlsKey } from '../../../src/drivers/crypto/authority.ts'
 import { createIdentity } from '../../../src/drivers/crypto/identity.ts'
 import { systemRandom } from '../../../src/drivers/crypto/random.ts'
+import { joinProofText } from '../../../src/model/node-proof.ts'
+import type { JoinRequest } from '../../../src/model/join.ts'
+import { peerIdOfPrivateKey } from '../../../src/p2p/peer-id.ts'
 import { createVault } from '../../../src/drivers/crypto/vault.ts'
 import { SimDisk } from '../../../src/drivers/sim/disk.ts'
 import { SimHypervisor } from '../../../src/drivers/sim/hypervisor.ts'
@@ -65,14 +68,15 @@ export async function startRealNode(size: { readonly cpus?: number; readonly mem
   return { node, machine, pool, disk, lines, token, password, clusterId, stop: () => node.stop() }
 }
 
-/** What a joiner sends. */
-export async function joinRequest(name: string) {
+/** What a joiner sends, signed for the token it was given. */
+export async function joinRequest(name: string, token: string, changes: Partial<Omit<JoinRequest, 'proof'>> = {}) {
   const identity = createIdentity(newId())
+  const vault = createVault(identity)
   const key = await createTlsKey()
-  return {
-    node: { id: identity.nodeId, name, peerId: `peer-${name}-000000`, wrapKey: Buffer.from(identity.x25519Public).toString('base64url') },
-    announcement: { version: '0.1.0', featureLevel: 1, peerAddress: `${name}:7000`, httpAddress: `${name}:8443`, accelerator: 'none', hypervisor: '', capacity: { cpus: 1, memoryMiB: 1, storageBytes: 1 } },
-    tlsPublicKeyPem: key.publicKeyPem, names: [name], addresses: ['127.0.0.1'],
+  const request: Omit<JoinRequest, 'proof'> = {
+    node: { id: identity.nodeId, name, peerId: peerIdOfPrivateKey(identity.ed25519Seed), wrapKey: Buffer.from(identity.x25519Public).toString('base64url') },
+    announcement: { version: '0.1.0', featureLevel: 1, peerAddress: '192.0.2.2:7400', httpAddress: '192.0.2.2:8443', accelerator: 'none', hypervisor: '', capacity: { cpus: 1, memoryMiB: 1, storageBytes: 1 } },
+    tlsPublicKeyPem: key.publicKeyPem, names: [name], addresses: ['127.0.0.1'], ...changes,
   }
+  return { ...request, proof: vault.signAsNode(joinProofText(vault.parseJoinToken(token).t, request)) }
 }
-

@@ -4,7 +4,7 @@ import type { App, Caller, Control, ListQuery, Page, Watcher, WriteOptions } fro
 import { OperationalError } from '../../../src/model/error.ts'
 import type { Event } from '../../../src/model/event.ts'
 import type { Image } from '../../../src/model/image.ts'
-import type { Node } from '../../../src/model/node.ts'
+import type { DiscoveredNode, Node } from '../../../src/model/node.ts'
 import type { AuditRecord } from '../../../src/model/audit.ts'
 import type { Operation } from '../../../src/model/operation.ts'
 import type { Project } from '../../../src/model/project.ts'
@@ -44,6 +44,7 @@ const base = (id: string, name: string) => ({ id, name, project: '', labels: {},
 
 const user: User = { ...base(uuid(0xb1), 'admin'), kind: 'user', spec: { displayName: '', disabled: false, bindings: [] }, status: { createdAt: at, passwordChangedAt: at, lastSeenAt: null } }
 const apiToken: Token = { ...base(uuid(0xc1), 'ci'), kind: 'token', spec: {}, status: { user: 'admin', createdAt: at, expiresAt: null, revoked: false, lastUsedAt: null, lastUsedFrom: null, parent: null } }
+const appliance: DiscoveredNode = { name: 'n4', address: '192.0.2.4:8443', fingerprint: 'ab'.repeat(32), version: '0.1.0', lastSeenAt: '2026-01-01T00:00:00.000Z' }
 const node: Node = {
   ...base(uuid(0xd1), 'n1'), kind: 'node', spec: { schedulable: true },
   status: {
@@ -122,7 +123,12 @@ export function createSmallApp(): SmallApp {
       },
       counts: () => ({}),
     },
-    nodes: { list: (_caller, query) => page([node], query), get: (_caller, ref) => one([node], ref), patch: async (_caller, ref) => one([node], ref) },
+    nodes: {
+      list: (_caller, query) => page([node], query), get: (_caller, ref) => one([node], ref), patch: async (_caller, ref) => one([node], ref),
+      remove: async (_caller, ref) => one([node], ref) && null,
+      discovered: () => ({ items: [appliance], next: null, total: 1 }),
+      admit: async () => node,
+    },
     images: {
       list: (_caller, query) => page([image], query), get: (_caller, ref) => one([image], ref),
       async import(_caller, query, source, options) {
@@ -152,7 +158,7 @@ export function createSmallApp(): SmallApp {
       view: () => ({ id: 'c', name: 'lab', node: 'n1', nodeId: 'n1', version: '0', leader: 'n1', leaderId: 'n1', term: 1, quorum: true, voters: ['n1'], learners: [], commitIndex: 7, appliedIndex: 7, nodes: 1, nodesReady: 1, vms: {}, createdAt: at }),
       createJoinToken: async () => ({ id: 'j1', token: 'ncj_x', expiresAt: at }),
       listJoinTokens: () => [{ id: 'j1', createdAt: at, expiresAt: at, state: 'valid', usedBy: null }],
-      revokeJoinToken: async () => null,
+      revokeJoinToken: async () => null, standing: () => ({ removed: false, at: null, by: null }),
       async admit(joinToken, body) {
         if (joinToken !== 'ncj_good') throw new OperationalError('TOKEN_INVALID', 'The join token is not valid.')
         return { clusterId: 'c', clusterName: 'lab', caCertificate: '', certificatePem: '', wrappedClusterKey: JSON.stringify(body), members: [] }

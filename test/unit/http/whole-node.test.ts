@@ -42,6 +42,8 @@ async function quiet() {
   throw new Error('the cluster never came to rest')
 }
 
+const joinBy = async (name: string, token: string) => served.ask('/api/v1/cluster/join', { method: 'POST', token, json: await joinRequest(name, token) })
+
 describe('one VM', () => {
   test('is imported for, created, started, listed, changed, stopped and deleted', async () => {
     const image = await api('/images?name=disk', { method: 'POST', body: rawImage(), headers: { 'Content-Type': 'application/octet-stream' } })
@@ -104,8 +106,8 @@ describe('bad input changes nothing', () => {
     ['an action with unknown input', () => post('/vms/base/stop', { hard: true }), 422, 'INVALID'],
     ['a dry run', async () => ({ ...(await post('/vms?dryRun=true', web('x'))), json: { code: 'none' } }), 200, 'none'],
     ['a join token that is none', () => served.ask('/api/v1/cluster/join', { method: 'POST', token: 'ncj_nonsense', json: {} }), 403, 'TOKEN_INVALID'],
-    ['a join with another cluster\'s token', async () => served.ask('/api/v1/cluster/join', { method: 'POST', json: await joinRequest('n2'), token: encodeJoinToken({ c: 'another', t: vm.id, s: 'secret', f: 'f', a: ['x:1'] }) }), 403, 'TOKEN_OTHER_CLUSTER'],
-    ['a join with a secret that is wrong', async () => served.ask('/api/v1/cluster/join', { method: 'POST', json: await joinRequest('n2'), token: encodeJoinToken({ c: real.clusterId, t: vm.id, s: 'secret', f: 'f', a: ['x:1'] }) }), 403, 'TOKEN_INVALID'],
+    ['a join with another cluster\'s token', async () => joinBy('n2', encodeJoinToken({ c: 'another', t: vm.id, s: 'secret', f: 'f', a: ['x:1'] })), 403, 'TOKEN_OTHER_CLUSTER'],
+    ['a join with a secret that is wrong', async () => joinBy('n2', encodeJoinToken({ c: real.clusterId, t: vm.id, s: 'secret', f: 'f', a: ['x:1'] })), 403, 'TOKEN_INVALID'],
     ['an API token that was never made', () => served.ask('/api/v1/vms', { token: 'nct_nonsense', method: 'POST', json: web('x') }), 401, 'UNAUTHENTICATED'],
     ['a wrong password', () => served.ask('/api/v1/session', { token: null, method: 'POST', json: { name: 'admin', password: 'wrong' } }), 401, 'SIGN_IN_FAILED'],
     ['a session that was made up', () => served.ask('/api/v1/vms', { token: null, headers: { Cookie: '__Host-novacron=eyJhbGciOiJub25lIn0.e30.' } }), 401, 'UNAUTHENTICATED'],
@@ -145,7 +147,7 @@ describe('join tokens', () => {
     expect(made).toMatchObject({ status: 201, json: { token: expect.stringMatching(/^ncj_/) } })
     const revoked = await post('/cluster/join-tokens', {})
     expect((await api(`/cluster/join-tokens/${revoked.json.id}`, { method: 'DELETE' })).status).toBe(204)
-    const join = async (token: string, name: string) => served.ask('/api/v1/cluster/join', { method: 'POST', token, json: await joinRequest(name) })
+    const join = (token: string, name: string) => joinBy(name, token)
     expect(await join(revoked.json.token, 'n3')).toMatchObject({ status: 403, json: { code: 'TOKEN_INVALID' } })
     const short = await post('/cluster/join-tokens', { lifeSeconds: 1 })
     await new Promise((resolve) => setTimeout(resolve, 1_200))

@@ -22,7 +22,7 @@ async function certified() {
   const adopted: MembershipRecord[] = []
   const renewal = new CertificateRenewal(record, {
     clock: { nowMs: () => nowMs, monotonicMs: () => nowMs, after: () => () => {}, every: () => () => {} },
-    log: createLog({ level: 'error' }), vault, names,
+    log: createLog({ level: 'error' }), vault, names: () => names,
     keys: { authority: () => ({ certificatePem: authority.certificatePem, keyPem: authority.keyPem }) },
     adopt: (renewed) => {
       adopted.push(renewed)

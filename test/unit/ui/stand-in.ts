@@ -5,7 +5,7 @@ import type { AuditRecord } from '../../../src/model/audit.ts'
 import { OperationalError, type ErrorCode } from '../../../src/model/error.ts'
 import type { Event } from '../../../src/model/event.ts'
 import type { Image } from '../../../src/model/image.ts'
-import type { Node } from '../../../src/model/node.ts'
+import type { DiscoveredNode, Node } from '../../../src/model/node.ts'
 import type { Operation, OperationKind } from '../../../src/model/operation.ts'
 import type { Project } from '../../../src/model/project.ts'
 import type { RoleResource } from '../../../src/model/role.ts'
@@ -66,7 +66,7 @@ export function makeOperation(at: number, operation: OperationKind, state: Opera
   }
 }
 
-type Scene = { vms: Vm[]; nodes: Node[]; images: Image[]; operations: Operation[]; events: Event[]; users: User[]; tokens: Token[]; audit: AuditRecord[]; roles: RoleResource[]; projects: Project[]; sessions: SessionView[]; freshness: Freshness }
+type Scene = { vms: Vm[]; nodes: Node[]; discovered?: DiscoveredNode[]; images: Image[]; operations: Operation[]; events: Event[]; users: User[]; tokens: Token[]; audit: AuditRecord[]; roles: RoleResource[]; projects: Project[]; sessions: SessionView[]; freshness: Freshness }
 
 export function makeScene(): Scene {
   const phases: VmPhase[] = ['running', 'running', 'stopped', 'running', 'paused', 'running', 'starting', 'running', 'failed', 'running', 'stopping', 'unknown', 'running', 'running', 'deleting']
@@ -190,6 +190,15 @@ export function makeStandIn(): StandIn {
     nodes: {
       list: (_caller, query) => listPage(scene.nodes, shape<Node>({}), query, view),
       get: (_caller, ref) => get(scene.nodes, ref),
+      remove: (_caller, ref, body, options) => {
+        write('node.remove', { ref, body }, options)
+        return Promise.resolve(null)
+      },
+      discovered: () => ({ items: scene.discovered ?? [], next: null, total: scene.discovered?.length ?? 0 }),
+      admit: (_caller, ref, options) => {
+        write('node.admit', ref, options)
+        return Promise.resolve(scene.nodes[0]!)
+      },
       patch: (_caller, ref, body, options) => {
         write('node.patch', body, options)
         return Promise.resolve(get(scene.nodes, ref))
@@ -299,6 +308,7 @@ export function makeStandIn(): StandIn {
         return Promise.resolve(null)
       },
       admit: unused,
+      standing: () => ({ removed: false, at: null, by: null }),
     },
     records: {
       events: (_caller, query) => listPage(scene.events, eventShape, query, view),

@@ -8,16 +8,20 @@ import { NodeController } from './controllers/node.ts'
 import { VmController } from './controllers/vm.ts'
 import { ImageImporter } from './operations/import-image.ts'
 import { Presence } from './gossip/presence.ts'
+import { ProgressGossip } from './gossip/progress.ts'
 import { featureLevel } from './model/feature-level.ts'
 import type { NodeId } from './model/id.ts'
 import type { NodeAnnouncement } from './model/node.ts'
+import { createNodeMetrics, watchPorts } from './node-metrics.ts'
 import type { ImageHost } from './planner/image.ts'
+import { createOperations } from './operations/operations.ts'
 import type { Clock, Random } from './ports/clock.ts'
 import type { Discovery } from './ports/discovery.ts'
 import type { HostProbe, Hypervisor } from './ports/hypervisor.ts'
 import { noImageSource, type ImageSource } from './ports/image-source.ts'
 import type { Log } from './ports/log.ts'
 import type { LogStore } from './ports/log-store.ts'
+import type { HostMeter } from './ports/meter.ts'
 import type { MigrationRelay } from './ports/migration.ts'
 import type { StateStore } from './ports/state-store.ts'
 import type { StorageDriver } from './ports/storage.ts'
@@ -40,6 +44,8 @@ export type NodePorts = {
   /** Without one no running VM leaves this node or comes to it. */
   readonly relay?: MigrationRelay
   readonly probe: HostProbe
+  /** Without one nothing is measured. */
+  readonly meter?: HostMeter
   readonly vault: Vault
   readonly discovery?: Discovery | null
 }
@@ -73,20 +79,26 @@ export type ClusterNode = {
 const presencePeriodMs = 1_000
 /** A node not heard of for so long gets no copies of images. */
 const imageHostAgeMsMax = 10_000
+/** Nor a VM from a node that is drained. */
+const moveTargetAgeMsMax = 5_000
 
-export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode {
+export function createNode(options: NodeOptions, given: NodePorts): ClusterNode {
+  const ports = watchPorts(given)
   const { nodeId, version } = options
   const { clock, random, log, transport, hypervisor, storage, gossip, probe } = ports
   const clusterOptions = { ...options.cluster, nodeId, ...(options.onHalted === undefined ? {} : { onHalted: options.onHalted }) }
   const cluster = new Cluster(clusterOptions, ports)
   const presence = new Presence({ nodeId, version, appliedIndex: () => cluster.state.index, periodMs: presencePeriodMs }, { gossip, clock, probe, log })
   const imageFetcher = new ImageFetcher({ nodeId }, { clock, random, log, consensus: cluster, storage, streams: ports.streams })
-  const appPorts = { ...ports, consensus: cluster, presence, imageSupply: imageFetcher, imageSource: ports.imageSource ?? noImageSource }
+  const { metrics, http } = createNodeMetrics(nodeId, ports, cluster)
+  const appPorts = { ...ports, history: metrics, http, consensus: cluster, presence, imageSupply: imageFetcher, imageSource: ports.imageSource ?? noImageSource }
   const app = createApp({ nodeId, version }, appPorts)
   const shared = { clock, random, log, consensus: cluster }
   const vmController = new VmController({ nodeId }, { ...shared, hypervisor, storage, supply: imageFetcher })
+  const ready = () => new Set([...cluster.state.tables.node.keys()].filter((id) => id === nodeId || (presence.of(id)?.ageMs ?? Number.POSITIVE_INFINITY) < moveTargetAgeMsMax))
+  const operations = createOperations({ nodeId }, { ...shared, hypervisor, storage, relay: ports.relay ?? null, streams: ports.streams, supply: imageFetcher, progress, ready })
   const nodeController = new NodeController({ nodeId }, { ...shared, announcement: () => announcementOf(options, ports) })
-  const controllers = [
+  const controllers: { start(): void; stop(): void }[] = [
     nodeController,
     new MembershipController({ nodeId, ...options.membership }, { ...shared, transport }),
     new ImageController({ nodeId }, { ...shared, storage, supply: imageFetcher, hosts: () => imageHostsOf(nodeId, cluster, presence) }),
@@ -113,7 +125,9 @@ export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode 
         request: async (from, method, body) => (method === farewellMethod ? farewell(options) : handler.request(from, method, body)),
       })
       presence.start()
+      metrics?.start()
       vmController.start()
+      operations.start()
       for (const controller of controllers) controller.start()
       hypervisor.watch((event) => {
         if (event.kind === 'connected') nodeController.lookNow()
@@ -124,6 +138,8 @@ export function createNode(options: NodeOptions, ports: NodePorts): ClusterNode 
       app.stop()
       imageFetcher.stop()
       presence.stop()
+      metrics?.stop()
+      await operations.stop()
       await vmController.stop()
       await cluster.stop()
       await transport.stop()

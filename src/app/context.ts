@@ -3,16 +3,19 @@ import { uuidV7, type NodeId } from '../model/id.ts'
 import type { Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
 import type { Discovery } from '../ports/discovery.ts'
+import type { History } from '../ports/history.ts'
 import type { Hypervisor } from '../ports/hypervisor.ts'
 import type { ImageSource } from '../ports/image-source.ts'
 import type { ImageSupply } from '../ports/image-supply.ts'
 import type { Log } from '../ports/log.ts'
 import type { PresenceView } from '../ports/presence.ts'
+import type { ProgressBoard } from '../ports/progress.ts'
 import type { StorageDriver } from '../ports/storage.ts'
 import type { Gossip, PeerStreams, Transport } from '../ports/transport.ts'
 import type { Vault } from '../ports/vault.ts'
 import type { State, StateHolder } from '../state/state.ts'
 import { ConsoleHub } from './console-hub.ts'
+import { ScreenHub } from './screen-hub.ts'
 import { Sightings } from './sightings.ts'
 
 export type AppPorts = {
@@ -24,6 +27,11 @@ export type AppPorts = {
   readonly streams: PeerStreams
   readonly gossip: Gossip
   readonly presence: PresenceView
+  readonly progress: ProgressBoard
+  /** Null where nothing is measured. */
+  readonly history?: History | null
+  /** Requests answered; counted by the use cases, told by gossip. */
+  readonly http?: { requests: number; errors: number; seconds: number }
   readonly hypervisor: Hypervisor
   readonly storage: StorageDriver
   readonly imageSupply: ImageSupply
@@ -45,6 +53,7 @@ export class AppContext {
   readonly ports: AppPorts
   /** Consoles of this node's VMs. */
   readonly consoles: ConsoleHub
+  readonly screens: ScreenHub
   /** What nodes told each other of people. */
   readonly sightings: Sightings
   #readiness: { readonly atMs: number; readonly byNode: Map<string, string> } = { atMs: Number.NEGATIVE_INFINITY, byNode: new Map() }
@@ -55,6 +64,7 @@ export class AppContext {
     this.ports = ports
     this.sightings = new Sightings(options.nodeId, ports)
     this.consoles = new ConsoleHub((vmId, signal) => ports.hypervisor.console(vmId, signal))
+    this.screens = new ScreenHub((vmId, signal) => ports.hypervisor.screen(vmId, signal))
   }
 
   get state(): State {

@@ -103,7 +103,7 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
     new MembershipController({ nodeId, ...options.membership }, { ...shared, transport }),
     new ImageController({ nodeId }, { ...shared, storage, supply: imageFetcher, hosts: () => imageHostsOf(nodeId, cluster, presence) }),
   ]
-  const importer = new ImageImporter({ nodeId }, { ...shared, storage, source: appPorts.imageSource, onProgress: () => undefined })
+  const importer = new ImageImporter({ nodeId }, { ...shared, storage, source: appPorts.imageSource, onProgress: (id, heard) => progress.report(id, heard) })
   controllers.push(importer)
   const stopping = new AbortController()
   return {

@@ -17,7 +17,7 @@ const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: ()
 const never = new AbortController().signal
 const directory = mkdtempSync(join(tmpdir(), 'nc-relay-'))
 const [alpha, beta, gamma] = [randomUUID(), randomUUID(), randomUUID()]
-const names = new Map([[alpha, 'alpha'], [beta, 'beta'], [gamma, 'gamma']])
+const names: ReadonlyMap<string, string> = new Map([[alpha, 'alpha'], [beta, 'beta'], [gamma, 'gamma']])
 const relays: RelayProcess[] = []
 const servers: Server[] = []
 let authority: CertificateAndKey

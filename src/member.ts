@@ -5,6 +5,7 @@ import type { Config } from './config.ts'
 import { guardLog } from './db/log-guard.ts'
 import { openSegmentLog } from './db/segment-log.ts'
 import { openStateLevel } from './db/state-level.ts'
+import { LinuxMeter } from './drivers/host/meter.ts'
 import type { NodeIdentity } from './drivers/crypto/identity.ts'
 import type { RelayTls } from './drivers/relay/messages.ts'
 import { HttpImageSource } from './drivers/download/image-source.ts'
@@ -132,7 +133,7 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
       logStore: guardLog(openSegmentLog({ directory: raftDirectory(config.dataDir) }), host.local),
       stateStore,
       transport: p2p.transport, streams: p2p.streams, gossip: p2p.gossip,
-      hypervisor, relay, storage: host.storage, imageSource: imageSourceOf(config, () => node), probe: host.probe, vault: host.vault, discovery: host.discovery,
+      hypervisor, relay, storage: host.storage, imageSource: imageSourceOf(config, () => node), probe: host.probe, meter: new LinuxMeter({ storage: () => host.storage.usage(), stateDirectory: stateDirectory(config.dataDir) }), vault: host.vault, discovery: host.discovery,
     },
   )
   const member = new Member(node, p2p, relay, record)

@@ -4,6 +4,7 @@ import { OperationalError } from '../model/error.ts'
 import type { NodeId } from '../model/id.ts'
 import type { Cancel } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
+import type { RaftNode } from '../raft/node.ts'
 import type { ConfChange, LogIndex, Message, ProposeResult, Status, Term } from '../raft/types.ts'
 import type { State } from '../state/state.ts'
 import { defaultCompactionBounds, type CompactionBounds } from './compaction.ts'
@@ -44,6 +45,8 @@ export class Cluster implements Consensus {
   readonly #reader: Reader
   readonly #onHalted: (halt: Halt) => void
   readonly #watchers = new Set<(event: ClusterEvent) => void>()
+  /** Commands that this node proposed, and those that came to nothing or whose outcome it does not know. */
+  readonly proposals = { begun: 0, failed: 0 }
   #said: ClusterStatus | null = null
 
   constructor(options: ClusterOptions, ports: EnginePorts) {
@@ -101,8 +104,14 @@ export class Cluster implements Consensus {
    * @throws NO_QUORUM: surely not done, within about a second. OUTCOME_UNKNOWN: within 5 s, or `timeoutMs` where that is less.
    *   OVERLOADED, INVALID: surely not done. The signal's reason where aborted; then the outcome is unknown too.
    */
-  propose(command: Command, options: ProposeOptions = {}): Promise<CommandResult> {
-    return this.#proposer.propose(command, options)
+  async propose(command: Command, options: ProposeOptions = {}): Promise<CommandResult> {
+    this.proposals.begun++
+    try {
+      return await this.#proposer.propose(command, options)
+    } catch (error) {
+      this.proposals.failed++
+      throw error
+    }
   }
 
   /** An index at which a read begun now is linearizable, applied here when it resolves. @throws NO_QUORUM within about a second */
@@ -120,9 +129,22 @@ export class Cluster implements Consensus {
    * @throws STATE_CONFLICT where this is not the leader or another change is under way; OUTCOME_UNKNOWN after 5 s
    */
   async changeConfiguration(change: ConfChange): Promise<void> {
-    const outcome = this.#engine.act((node) => node.proposeConfChange(change))
+    await this.#appendAndApply((node) => node.proposeConfChange(change), 'change of membership')
+  }
+
+  /**
+   * On the leader: commits an empty entry. Whoever acknowledges it is told with it what is committed before, and keeps that: so when this
+   * resolves a majority of the present voters knows, and will know after a crash, of every change of membership that is applied here.
+   * @throws like `changeConfiguration`
+   */
+  async commitBarrier(): Promise<void> {
+    await this.#appendAndApply((node) => node.propose(new Uint8Array(0)), 'entry')
+  }
+
+  async #appendAndApply(append: (node: RaftNode) => ProposeResult, what: string): Promise<void> {
+    const outcome = this.#engine.act(append)
     if (outcome === null) throw noQuorum('This node takes no part in the cluster.')
-    const { index, term } = requireAppended(outcome)
+    const { index, term } = requireAppended(outcome, what)
     let appliedTerm: Term | null = null
     const unwatch = this.watch((event) => {
       if (event.kind === 'applied' && event.index === index) appliedTerm = event.term
@@ -136,8 +158,8 @@ export class Cluster implements Consensus {
       unwatch()
     }
     // Also where a snapshot went over it: what stood there cannot be told.
-    if (appliedTerm === null) throw new OperationalError('OUTCOME_UNKNOWN', 'The change of membership was not confirmed in time; look at the members before trying again.', { cause })
-    if (appliedTerm !== term) throw new OperationalError('STATE_CONFLICT', 'The change of membership was lost with its leader. Try again.')
+    if (appliedTerm === null) throw new OperationalError('OUTCOME_UNKNOWN', `The ${what} was not confirmed in time; look at the members before trying again.`, { cause })
+    if (appliedTerm !== term) throw new OperationalError('STATE_CONFLICT', `The ${what} was lost with its leader. Try again.`)
   }
 
   /**
@@ -259,14 +281,14 @@ function saysTheSame(left: ClusterStatus, right: ClusterStatus): boolean {
   return parts.every((part) => left[part] === right[part])
 }
 
-function requireAppended(outcome: ProposeResult): { readonly index: LogIndex; readonly term: number } {
+function requireAppended(outcome: ProposeResult, what: string): { readonly index: LogIndex; readonly term: number } {
   switch (outcome.kind) {
     case 'appended':
       return outcome
     case 'notLeader':
       throw notLeader(outcome.leader)
     case 'refused':
-      throw new OperationalError('STATE_CONFLICT', `The change of membership was refused: ${outcome.reason}. Nothing was changed.`, { data: { reason: outcome.reason } })
+      throw new OperationalError('STATE_CONFLICT', `The ${what} was refused: ${outcome.reason}. Nothing was changed.`, { data: { reason: outcome.reason } })
   }
 }
 

@@ -112,6 +112,8 @@ export class MembershipController {
   /** It is told, if it can be; then it is no member any more, and everybody cuts its connections. */
   async #forget(node: StoredNode): Promise<void> {
     const { clock, random, consensus, transport, log } = this.#ports
+    // Until a majority of those who stay knows that it votes no more, its vote may be needed once again: should this node die now.
+    await consensus.commitBarrier()
     await transport.request(node.id, farewellMethod, new Uint8Array(), { timeoutMs: farewellTimeoutMs }).catch((error: unknown) => {
       log.info('a removed node could not be told', { node: node.name, error: String(error) })
     })

@@ -35,6 +35,8 @@ export interface Consensus {
   waitApplied(index: LogIndex, signal?: AbortSignal): Promise<void>
   /** On the leader only. */
   changeConfiguration(change: ConfChange): Promise<void>
+  /** On the leader only. When it resolves a majority of the present voters knows of every change of membership that is applied here. */
+  commitBarrier(): Promise<void>
   /** On the leader only: to the voter that is furthest. @throws STATE_CONFLICT where nobody took it */
   transferLeadership(): Promise<void>
   status(): ConsensusStatus

@@ -250,6 +250,31 @@ describe('members', () => {
     expect(former.cluster.status().configuration.learners).toEqual([])
   })
 
+  it.each([
+    ['at once', false],
+    ['behind a barrier', true],
+  ])('that were replaced go %s, and the leader dies with them: those who stay elect another: %s', async (_when, isBarred) => {
+    const sim = await SimCluster.formed(3)
+    const [leader, replaced, slow] = [sim.node(0), sim.node(1), sim.node(2)]
+    const added = sim.add()
+    await sim.boot(added)
+    await sim.runFor(500)
+    // The one is slow: the change is committed without it.
+    sim.network.cut(leader.nodeId, slow.nodeId)
+    const steps = [{ kind: 'addVoter' as const, id: added.nodeId }, { kind: 'remove' as const, id: replaced.nodeId }]
+    leader.cluster.changeConfiguration({ transition: 'implicit', steps }).catch(() => undefined)
+    await sim.until(() => leader.cluster.status().configuration.voters.includes(added.nodeId) && leader.cluster.status().configuration.votersOutgoing.length === 0)
+    if (isBarred) await sim.settle(leader.cluster.commitBarrier())
+    // What it has not heard by now, it will not hear.
+    sim.network.cut(leader.nodeId, added.nodeId)
+    await sim.runFor(20)
+    sim.crash(leader)
+    sim.crash(replaced)
+    sim.network.heal()
+    await sim.runFor(10_000)
+    expect([slow, added].some((node) => node.cluster.status().role === 'leader')).toBe(isBarred)
+  })
+
   it('that are removed keep on disk, too, what they need to lead once more', async () => {
     const sim = await SimCluster.formed(2, { compaction: { entriesMax: 2, bytesMax: 1_000_000 }, raft: { committedBytesMax: 1 } })
     const [removed, other] = [sim.node(0), sim.node(1)]

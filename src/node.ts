@@ -91,7 +91,8 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
   const presence = new Presence({ nodeId, version, appliedIndex: () => cluster.state.index, periodMs: presencePeriodMs }, { gossip, clock, probe, log })
   const imageFetcher = new ImageFetcher({ nodeId }, { clock, random, log, consensus: cluster, storage, streams: ports.streams })
   const { metrics, http } = createNodeMetrics(nodeId, ports, cluster)
-  const appPorts = { ...ports, history: metrics, http, consensus: cluster, presence, imageSupply: imageFetcher, imageSource: ports.imageSource ?? noImageSource }
+  const progress = new ProgressGossip({ gossip, clock })
+  const appPorts = { progress, ...ports, history: metrics, http, consensus: cluster, presence, imageSupply: imageFetcher, imageSource: ports.imageSource ?? noImageSource }
   const app = createApp({ nodeId, version }, appPorts)
   const shared = { clock, random, log, consensus: cluster }
   const vmController = new VmController({ nodeId }, { ...shared, hypervisor, storage, supply: imageFetcher })

@@ -1,6 +1,7 @@
 // The use cases of one node, put together.
 import type { Cancel } from '../ports/clock.ts'
-import { serveConsoles } from './console.ts'
+import { ConsoleUseCases } from './console.ts'
+import { requireRight } from './authorize.ts'
 import { AppContext, type AppPorts } from './context.ts'
 import type { App, Freshness } from './face.ts'
 import { IdentityUseCases } from './identity.ts'
@@ -36,14 +37,18 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
   const images = new ImageUseCases(context, registration)
   const uploads = new UploadUseCases(context, registration, images)
   uploads.start()
-  serveConsoles(context)
   pulse.start()
   context.sightings.start()
   const guard = new SignInGuard(context)
   const refusals = new Refusals(context)
+  const identity = new IdentityUseCases(context, keys, guard)
+  const vms = new VmUseCases(context)
+  const consoles = new ConsoleUseCases(context, { keys, identity, vms })
+  consoles.serve()
   return {
-    identity: new IdentityUseCases(context, keys, guard),
-    vms: refusals.watch('vm', new VmUseCases(context)),
+    identity,
+    vms: refusals.watch('vm', vms),
+    consoles: refusals.watch('console', consoles),
     nodes: refusals.watch('node', new NodeUseCases(context, membership)),
     images: refusals.watch('image', images),
     uploads: refusals.watch('upload', uploads),
@@ -55,6 +60,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     tokens: refusals.watch('token', new TokenUseCases(context)),
     membership: refusals.watch('cluster', membership),
     records: new RecordUseCases(context),
+    requireRight: (caller, right, attempt) => refusals.attempt(() => requireRight(caller, right), { caller, ...attempt }),
     freshness: () => freshnessOf(context, pulse),
     onPulse: (listener: () => void): Cancel => pulse.watch(listener),
     readBarrier: (signal) => ports.consensus.readBarrier(signal),

@@ -1,7 +1,7 @@
 // Who may do what: three roles, bound to the whole cluster or to a project.
 import { OperationalError } from '../model/error.ts'
 import { defaultProject } from '../model/resource.ts'
-import { allows, allowsSomewhere, type Verb } from '../model/role.ts'
+import { allows, allowsSomewhere, type Right, type Verb } from '../model/role.ts'
 import type { Caller } from './face.ts'
 
 /** @param project the resource's project; empty for what belongs to the cluster */
@@ -18,4 +18,12 @@ export function maySeeImage(caller: Caller, image: { readonly project: string })
 export function authorize(caller: Caller, verb: Verb, project: string, what: string): void {
   if (may(caller, verb, project)) return
   throw new OperationalError('FORBIDDEN', `${caller.userName} may not ${verb} ${what}.`)
+}
+
+/** What a declared right asks, before its target is known. @throws FORBIDDEN */
+export function requireRight(caller: Caller, right: Right): void {
+  if (right === 'any' || right === 'own') return
+  const [verb, scope] = right.split(' ') as [Verb, 'cluster' | 'project' | 'library']
+  if (scope === 'cluster' ? may(caller, verb, '') : allowsSomewhere(caller.bindings, verb)) return
+  throw new OperationalError('FORBIDDEN', `${caller.userName} may not ${verb} ${scope === 'cluster' ? 'the cluster' : 'any project'}.`)
 }

@@ -1,6 +1,7 @@
 // What the faces (HTTP API, pages, and through them the command line) may ask of a node. Every capability is here once.
 import type { AuditRecord } from '../model/audit.ts'
 import type { ClusterView } from '../model/cluster.ts'
+import type { ConsoleTicket } from '../model/console.ts'
 import type { Event } from '../model/event.ts'
 import type { Explanation, PlacementView } from '../model/explanation.ts'
 import type { Image } from '../model/image.ts'
@@ -10,7 +11,7 @@ import type { Operation } from '../model/operation.ts'
 import type { Token } from '../model/token.ts'
 import type { Upload } from '../model/upload.ts'
 import type { Project } from '../model/project.ts'
-import type { RoleBinding, RoleResource } from '../model/role.ts'
+import type { Right, RoleBinding, RoleResource } from '../model/role.ts'
 import type { SessionView } from '../model/session.ts'
 import type { Actor, User } from '../model/user.ts'
 import type { Vm, VmAction } from '../model/vm.ts'
@@ -90,11 +91,25 @@ export interface Vms {
   recover(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Vm>>
   /** With its disks. */
   delete(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Operation>>
-  /** Serial console, also of a VM on another node. */
-  console(caller: Caller, ref: string, signal: AbortSignal): Promise<ByteStream>
   counts(caller: Caller): Readonly<Record<string, number>>
   /** Why it is as it is. @throws NOT_FOUND */
   explain(caller: Caller, ref: string): Explanation
+}
+
+/** A console that a ticket was spent for. */
+export type ConsoleSeat = {
+  /** Whether who sits there still may. */
+  holds(): boolean
+  /** @throws CONSOLE_BUSY, SCREEN_MISSING, PEER_UNREACHABLE, STATE_CONFLICT */
+  open(signal: AbortSignal): Promise<ByteStream>
+}
+
+/** Serial consoles and screens, also of VMs on other nodes. */
+export interface Consoles {
+  /** `body`: {type?}. @throws NOT_FOUND, FORBIDDEN, STATE_CONFLICT, PEER_UNREACHABLE */
+  issue(caller: Caller, ref: string, body: unknown): ConsoleTicket
+  /** Spends the ticket. @throws TICKET_INVALID, NOT_FOUND, FORBIDDEN, PEER_UNREACHABLE */
+  redeem(ticket: string, target: { readonly ref: string; readonly type: string }, address: string): Promise<ConsoleSeat>
 }
 
 export interface Nodes {
@@ -128,7 +143,7 @@ export interface Uploads {
   create(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<Upload>>
   get(caller: Caller, ref: string): Promise<Upload>
   /** @throws STATE_CONFLICT where `offset` is not where the last part ended (data.offset says where that is) */
-  append(caller: Caller, ref: string, offset: number, source: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<Upload>
+  append(caller: Caller, ref: string, offset: number, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Upload>
   /** Checks the whole file and makes an image of it; asked again it gives the same image. */
   finish(caller: Caller, ref: string, options: WriteOptions): Promise<Image>
   delete(caller: Caller, ref: string): Promise<null>
@@ -225,6 +240,7 @@ export type Freshness = {
 export interface App {
   readonly identity: Identity
   readonly vms: Vms
+  readonly consoles: Consoles
   readonly nodes: Nodes
   readonly images: Images
   readonly uploads: Uploads
@@ -236,6 +252,8 @@ export interface App {
   readonly tokens: Tokens
   readonly membership: Membership
   readonly records: Records
+  /** Asks for what a route declares, as far as that can be told before its target is known; a refused write is noted. @throws FORBIDDEN */
+  requireRight(caller: Caller, right: Right, attempt: { readonly command: string; readonly target: string; readonly write: boolean }): void
   freshness(): Freshness
   /** Called when freshness or anything computed at read (presence, load) may have changed; at most a few times a second. */
   onPulse(listener: () => void): Cancel

@@ -31,6 +31,12 @@ export class Refusals {
     })
   }
 
+  /** Does what may be refused before a use case is asked. @throws what it throws */
+  attempt(ask: () => void, { write, ...attempt }: Write & { readonly write: boolean }): void {
+    if (write) this.#watched(ask, attempt)
+    else ask()
+  }
+
   #watched(call: () => unknown, write: Write): unknown {
     try {
       const result = call()

@@ -2,6 +2,7 @@
 import type { z } from 'zod'
 import type { App, Caller, WriteOptions } from '../app/face.ts'
 import type { ErrorCode } from '../model/error.ts'
+import type { Right } from '../model/role.ts'
 import type { Query, QueryParameters } from './query.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -14,6 +15,8 @@ export type RouteRequest = {
   readonly query: Query
   /** Parsed JSON, not yet validated: the use case does that. `{}` where it is optional and missing. */
   readonly body: unknown
+  /** The body was JSON, where a route takes a file too. */
+  readonly isJson: boolean
   readonly write: WriteOptions
   readonly url: URL
   readonly headers: Headers
@@ -38,14 +41,15 @@ type RouteBase = {
   readonly tag: string
   readonly summary: string
   readonly query?: QueryParameters
-  readonly body?: { readonly required: boolean; readonly types: readonly string[]; readonly schema: SchemaRef | 'binary' }
+  /** `json`: what a binary route takes instead as application/json. */
+  readonly body?: { readonly required: boolean; readonly types: readonly string[]; readonly schema: SchemaRef | 'binary'; readonly json?: SchemaRef }
   /** Successful answers. */
   readonly answers: Readonly<Record<number, { readonly description: string; readonly schema?: SchemaRef }>>
   /** Codes beyond those that any request may get. */
   readonly errors: readonly ErrorCode[]
 }
 /** Needs an API token or a session. */
-export type CallerRoute = RouteBase & { readonly credential: 'caller'; readonly handle: (caller: Caller, request: RouteRequest) => Promise<Answer | Response> | Answer | Response }
+export type CallerRoute = RouteBase & { readonly credential: 'caller'; readonly right: Right; readonly handle: (caller: Caller, request: RouteRequest) => Promise<Answer | Response> | Answer | Response }
 /** `nodeKey`: a signature by the key of a node that is or was a member. `joinToken`: the join token is the credential. `password`: the body is; whatever is wrong with it is a 401. */
 export type OpenRoute = RouteBase & { readonly credential: 'joinToken' | 'password' | 'nodeKey'; readonly handle: (request: RouteRequest) => Promise<Answer> }
 export type Route = CallerRoute | OpenRoute

@@ -15,6 +15,13 @@ const verbsOf: Readonly<Record<Role, readonly Verb[]>> = {
   viewer: ['read'],
 }
 
+/**
+ * The right that a route of the API needs; the use case asks for it again, at the very thing.
+ * `any`: whoever has a credential; lists hold what the caller may see. `own`: the owner, or who may administer the cluster.
+ * `VERB cluster`: the verb in the whole cluster. `VERB project`: the verb in the thing's project. `read library`: any role at all.
+ */
+export type Right = 'any' | 'own' | `${Verb} cluster` | `${Verb} project` | 'read library'
+
 export const clusterScope = 'cluster'
 const projectPrefix = 'project:'
 /** As commands and records of the first version hold it: "*" is the whole cluster, else a project's bare name. */

@@ -11,12 +11,12 @@ const json = ['application/json']
 
 export const clusterRoutes: readonly Route[] = [
   {
-    method: 'GET', path: base, operationId: 'getCluster', tag: 'Cluster', summary: 'Show the cluster as this node sees it', credential: 'caller', query: readParameters,
+    method: 'GET', path: base, operationId: 'getCluster', tag: 'Cluster', summary: 'Show the cluster as this node sees it', credential: 'caller', right: 'read cluster', query: readParameters,
     answers: { 200: { description: 'The cluster', schema: schemas.cluster } }, errors: [],
     handle: (caller, { app }) => ({ status: 200, body: app.membership.view(caller) }),
   },
   {
-    method: 'GET', path: `${base}/join-tokens`, operationId: 'listJoinTokens', tag: 'Cluster', summary: 'List join tokens', credential: 'caller', query: readParameters,
+    method: 'GET', path: `${base}/join-tokens`, operationId: 'listJoinTokens', tag: 'Cluster', summary: 'List join tokens', credential: 'caller', right: 'administer cluster', query: readParameters,
     answers: { 200: { description: 'All join tokens that are kept', schema: schemas.joinTokenList } }, errors: [],
     handle: (caller, { app }) => {
       const items = app.membership.listJoinTokens(caller)
@@ -24,7 +24,7 @@ export const clusterRoutes: readonly Route[] = [
     },
   },
   {
-    method: 'POST', path: `${base}/join-tokens`, operationId: 'createJoinToken', tag: 'Cluster', summary: 'Create a join token: for one node, once, for a time', credential: 'caller',
+    method: 'POST', path: `${base}/join-tokens`, operationId: 'createJoinToken', tag: 'Cluster', summary: 'Create a join token: for one node, once, for a time', credential: 'caller', right: 'administer cluster',
     body: { required: false, types: json, schema: schemas.joinTokenCreate },
     answers: { 201: { description: 'The join token', schema: schemas.joinToken } }, errors: ['INVALID', 'LIMIT_REACHED'],
     handle: async (caller, { app, body, write }) => {
@@ -33,12 +33,12 @@ export const clusterRoutes: readonly Route[] = [
     },
   },
   {
-    method: 'GET', path: `${base}/join-tokens/{id}`, operationId: 'getJoinToken', tag: 'Cluster', summary: 'Show a join token, without its secret', credential: 'caller', query: readParameters,
+    method: 'GET', path: `${base}/join-tokens/{id}`, operationId: 'getJoinToken', tag: 'Cluster', summary: 'Show a join token, without its secret', credential: 'caller', right: 'administer cluster', query: readParameters,
     answers: { 200: { description: 'The join token', schema: schemas.joinTokenView } }, errors: ['NOT_FOUND'],
     handle: (caller, { app, params }) => ({ status: 200, body: joinTokenById(app.membership.listJoinTokens(caller), params['id']!) }),
   },
   {
-    method: 'DELETE', path: `${base}/join-tokens/{id}`, operationId: 'revokeJoinToken', tag: 'Cluster', summary: 'Revoke a join token', credential: 'caller',
+    method: 'DELETE', path: `${base}/join-tokens/{id}`, operationId: 'revokeJoinToken', tag: 'Cluster', summary: 'Revoke a join token', credential: 'caller', right: 'administer cluster',
     answers: { 204: { description: 'Revoked' } }, errors: ['NOT_FOUND'],
     handle: async (caller, { app, params, write }) => {
       await app.membership.revokeJoinToken(caller, params['id']!, write)

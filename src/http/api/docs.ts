@@ -1,6 +1,7 @@
 // The documentation page: routes, their input and answers field by field, and the codes of errors, for people.
 import { html } from 'hono/html'
 import { errorTable, type ErrorCode } from '../../model/error.ts'
+import type { Right } from '../../model/role.ts'
 import type { Route, SchemaRef } from '../route.ts'
 import { commonErrors, jsonSchemaOf, type JsonSchema } from './openapi.ts'
 
@@ -49,12 +50,16 @@ function errorSection(): Html {
 <tbody>${(Object.keys(errorTable) as ErrorCode[]).map((code) => html`<tr id="${code}"><th scope="row"><code>${code}</code></th><td>${errorTable[code].status}</td><td>${errorTable[code].title}</td></tr>`)}</tbody></table></section>`
 }
 
+const rightWords: Readonly<Partial<Record<Right, string>>> = {
+  any: 'any credential; a list holds what its reader may see', own: 'the owner, or an administrator of the cluster', 'read library': 'any role; of other projects than default, one in that project',
+}
+
 function renderRoute(route: Route): Html {
   const { body, query } = route
   const answers = Object.entries(route.answers)
   const refs = [...new Map(answers.flatMap(([, { schema }]) => (schema === undefined ? [] : [[schema.name, schema] as const]))).values()].filter(({ name }) => name !== 'DryRun')
   return html`<details id="${route.operationId}"><summary><code><b>${route.method}</b> ${route.path}</code> <span>${route.summary}</span></summary>
-${query === undefined ? '' : fieldTable('Query', Object.entries(query).map(([name, parameter]) => ({ name, required: parameter.required === true, schema: jsonSchemaOf(parameter.schema, 'input') })))}
+${route.credential === 'caller' ? html`<p>Right: ${rightWords[route.right] ?? route.right}.</p>` : ''}${query === undefined ? '' : fieldTable('Query', Object.entries(query).map(([name, parameter]) => ({ name, required: parameter.required === true, schema: jsonSchemaOf(parameter.schema, 'input') })))}
 ${body === undefined ? '' : html`<p>Body${body.required ? '' : ' (optional)'}: <code>${body.types.join(' or ')}</code></p>`}
 ${body === undefined ? '' : body.schema === 'binary' ? html`<p>The file itself.</p>` : fieldTable(body.schema.name, fieldsOf(jsonSchemaOf(body.schema.schema, 'input')))}
 <ul>${answers.map(([status, { description }]) => html`<li><code>${status}</code> ${description}</li>`)}</ul>

@@ -2,7 +2,8 @@
 import { z } from 'zod'
 import { eventSchema } from '../../model/event.ts'
 import { OperationalError } from '../../model/error.ts'
-import { listParameters, listQueryOf, type QueryParameters } from '../query.ts'
+import { answerAuditExport, auditFormats, type AuditFormat } from '../audit-export.ts'
+import { listParameters, listQueryOf, readParameters, type QueryParameters } from '../query.ts'
 import type { CallerRoute, RouteRequest } from '../route.ts'
 import { schemas } from './schemas.ts'
 
@@ -14,10 +15,15 @@ const eventParameters = {
   watch: { from: 'boolean', schema: z.boolean().describe('Stream events as they come (text/event-stream); so does Accept: text/event-stream. `after`, or Last-Event-ID, is then the last event seen') },
 } as const satisfies QueryParameters
 
+const exportParameters = {
+  ...readParameters, sort: listParameters.sort, filter: listParameters.filter,
+  format: { from: 'text', schema: z.enum(auditFormats).default('csv').describe('csv or jsonl') },
+} as const satisfies QueryParameters
+
 export const eventRoutes = (watchEvents: WatchEvents): readonly CallerRoute[] => [
   {
-    method: 'GET', path: '/api/v1/events', operationId: 'listEvents', tag: 'Events', summary: 'List events, the newest first, or watch them', credential: 'caller', query: eventParameters,
-    answers: { 200: { description: 'A page of events, or the stream', schema: schemas.eventList } }, errors: ['INVALID', 'EVENTS_GONE', 'OVERLOADED'],
+    method: 'GET', path: '/api/v1/events', operationId: 'listEvents', tag: 'Events', summary: 'List events, the newest first, or watch them (text/event-stream, or a WebSocket)', credential: 'caller', right: 'any', query: eventParameters,
+    answers: { 200: { description: 'A page of events, or the stream', schema: schemas.eventList }, 101: { description: 'With Upgrade: websocket, a WebSocket: each event a text message; {"start": id} first, close code 4410 where it must be listed anew, 1008 where the credential is no longer valid, 1001 where the node stops' } }, errors: ['INVALID', 'EVENTS_GONE', 'OVERLOADED'],
     handle: async (caller, request) => {
       const { app, query, headers } = request
       const streamed = query['watch'] === true || (query['watch'] === undefined && (headers.get('Accept') ?? '').includes('text/event-stream'))
@@ -32,8 +38,18 @@ export const eventRoutes = (watchEvents: WatchEvents): readonly CallerRoute[] =>
     },
   },
   {
-    method: 'GET', path: '/api/v1/audit', operationId: 'listAudit', tag: 'Events', summary: 'List what was commanded, by whom, and what came of it; the newest first', credential: 'caller', query: listParameters,
+    method: 'GET', path: '/api/v1/audit', operationId: 'listAudit', tag: 'Events', summary: 'List what was commanded, by whom, and what came of it; the newest first', credential: 'caller', right: 'administer cluster', query: listParameters,
     answers: { 200: { description: 'A page of audit records', schema: schemas.auditList } }, errors: ['INVALID', 'FORBIDDEN'],
     handle: (caller, { app, query }) => ({ status: 200, body: app.records.audit(caller, listQueryOf(query)) }),
+  },
+  {
+    method: 'GET', path: '/api/v1/audit/export', operationId: 'exportAudit', tag: 'Events', summary: 'All audit records that match, as a file: CSV, or a JSON document on each line', credential: 'caller', right: 'administer cluster', query: exportParameters,
+    answers: { 200: { description: 'The file: text/csv or application/jsonl' } }, errors: ['INVALID', 'FORBIDDEN'],
+    handle: (caller, { app, query }) => {
+      const { sort, filter } = listQueryOf(query)
+      // The first record is looked for before anything is answered: a filter that cannot be read is an error, not half a file.
+      app.records.audit(caller, { limit: 1, after: null, sort, filter })
+      return answerAuditExport(app.records.exportAudit(caller, { sort, filter }), query['format'] as AuditFormat)
+    },
   },
 ]

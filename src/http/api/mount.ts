@@ -34,6 +34,7 @@ export function refuseMethod(method: string, allowed: readonly string[]): never 
 
 async function serve(context: HttpContext, route: Extract<Route, { readonly credential: 'caller' }>, dependencies: Dependencies): Promise<Response> {
   const { app } = dependencies
+  app.requireRight(callerOf(context), route.right, { command: commandOf(route), target: context.req.param('ref') ?? '', write: route.method !== 'GET' })
   const request = await prepare(context, route, dependencies)
   const { query, signal } = request
   if (query['consistent'] === true) await app.readBarrier(signal)
@@ -43,6 +44,13 @@ async function serve(context: HttpContext, route: Extract<Route, { readonly cred
   const answer = await route.handle(callerOf(context), request)
   if (answer instanceof Response) return answer
   return render(answer, app, route.method === 'GET' ? indexBefore : app.freshness().index)
+}
+
+/** As the audit calls it: `vm.create`, `vm.stop`, `user.password`. */
+function commandOf(route: Route): string {
+  const [noun = '', ...rest] = route.path.replace('/api/v1/', '').split('/').filter((part) => !part.startsWith('{'))
+  const verbs = { GET: 'read', POST: 'create', PUT: 'replace', PATCH: 'patch', DELETE: 'delete' } as const
+  return [noun.replace(/s$/, ''), rest.at(-1) ?? verbs[route.method]].join('.')
 }
 
 async function serveOpen(context: HttpContext, route: OpenRoute, dependencies: Dependencies): Promise<Response> {
@@ -69,7 +77,8 @@ async function prepare(context: HttpContext, route: Route, { app, clock, stoppin
   const signal = endOf(raw.signal, stopping)
   let bytes: Uint8Array = new Uint8Array()
   let body: unknown = {}
-  const binary = route.body?.schema === 'binary'
+  const isJson = route.body?.json !== undefined && mediaTypeOf(raw.headers) === 'application/json'
+  const binary = route.body?.schema === 'binary' && !isJson
   if (route.method === 'GET') {
     if (hasBody(incoming)) throw new OperationalError('MALFORMED', 'A GET request has no body.')
   } else if (binary) {
@@ -88,7 +97,7 @@ async function prepare(context: HttpContext, route: Route, { app, clock, stoppin
   if (route.body?.required === true && !binary && bytes.length === 0) throw new OperationalError('MALFORMED', 'The body is empty; send JSON.')
   const write = writeOptionsOf({ method: route.method, url, headers: raw.headers, signal, dryRun: query['dryRun'] === true }, bytes)
   return {
-    app, params: context.req.param(), query, body, write, url, headers: raw.headers, address: addressOf(incoming), signal,
+    app, params: context.req.param(), query, body, isJson, write, url, headers: raw.headers, address: addressOf(incoming), signal,
     stream: () => streamBody(incoming, clock),
   }
 }
@@ -103,7 +112,7 @@ function endOf(gone: AbortSignal, stopping: AbortSignal): AbortSignal {
 }
 
 function checkMediaType(headers: Headers, route: Route): void {
-  const accepted = route.body?.types ?? ['application/json']
+  const accepted = [...(route.body?.types ?? ['application/json']), ...(route.body?.json === undefined ? [] : ['application/json'])]
   const type = mediaTypeOf(headers)
   if (!accepted.includes(type)) throw new OperationalError('UNSUPPORTED_MEDIA_TYPE', `The content type must be ${accepted.join(' or ')}${type === '' ? '; none was sent' : ''}.`)
   const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(headers.get('Content-Type') ?? '')?.[1]

@@ -9,9 +9,9 @@ export const commonErrors: readonly ErrorCode[] = ['UNAUTHENTICATED', 'FORBIDDEN
 const readErrors: readonly ErrorCode[] = ['NO_QUORUM', 'OUTCOME_UNKNOWN', 'MALFORMED']
 const writeErrors: readonly ErrorCode[] = ['MALFORMED', 'UNSUPPORTED_MEDIA_TYPE', 'BODY_TOO_LARGE', 'REQUEST_TIMEOUT', 'CROSS_ORIGIN', 'IDEMPOTENCY_MISMATCH', 'NO_QUORUM', 'OUTCOME_UNKNOWN']
 /** Request schemas are described as they may be sent, answers as they come. */
-const inputs: ReadonlySet<string> = new Set(['VmCreate', 'VmReplace', 'VmPatch', 'VmStop', 'VmDelete', 'NodePatch', 'UserCreate', 'PasswordChange', 'TokenCreate', 'JoinTokenCreate', 'JoinRequest', 'SignIn'])
+const inputs: ReadonlySet<string> = new Set(['VmCreate', 'VmReplace', 'VmPatch', 'VmStop', 'VmDelete', 'NodePatch', 'UserCreate', 'PasswordChange', 'UserPatch', 'RoleGrant', 'ProjectCreate', 'ProjectPatch', 'TokenCreate', 'JoinTokenCreate', 'JoinRequest', 'SignIn'])
 /** Of which named schemas lists consist, so that they are referred to and not repeated. */
-const items: Readonly<Record<string, string>> = { VmList: 'Vm', NodeList: 'Node', ImageList: 'Image', OperationList: 'Operation', UserList: 'User', TokenList: 'Token', EventList: 'Event', JoinTokenList: 'JoinTokenView' }
+const items: Readonly<Record<string, string>> = { VmList: 'Vm', NodeList: 'Node', ImageList: 'Image', OperationList: 'Operation', UserList: 'User', TokenList: 'Token', RoleList: 'Role', ProjectList: 'Project',  EventList: 'Event', JoinTokenList: 'JoinTokenView' }
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -47,12 +47,16 @@ export function openApi(table: readonly Route[], version: string): Json {
 function operationOf(route: Route): Json {
   return {
     operationId: route.operationId, summary: route.summary, tags: [route.tag],
+    ...(route.credential === 'caller' ? { 'x-novacron-right': route.right } : {}),
     ...(route.credential === 'caller' ? {} : { security: route.credential === 'joinToken' ? [{ joinToken: [] }] : [] }),
     parameters: parametersOf(route),
     ...(route.body === undefined ? {} : {
       requestBody: {
         required: route.body.required,
-        content: Object.fromEntries(route.body.types.map((type) => [type, { schema: route.body?.schema === 'binary' ? { type: 'string', format: 'binary' } : refTo(route.body?.schema) }])),
+        content: {
+          ...Object.fromEntries(route.body.types.map((type) => [type, { schema: route.body?.schema === 'binary' ? { type: 'string', format: 'binary' } : refTo(route.body?.schema) }])),
+          ...(route.body.json === undefined ? {} : { 'application/json': { schema: refTo(route.body.json) } }),
+        },
       },
     }),
     responses: responsesOf(route),

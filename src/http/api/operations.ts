@@ -14,12 +14,12 @@ const waitParameters = {
 
 export const operationRoutes: readonly CallerRoute[] = [
   {
-    method: 'GET', path: base, operationId: 'listOperations', tag: 'Operations', summary: 'List operations, the newest first', credential: 'caller', query: listParameters,
+    method: 'GET', path: base, operationId: 'listOperations', tag: 'Operations', summary: 'List operations, the newest first', credential: 'caller', right: 'any', query: listParameters,
     answers: { 200: { description: 'A page of operations', schema: schemas.operationList } }, errors: ['INVALID'],
     handle: (caller, { app, query }) => ({ status: 200, body: app.operations.list(caller, listQueryOf(query)) }),
   },
   {
-    method: 'GET', path: `${base}/{ref}`, operationId: 'getOperation', tag: 'Operations', summary: 'Show an operation; ?wait= or Prefer: wait=N waits for its end', credential: 'caller', query: waitParameters,
+    method: 'GET', path: `${base}/{ref}`, operationId: 'getOperation', tag: 'Operations', summary: 'Show an operation; ?wait= or Prefer: wait=N waits for its end', credential: 'caller', right: 'read project', query: waitParameters,
     answers: { 200: { description: 'The operation', schema: schemas.operation } }, errors: ['NOT_FOUND'],
     handle: async (caller, { app, params, query, write, signal }) => {
       const seconds = query['wait'] === undefined ? write.waitSeconds : Number(query['wait'])
@@ -28,7 +28,7 @@ export const operationRoutes: readonly CallerRoute[] = [
     },
   },
   {
-    method: 'POST', path: `${base}/{ref}/cancel`, operationId: 'cancelOperation', tag: 'Operations', summary: 'Cancel an operation: what it began is undone', credential: 'caller', query: writeParameters,
+    method: 'POST', path: `${base}/{ref}/cancel`, operationId: 'cancelOperation', tag: 'Operations', summary: 'Cancel an operation: what it began is undone', credential: 'caller', right: 'operate project', query: writeParameters,
     answers: { 202: { description: 'The operation', schema: schemas.operation }, 200: { description: 'Dry run', schema: schemas.dryRun } }, errors: ['NOT_FOUND', 'STATE_CONFLICT'],
     handle: async (caller, { app, params, write }) => answerOperation(await app.operations.cancel(caller, params['ref']!, write)),
   },

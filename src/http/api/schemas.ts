@@ -4,13 +4,17 @@ import { auditRecordSchema } from '../../model/audit.ts'
 import { clusterViewSchema } from '../../model/cluster.ts'
 import { eventSchema } from '../../model/event.ts'
 import { explanationSchema, placementViewSchema } from '../../model/explanation.ts'
-import { imageSchema } from '../../model/image.ts'
+import { imageFromUrlSchema, imageSchema } from '../../model/image.ts'
 import { joinAnswerSchema, joinRequestSchema, nodeStandingSchema } from '../../model/join.ts'
 import { discoveredNodeSchema, nodeRemoveSchema, nodeSchema, nodeSpecSchema } from '../../model/node.ts'
 import { operationSchema } from '../../model/operation.ts'
 import { joinTokenCreateSchema, tokenCreateSchema, tokenSchema } from '../../model/token.ts'
-import { passwordChangeSchema, userCreateSchema, userSchema } from '../../model/user.ts'
+import { projectCreateSchema, projectPatchSchema, projectSchema } from '../../model/project.ts'
+import { roleBindingResourceSchema, roleGrantSchema } from '../../model/role.ts'
+import { sessionViewSchema } from '../../model/session.ts'
+import { passwordChangeSchema, userCreateSchema, userPatchSchema, userSchema } from '../../model/user.ts'
 import { vmCreateSchema, vmRecoverSchema, vmReplaceSchema, vmSchema, vmStopSchema } from '../../model/vm.ts'
+import { uploadCreateSchema, uploadSchema } from '../../model/upload.ts'
 import type { SchemaRef } from '../route.ts'
 
 const named = (name: string, schema: z.ZodType): SchemaRef => ({ name, schema })
@@ -37,10 +41,15 @@ export const schemas = {
   nodePatch: named('NodePatch', z.strictObject({ name: z.string().optional().describe('Renames the node; alone, without labels and spec'), labels: z.record(z.string(), z.string().nullable()).optional(), spec: nodeSpecSchema.partial().optional() })),
   nodeRemove: named('NodeRemove', nodeRemoveSchema), nodeStanding: named('NodeStanding', nodeStandingSchema),
   discoveredNodeList: listOf('DiscoveredNode', discoveredNodeSchema), applianceJoined: named('ApplianceJoined', z.strictObject({ nodeId: z.string(), name: z.string() })),
-  image: named('Image', imageSchema), imageList: listOf('Image', imageSchema),
+  image: named('Image', imageSchema), imageList: listOf('Image', imageSchema), imageFromUrl: named('ImageFromUrl', imageFromUrlSchema),
+  imagePatch: named('ImagePatch', mergePatch), upload: named('Upload', uploadSchema), uploadList: listOf('Upload', uploadSchema), uploadCreate: named('UploadCreate', uploadCreateSchema),
   operation: named('Operation', operationSchema), operationList: listOf('Operation', operationSchema),
   user: named('User', userSchema), userList: listOf('User', userSchema), userCreate: named('UserCreate', userCreateSchema),
   passwordChange: named('PasswordChange', passwordChangeSchema),
+  userPatch: named('UserPatch', userPatchSchema),
+  role: named('Role', roleBindingResourceSchema), roleList: listOf('Role', roleBindingResourceSchema), roleGrant: named('RoleGrant', roleGrantSchema),
+  project: named('Project', projectSchema), projectList: listOf('Project', projectSchema), projectCreate: named('ProjectCreate', projectCreateSchema), projectPatch: named('ProjectPatch', projectPatchSchema),
+  sessionList: listOf('SessionView', sessionViewSchema),
   token: named('Token', tokenSchema), tokenList: listOf('Token', tokenSchema), tokenCreate: named('TokenCreate', tokenCreateSchema),
   event: named('Event', eventSchema), eventList: listOf('Event', eventSchema),
   auditList: listOf('AuditRecord', auditRecordSchema),

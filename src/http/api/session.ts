@@ -21,12 +21,12 @@ export const sessionRoutes: readonly Route[] = [
     },
   },
   {
-    method: 'GET', path: base, operationId: 'getSession', tag: 'Session', summary: 'Show who asks', credential: 'caller',
+    method: 'GET', path: base, operationId: 'getSession', tag: 'Session', summary: 'Show who asks', credential: 'caller', right: 'any',
     answers: { 200: { description: 'The session, or the token\'s user', schema: schemas.session } }, errors: [],
     handle: (caller) => ({ status: 200, body: viewOf(caller) }),
   },
   {
-    method: 'DELETE', path: base, operationId: 'signOut', tag: 'Session', summary: 'Sign out: the session is revoked on every node', credential: 'caller',
+    method: 'DELETE', path: base, operationId: 'signOut', tag: 'Session', summary: 'Sign out: the session is revoked on every node', credential: 'caller', right: 'any',
     answers: { 204: { description: 'Signed out' } }, errors: [],
     handle: async (caller, { app }) => {
       await app.identity.signOut(caller)

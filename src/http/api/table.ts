@@ -5,13 +5,17 @@ import { eventRoutes, type WatchEvents } from './events.ts'
 import { imageRoutes } from './images.ts'
 import { nodeRoutes } from './nodes.ts'
 import { operationRoutes } from './operations.ts'
+import { projectRoutes } from './projects.ts'
+import { roleRoutes } from './roles.ts'
 import { sessionRoutes } from './session.ts'
+import { sessionsRoutes } from './sessions.ts'
 import { tokenRoutes } from './tokens.ts'
+import { uploadRoutes } from './uploads.ts'
 import { userRoutes } from './users.ts'
 import { vmRoutes } from './vms.ts'
 
 export function routeTable(watchEvents: WatchEvents): readonly Route[] {
   return [
-    ...sessionRoutes, ...vmRoutes, ...imageRoutes, ...nodeRoutes, ...clusterRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...tokenRoutes,
+    ...sessionRoutes, ...vmRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
   ]
 }

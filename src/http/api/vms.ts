@@ -17,12 +17,12 @@ const summaries: Readonly<Record<VmAction, string>> = {
 
 export const vmRoutes: readonly CallerRoute[] = [
   {
-    method: 'GET', path: base, operationId: 'listVms', tag: 'VMs', summary: 'List VMs', credential: 'caller', query: listParameters,
+    method: 'GET', path: base, operationId: 'listVms', tag: 'VMs', summary: 'List VMs', credential: 'caller', right: 'any', query: listParameters,
     answers: { 200: { description: 'A page of VMs', schema: schemas.vmList } }, errors: ['INVALID'],
     handle: (caller, { app, query }) => ({ status: 200, body: app.vms.list(caller, listQueryOf(query)) }),
   },
   {
-    method: 'POST', path: base, operationId: 'createVm', tag: 'VMs', summary: 'Create a VM', credential: 'caller', query: writeParameters,
+    method: 'POST', path: base, operationId: 'createVm', tag: 'VMs', summary: 'Create a VM', credential: 'caller', right: 'operate project', query: writeParameters,
     body: { required: true, types: json, schema: schemas.vmCreate },
     answers: { 201: { description: 'Created; with Prefer: wait=N it has reached its phase, or N seconds are over', schema: schemas.vm }, 200: { description: 'Dry run', schema: schemas.dryRun } },
     errors: ['INVALID', 'NAME_TAKEN', 'REFERENCE_MISSING', 'NO_FIT', 'LIMIT_REACHED'],
@@ -32,50 +32,50 @@ export const vmRoutes: readonly CallerRoute[] = [
     },
   },
   {
-    method: 'GET', path: `${base}/{ref}`, operationId: 'getVm', tag: 'VMs', summary: 'Show a VM', credential: 'caller', query: readParameters,
+    method: 'GET', path: `${base}/{ref}`, operationId: 'getVm', tag: 'VMs', summary: 'Show a VM', credential: 'caller', right: 'read project', query: readParameters,
     answers: { 200: { description: 'The VM', schema: schemas.vm } }, errors: ['NOT_FOUND'],
     handle: (caller, { app, params }) => answerResource(200, app.vms.get(caller, params['ref']!)),
   },
   {
-    method: 'GET', path: `${base}/{ref}/explain`, operationId: 'explainVm', tag: 'VMs', summary: 'Why a VM is as it is: cause, place, what it waits for, what to do', credential: 'caller', query: readParameters,
+    method: 'GET', path: `${base}/{ref}/explain`, operationId: 'explainVm', tag: 'VMs', summary: 'Why a VM is as it is: cause, place, what it waits for, what to do', credential: 'caller', right: 'read project', query: readParameters,
     answers: { 200: { description: 'Reasons in sentences', schema: schemas.explanation } }, errors: ['NOT_FOUND'],
     handle: (caller, { app, params }) => ({ status: 200, body: app.vms.explain(caller, params['ref']!) }),
   },
   {
-    method: 'PUT', path: `${base}/{ref}`, operationId: 'replaceVm', tag: 'VMs', summary: 'Replace a VM\'s name, labels and spec', credential: 'caller', query: writeParameters,
+    method: 'PUT', path: `${base}/{ref}`, operationId: 'replaceVm', tag: 'VMs', summary: 'Replace a VM\'s name, labels and spec', credential: 'caller', right: 'operate project', query: writeParameters,
     body: { required: true, types: json, schema: schemas.vmReplace },
     answers: { 200: { description: 'The VM as it is now, or the difference of a dry run', schema: schemas.vm } }, errors: updateErrors,
     handle: async (caller, { app, params, body, write }) => answerUpdated(await app.vms.replace(caller, params['ref']!, body, write)),
   },
   {
-    method: 'PATCH', path: `${base}/{ref}`, operationId: 'patchVm', tag: 'VMs', summary: 'Change some of a VM\'s name, labels and spec', credential: 'caller', query: writeParameters,
+    method: 'PATCH', path: `${base}/{ref}`, operationId: 'patchVm', tag: 'VMs', summary: 'Change some of a VM\'s name, labels and spec', credential: 'caller', right: 'operate project', query: writeParameters,
     body: { required: true, types: ['application/merge-patch+json', 'application/json'], schema: schemas.vmPatch },
     answers: { 200: { description: 'The VM as it is now, or the difference of a dry run', schema: schemas.vm } }, errors: updateErrors,
     handle: async (caller, { app, params, body, write }) => answerUpdated(await app.vms.patch(caller, params['ref']!, body, write)),
   },
   {
-    method: 'POST', path: `${base}/{ref}/recover`, operationId: 'recoverVm', tag: 'VMs', credential: 'caller', query: writeParameters,
+    method: 'POST', path: `${base}/{ref}/recover`, operationId: 'recoverVm', tag: 'VMs', credential: 'caller', right: 'operate project', query: writeParameters,
     summary: 'Begin a VM anew on another node, after you made sure that its host is off: its disks start from their images',
     body: { required: true, types: json, schema: schemas.vmRecover },
     answers: { 200: { description: 'The VM as it is now, or the difference of a dry run', schema: schemas.vm } }, errors: ['NOT_FOUND', 'INVALID', 'PRECONDITION_FAILED', 'STATE_CONFLICT', 'REFERENCE_MISSING', 'NO_FIT'],
     handle: async (caller, { app, params, body, write }) => answerUpdated(await app.vms.recover(caller, params['ref']!, body, write)),
   },
   {
-    method: 'DELETE', path: `${base}/{ref}`, operationId: 'deleteVm', tag: 'VMs', summary: 'Delete a VM with its disks', credential: 'caller', query: writeParameters,
+    method: 'DELETE', path: `${base}/{ref}`, operationId: 'deleteVm', tag: 'VMs', summary: 'Delete a VM with its disks', credential: 'caller', right: 'operate project', query: writeParameters,
     body: { required: false, types: json, schema: schemas.vmDelete },
     answers: { 202: { description: 'The operation; Location points to it', schema: schemas.operation }, 200: { description: 'Dry run', schema: schemas.dryRun } },
     errors: ['NOT_FOUND', 'INVALID', 'PRECONDITION_FAILED', 'STATE_CONFLICT', 'OPERATION_ACTIVE'],
     handle: async (caller, { app, params, body, write }) => answerOperation(await app.vms.delete(caller, params['ref']!, body, write)),
   },
   ...vmActions.map((action): CallerRoute => ({
-    method: 'POST', path: `${base}/{ref}/${action}`, operationId: `${action}Vm`, tag: 'VMs', summary: summaries[action], credential: 'caller', query: writeParameters,
+    method: 'POST', path: `${base}/{ref}/${action}`, operationId: `${action}Vm`, tag: 'VMs', summary: summaries[action], credential: 'caller', right: 'operate project', query: writeParameters,
     body: { required: false, types: json, schema: schemas.vmStop },
     answers: { 202: { description: 'The operation; Location points to it; with Prefer: wait=N it has ended, or N seconds are over', schema: schemas.operation }, 200: { description: 'Dry run', schema: schemas.dryRun } },
     errors: ['NOT_FOUND', 'INVALID', 'PRECONDITION_FAILED', 'STATE_CONFLICT', 'OPERATION_ACTIVE'],
     handle: async (caller, { app, params, body, write }) => answerOperation(await app.vms.act(caller, params['ref']!, action, body, write)),
   })),
   {
-    method: 'GET', path: `${base}/{ref}/console`, operationId: 'openConsole', tag: 'VMs', credential: 'caller',
+    method: 'GET', path: `${base}/{ref}/console`, operationId: 'openConsole', tag: 'VMs', credential: 'caller', right: 'operate project',
     summary: 'Serial console as a WebSocket: binary frames both ways; also of a VM on another node',
     answers: { 101: { description: 'The WebSocket' } }, errors: ['NOT_FOUND', 'CONSOLE_BUSY', 'PEER_UNREACHABLE', 'CROSS_ORIGIN', 'MALFORMED'],
     // A WebSocket's request never comes here: see console.ts.

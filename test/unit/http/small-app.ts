@@ -11,6 +11,7 @@ import type { Project } from '../../../src/model/project.ts'
 import type { RoleResource } from '../../../src/model/role.ts'
 import type { SessionView } from '../../../src/model/session.ts'
 import type { Token } from '../../../src/model/token.ts'
+import type { Upload } from '../../../src/model/upload.ts'
 import type { User } from '../../../src/model/user.ts'
 import { vmCreateSchema, type Vm } from '../../../src/model/vm.ts'
 import type { ByteStream } from '../../../src/ports/transport.ts'
@@ -53,6 +54,7 @@ const node: Node = {
     load: { cpuRatio: 0.5, memoryUsedBytes: 1, memoryTotalBytes: 2, storageUsedBytes: 1, storageTotalBytes: 2, loopDelayMs: 1, uptimeSeconds: 9 },
   },
 }
+const upload: Upload = { ...base(uuid(0xe2), 'big'), kind: 'upload', spec: { sizeBytes: 10 }, status: { offset: 0, node: 'n1', user: 'admin', createdAt: at, expiresAt: at } }
 const image: Image = { ...base(uuid(0xe1), 'tiny'), kind: 'image', spec: { format: 'qcow2', sha256: 'a'.repeat(64), sizeBytes: 1, virtualSizeBytes: 1, os: '' }, status: { nodes: ['n1'], uses: 0, usedBy: { count: 0, names: [] }, copiesWanted: 2, fetching: [], createdAt: at, conditions: [] } }
 const operation: Operation = {
   ...base(uuid(0xa1), 'o1'), kind: 'operation', spec: { operation: 'vm-start', target: { kind: 'vm', id: uuid(1), name: 'web' }, force: false, timeoutSeconds: 60 },
@@ -129,12 +131,21 @@ export function createSmallApp(): SmallApp {
       discovered: () => ({ items: [appliance], next: null, total: 1 }),
       admit: async () => node,
     },
+    uploads: {
+      list: async () => ({ items: [], next: null, total: 0 }), create: async () => upload, get: async () => upload,
+      async append(_caller, _ref, _offset, source) {
+        for await (const _chunk of source);
+        return upload
+      },
+      finish: async () => image, delete: async () => null,
+    },
     images: {
       list: (_caller, query) => page([image], query), get: (_caller, ref) => one([image], ref),
+      importUrl: async () => operation, patch: async (_caller, ref) => one([image], ref),
       async import(_caller, query, source, options) {
         write(options)
         let bytes = 0
-        for await (const chunk of source) bytes += chunk.length
+        for await (const chunk of source()) bytes += chunk.length
         app.imported.push({ name: (query as { name: string }).name, bytes })
         return image
       },
@@ -175,6 +186,7 @@ export function createSmallApp(): SmallApp {
       audit: (_caller, query) => page(records, query),
       exportAudit: () => records,
     },
+    requireRight: () => undefined,
     freshness: () => ({ index: 7, staleSinceMs: app.stale ? Date.parse(at) : null, quorum: !app.stale, leader: null, node: { id: 'n1', name: 'n1' }, clusterName: 'lab' }),
     onPulse: () => () => undefined,
     readBarrier: async () => { app.calls.push('readBarrier'); return 7 },

@@ -204,10 +204,19 @@ export function makeStandIn(): StandIn {
         return Promise.resolve(get(scene.nodes, ref))
       },
     },
+    uploads: { list: () => Promise.resolve({ items: [], next: null, total: 0 }), create: unused, get: unused, append: unused, finish: unused, delete: unused },
     images: {
       list: (_caller, query) => listPage(scene.images, shape<Image>({}), query, view),
       get: (_caller, ref) => get(scene.images, ref),
       import: unused,
+      importUrl: (_caller, body, options) => {
+        write('image.import', body, options)
+        return Promise.resolve(scene.operations[0]!)
+      },
+      patch: (_caller, ref, body, options) => {
+        write('image.patch', body, options)
+        return Promise.resolve(get(scene.images, ref))
+      },
       delete: (_caller, ref, options) => {
         write('image.delete', ref, options)
         return Promise.resolve(null)
@@ -316,6 +325,7 @@ export function makeStandIn(): StandIn {
       audit: (_caller, query) => listPage(scene.audit, auditShape, query, view),
       exportAudit: () => scene.audit,
     },
+    requireRight: () => undefined,
     freshness: () => scene.freshness,
     onPulse: watch,
     readBarrier: () => Promise.resolve(900),

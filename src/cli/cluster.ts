@@ -1,20 +1,20 @@
 // `novacron cluster` and `doctor`: founding, joining, join tokens, and what this host is like; partly over the control socket.
 import type { Command } from 'commander'
-import { askControl, controlSocketDefault } from './control-client.ts'
+import { askControl, withSocket, type SocketOptions } from './control-client.ts'
 import { exitCodes, Failure } from './io.ts'
 import { escapeText, paint, renderDetails, renderTable, styleOf, textAt, valueAt } from './output.ts'
 import { integerBetween, listAt } from './nouns.ts'
+import { confirmLoss } from './results.ts'
 import { withExample, withJson, type Shell } from './shell.ts'
 
 const clusterPath = '/api/v1/cluster'
 const tokensPath = `${clusterPath}/join-tokens`
 
-type SocketOptions = { readonly socket: string }
-
 export function registerCluster(program: Command, shell: Shell): void {
   const cluster = program.command('cluster').description('The cluster: found it, join it, look at it')
   registerInit(cluster, shell)
   registerJoin(cluster, shell)
+  registerLeave(cluster, shell)
   const status = withSocket(cluster.command('status').description("Show this host's daemon: in a cluster or not, by its control socket")).action(async (options: SocketOptions) => {
     const answer = await askControl(options.socket, 'GET', '/status')
     shell.answer(answer, () => renderDetails(answer))
@@ -51,6 +51,17 @@ function registerJoin(cluster: Command, shell: Shell): void {
       shell.answer(answer, () => `${escapeText(textAt(answer, 'name'))} is a member\n`)
     })
   withExample(withJson(join), 'novacron cluster join ncj_eyJjIjoi…')
+}
+
+function registerLeave(cluster: Command, shell: Shell): void {
+  const leave = withSocket(cluster.command('leave').description('Take this host out of its cluster in an orderly way; what it has of it is put aside'))
+    .option('--yes', 'do not ask')
+    .action(async (options: SocketOptions & { readonly yes?: true }) => {
+      await confirmLoss(shell, 'Take this host out of its cluster? It can join again only as a new node.', options.yes === true)
+      const answer = await askControl(options.socket, 'POST', '/leave')
+      shell.answer(answer, () => `this host has left ${escapeText(textAt(answer, 'clusterName'))}\n`)
+    })
+  withExample(withJson(leave), 'novacron cluster leave --yes')
 }
 
 function registerJoinTokens(cluster: Command, shell: Shell): void {
@@ -102,8 +113,4 @@ export function registerDoctor(program: Command, shell: Shell): void {
       if (!shell.json) shell.progress(bad === 0 ? 'nothing is bad' : paint(`${bad} bad`, 'bad', shell.colours && shell.io.stderr.isTTY === true))
     })
   withExample(withJson(doctor), 'novacron doctor')
-}
-
-function withSocket(command: Command): Command {
-  return command.option('--socket <path>', "the daemon's control socket", controlSocketDefault)
 }

@@ -1,8 +1,15 @@
 // Asks the daemon on this host over its control socket; only root may open it.
 import { request } from 'node:http'
+import type { Command } from 'commander'
 import { failureOfAnswer, Failure, unreachableFailure } from './io.ts'
 
 export const controlSocketDefault = '/var/lib/novacron/control.sock'
+
+export type SocketOptions = { readonly socket: string }
+
+export function withSocket(command: Command): Command {
+  return command.option('--socket <path>', "the daemon's control socket", controlSocketDefault)
+}
 
 /** Joining waits until the node has caught up. */
 const timeoutMs = 120_000

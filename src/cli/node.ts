@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { Option } from 'commander'
 import { usageFailure } from './io.ts'
 import { collectLabel, nouns, pathOf, registerList, registerShow } from './nouns.ts'
+import { registerNodeMembership } from './node-membership.ts'
 import { escapeText, textAt } from './output.ts'
 import { actOnEach, dryRunResult, isDryRun } from './results.ts'
 import { withExample, withJson, type Shell } from './shell.ts'
@@ -14,6 +15,7 @@ export function registerNode(program: Command, shell: Shell): void {
   const node = program.command('node').description('Hosts that are members of the cluster')
   registerList(node, noun, shell)
   registerShow(node, noun, shell)
+  registerNodeMembership(node, shell)
   const set = node.command('set <names...>').description('Change nodes')
     .addOption(new Option('--schedulable <boolean>', 'false keeps new VMs away').choices(['true', 'false']))
     .option('--label <key=value>', 'a label; key- takes it away; may be given again', collectLabel)

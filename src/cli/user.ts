@@ -1,5 +1,6 @@
 // `novacron user`: who may sign in.
 import { InvalidArgumentError, type Command } from 'commander'
+import { askControl, withSocket, type SocketOptions } from './control-client.ts'
 import { usageFailure } from './io.ts'
 import { nouns, pathOf, registerList, registerShow } from './nouns.ts'
 import { escapeText, textAt, valueAt } from './output.ts'
@@ -16,6 +17,7 @@ export function registerUser(program: Command, shell: Shell): void {
   registerShow(user, noun, shell)
   registerCreate(user, shell)
   registerPassword(user, shell)
+  registerReset(user, shell)
   const remove = user.command('delete <names...>').alias('rm').description('Delete users with their tokens and sessions')
     .option('--yes', 'do not ask')
     .option('--dry-run', 'change nothing; show what would change')
@@ -59,6 +61,17 @@ function registerPassword(user: Command, shell: Shell): void {
       shell.answer(body, () => `password of ${escapeText(textAt(body, 'name'))} set\n`)
     })
   withExample(withJson(password), 'novacron user password anna')
+}
+
+function registerReset(user: Command, shell: Shell): void {
+  const reset = withSocket(user.command('reset-password <name>').description('As root on a node: give a user a new password, shown this once'))
+    .option('--yes', 'do not ask')
+    .action(async (name: string, options: SocketOptions & { readonly yes?: true }) => {
+      await confirmLoss(shell, `Give ${name} a new password? The old one is of no use then.`, options.yes === true)
+      const answer = await askControl(options.socket, 'POST', '/reset-password', { name })
+      shell.answer(answer, () => `${textAt(answer, 'password')}\n`)
+    })
+  withExample(withJson(reset), 'novacron user reset-password admin --yes')
 }
 
 function fromLines(lines: readonly string[]): { readonly fresh: string; readonly current: string | undefined } {

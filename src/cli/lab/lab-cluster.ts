@@ -35,16 +35,27 @@ export async function awaitDaemon(lab: LabState, host: LabHost, effort: Effort):
   }
 }
 
-/** Forms the cluster on the first host if that was not done yet, then joins every host that is no member. */
-export async function formCluster(lab: LabState, effort: Effort): Promise<LabAccess> {
+/** Forms the cluster on the first host if that was not done yet, then joins every host that is to be a member and was not removed. */
+export async function formCluster(lab: LabState, effort: Effort): Promise<{ readonly access: LabAccess; readonly members: readonly LabHost[] }> {
   const access = readAccess(lab) ?? (await initCluster(lab, effort))
-  const members = await waitFor('the list of nodes', { timeoutMs: effort.remainingMs(), signal: effort.signal, everyMs: 200 }, () => listMembers(lab, access))
-  for (const host of lab.hosts) {
-    if (members.some((member) => member.name === host.name)) continue
+  const known = await waitFor('the list of nodes', { timeoutMs: effort.remainingMs(), signal: effort.signal, everyMs: 200 }, () => listMembers(lab, access))
+  const members = lab.hosts.filter((host) => known.some((member) => member.name === host.name))
+  for (const host of lab.hosts.slice(0, lab.joined ?? lab.hosts.length)) {
+    if (members.includes(host)) continue
+    if (await wasRemoved(lab, host, effort)) {
+      effort.progress(`${host.name} was removed from the cluster and is left alone`)
+      continue
+    }
     effort.progress(`${host.name} joins`)
-    await joinHost(lab, host, effort)
+    await joinHost(lab, { host, by: members[0] ?? firstHost(lab) }, effort)
+    members.push(host)
   }
-  return access
+  return { access, members }
+}
+
+async function wasRemoved(lab: LabState, host: LabHost, effort: Effort): Promise<boolean> {
+  const status = parseObject(await runNovacron(lab, host, ['node', 'status', '--socket', hostPaths(lab, host.name).controlSocket, '--json'], effort))
+  return isRecord(status.removed)
 }
 
 /** Waits until every node says of itself that it is ready, and of all others too. */
@@ -105,8 +116,8 @@ async function initCluster(lab: LabState, effort: Effort): Promise<LabAccess> {
   return { token: textField(answer, 'token'), ca: textField(answer, 'caCertificate') }
 }
 
-async function joinHost(lab: LabState, host: LabHost, effort: Effort): Promise<void> {
-  const created = parseObject(await runNovacron(lab, firstHost(lab), ['cluster', 'token', 'create', '--json'], effort))
+async function joinHost(lab: LabState, { host, by }: { readonly host: LabHost; readonly by: LabHost }, effort: Effort): Promise<void> {
+  const created = parseObject(await runNovacron(lab, by, ['cluster', 'token', 'create', '--json'], effort))
   await runNovacron(lab, host, ['cluster', 'join', textField(created, 'token'), '--socket', hostPaths(lab, host.name).controlSocket], effort)
 }
 
@@ -135,14 +146,13 @@ async function imageHolders(url: string, access: LabAccess): Promise<readonly st
   return body.status.nodes.map(String)
 }
 
+/** @throws LabError where a node that is ready does not take the lab's token: then it never will */
 async function getBody(url: string, access: LabAccess): Promise<unknown> {
-  try {
-    const answer = await getFromNode({ url, token: access.token, ca: access.ca })
-    return answer.status === 200 ? answer.body : undefined
-  } catch {
-    // Not yet, or not this one: the caller asks again until its time is over.
-    return undefined
-  }
+  const answer = await getFromNode({ url, token: access.token, ca: access.ca }).catch(() => undefined)
+  if (answer?.status === 200) return answer.body
+  // Not yet, or not this one: the caller asks again until its time is over. Who has just joined may not know the token yet.
+  if (answer?.status !== 401 || (await probe(`${new URL(url).origin}/readyz`, access.ca)) !== 200) return undefined
+  throw new LabError('failed', "the cluster does not take the lab's token any more: it was revoked. Make another one (novacron token create) and write it to the file 'token' in the lab's directory")
 }
 
 /** HTTP status of a GET, or 0 without an answer. */

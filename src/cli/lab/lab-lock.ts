@@ -23,6 +23,23 @@ export async function withLabLock<T>(dir: string, timeoutMs: number, action: () 
   }
 }
 
+/** Takes the lab for as long as this process lives. @returns null, or the process that has it */
+export function holdLab(dir: string): number | null {
+  const path = labFiles(dir).foreground
+  const mine = `${process.pid} ${startTicks(process.pid) ?? ''}`
+  for (;;) {
+    if (take(path, mine)) return null
+    const holder = readHolder(path)
+    if (holder === mine) return null
+    if (holder !== undefined && isAlive(holder)) return Number(holder.split(' ')[0])
+    rmSync(path, { force: true })
+  }
+}
+
+export function letGoOfLab(dir: string): void {
+  rmSync(labFiles(dir).foreground, { force: true })
+}
+
 function take(path: string, mine: string): boolean {
   try {
     writeFileSync(path, mine, { flag: 'wx' })

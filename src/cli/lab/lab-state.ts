@@ -26,6 +26,8 @@ export type LabState = {
   readonly hosts: readonly LabHost[]
   /** Groups of host names that cannot reach one another; empty when healed. */
   readonly partition: readonly (readonly string[])[]
+  /** So many of the hosts, the first ones, form the cluster; the others run as appliances in none. Absent: all. */
+  readonly joined?: number
 }
 
 export const hostsMax = 32
@@ -39,6 +41,7 @@ export function labFiles(dir: string) {
   return {
     state: join(dir, 'lab.json'),
     lock: join(dir, 'lab.lock'),
+    foreground: join(dir, 'foreground.lock'),
     token: join(dir, 'token'),
     password: join(dir, 'admin-password'),
     ca: join(dir, 'ca.pem'),

@@ -33,7 +33,7 @@ export async function readStatus(lab: LabState): Promise<LabStatus> {
   const nodes = await Promise.all(
     lab.hosts.map(async (host): Promise<HostStatus> => {
       const [url, on] = [hostUrl(lab, host), isPoweredOn(lab, host.name)]
-      const [healthz, readyz] = on ? await Promise.all([probe(`${url}/healthz`, access?.ca), probe(`${url}/readyz`, access?.ca)]) : [0, 0]
+      const [healthz, readyz] = on ? await Promise.all([probe(`${url}/healthz`), probe(`${url}/readyz`, access?.ca)]) : [0, 0]
       return {
         name: host.name,
         url,

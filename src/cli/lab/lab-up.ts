@@ -29,6 +29,8 @@ export type LabReport = {
 export type UpOptions = {
   /** Undefined: as many as the lab has, 3 for a new one. */
   readonly nodes: number | undefined
+  /** How many of them form the cluster; undefined: as before, all in a new lab. */
+  readonly joined?: number | undefined
   readonly signal?: AbortSignal | undefined
   readonly progress: (text: string) => void
 }
@@ -46,7 +48,7 @@ export async function bringUp(dir: string, options: UpOptions): Promise<LabRepor
   return await withLabLock(dir, formTimeoutMs, async () => {
     const startedMs = performance.now()
     const effort: Effort = { signal: options.signal, progress: options.progress, remainingMs: () => Math.max(0, startedMs + formTimeoutMs - performance.now()) }
-    const lab = await planLab(dir, options.nodes)
+    const lab = await planLab(dir, options)
     const tiny = ensureTiny(lab, options)
     // Observed below; until then a failure of the build must not end the process.
     tiny.catch(() => {})
@@ -55,12 +57,12 @@ export async function bringUp(dir: string, options: UpOptions): Promise<LabRepor
       options.progress('the network is cut, so nothing is awaited of the cluster; heal it with `lab heal`')
       return report(lab)
     }
-    const access = await formCluster(lab, effort)
+    const { access, members } = await formCluster(lab, effort)
     options.progress('waiting until every node is ready')
-    await awaitHealthy(lab, access, effort)
+    await awaitHealthy({ ...lab, hosts: members }, access, effort)
     await tiny
     // A build from nothing has its own bound; the rest keeps its time.
-    await loadTiny(lab, access, { ...effort, remainingMs: () => Math.max(20_000, effort.remainingMs()) })
+    await loadTiny({ ...lab, hosts: members }, access, { ...effort, remainingMs: () => Math.max(20_000, effort.remainingMs()) })
     options.progress(`ready after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`)
     return report(lab)
   })
@@ -84,11 +86,13 @@ export function report(lab: LabState): LabReport {
   }
 }
 
-async function planLab(dir: string, nodes: number | undefined): Promise<LabState> {
+async function planLab(dir: string, { nodes, joined }: Pick<UpOptions, 'nodes' | 'joined'>): Promise<LabState> {
   mkdirSync(dir, { recursive: true })
   const known = readLab(dir)
   const lab = known ?? { version: 1 as const, dir, ...(await chooseIdentity(dir)), port: 8443, hosts: [], partition: [] }
-  const planned = withHosts(lab, Math.max(nodes ?? (known === undefined ? 3 : known.hosts.length), lab.hosts.length))
+  const grown = withHosts(lab, Math.max(nodes ?? (known === undefined ? 3 : known.hosts.length), lab.hosts.length))
+  const planned: LabState = joined === undefined ? grown : { ...grown, joined }
+  if (joined !== undefined && (joined < 1 || joined > grown.hosts.length)) throw new LabError('usage', `--join takes 1 to ${grown.hosts.length}, the number of hosts`)
   // Written before anything is made, so that `down` finds all of it after a kill at any point.
   writeLab(planned)
   return planned

@@ -1,17 +1,18 @@
 // The command `novacron lab`: a cluster of real appliances on this machine.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Option, type Command } from 'commander'
 import { awaitDaemon } from './lab-cluster.ts'
 import { LabError } from './lab-error.ts'
+import { holdLab, letGoOfLab } from './lab-lock.ts'
 import { execInHost } from './lab-exec.ts'
 import { cutLab, isUp, killHost, labDirectory, startHost, takeDown } from './lab-power.ts'
-import { labFiles, readLab, requireHost, requireLab, type LabState } from './lab-state.ts'
+import { hostsMax, labFiles, readLab, requireHost, requireLab, type LabState } from './lab-state.ts'
 import { readStatus, renderStatus } from './lab-status.ts'
-import { bringUp, type LabReport } from './lab-up.ts'
+import { bringUp, type LabReport, type UpOptions as BringUpOptions } from './lab-up.ts'
 
 type LabOptions = { readonly dir: string; readonly json?: boolean }
-type UpOptions = LabOptions & { readonly nodes?: string; readonly foreground?: boolean }
+type UpOptions = LabOptions & { readonly nodes?: string; readonly join?: string; readonly foreground?: boolean }
 
 /** Adds `lab` and its verbs to the program. */
 export function registerLab(program: Command): void {
@@ -37,14 +38,16 @@ export function registerLab(program: Command): void {
 function registerUp(lab: Command): void {
   verb(lab, 'up', 'Bring the lab up, or what of it is down; ends with one line of JSON')
     .option('--nodes <count>', 'number of hosts (3 in a new lab)')
+    .option('--join <count>', 'how many of the hosts form the cluster; the others run in none, to be admitted (all)')
     .option('--foreground', 'stay until Ctrl-C, then take the lab down')
-    .addHelpText('after', '\nExample:\n  novacron lab up --dir .lab --nodes 3')
+    .addHelpText('after', '\nExample:\n  novacron lab up --dir .lab --nodes 3\n  novacron lab up --dir .lab --nodes 4 --join 3')
     .action(
       guarded(async (options: UpOptions) => {
         const dir = labDirectory(options.dir)
-        const nodes = options.nodes === undefined ? undefined : parseNodes(options.nodes)
-        if (options.foreground !== true) return say(JSON.stringify(await bringUp(dir, { nodes, progress })))
-        await holdForeground(dir, nodes, options.json === true)
+        const nodes = options.nodes === undefined ? undefined : parseNodes('--nodes', options.nodes)
+        const joined = options.join === undefined ? undefined : parseNodes('--join', options.join)
+        if (options.foreground !== true) return say(JSON.stringify(await bringUp(dir, { nodes, joined, progress })))
+        await holdForeground(dir, { nodes, joined }, options.json === true)
       }),
     )
   verb(lab, 'down', 'Take the lab off this machine; its data stays, so that `up` resumes')
@@ -100,12 +103,19 @@ function verb(lab: Command, name: string, description: string): Command {
 }
 
 // Ctrl-C takes the lab down, also while it is still coming up; so does somebody else's `lab down`, as then nothing is left to hold.
-async function holdForeground(dir: string, nodes: number | undefined, json: boolean): Promise<void> {
+async function holdForeground(dir: string, size: Pick<BringUpOptions, 'nodes' | 'joined'>, json: boolean): Promise<void> {
+  mkdirSync(dir, { recursive: true })
+  const holder = holdLab(dir)
+  if (holder !== null) {
+    const labReport = await bringUp(dir, { ...size, progress })
+    say(json ? JSON.stringify(labReport) : renderWelcome(labReport))
+    return progress(`the lab belongs to process ${holder}, which goes on; this command ends here`)
+  }
   const interrupted = new AbortController()
   const onSignal = (): void => interrupted.abort()
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
   try {
-    const labReport = await bringUp(dir, { nodes, progress, signal: interrupted.signal })
+    const labReport = await bringUp(dir, { ...size, progress, signal: interrupted.signal })
     say(json ? JSON.stringify(labReport) : renderWelcome(labReport))
     while (!interrupted.signal.aborted && isStillUp(dir)) await delay(1000, undefined, { signal: interrupted.signal }).catch(() => {})
   } catch (error) {
@@ -115,6 +125,7 @@ async function holdForeground(dir: string, nodes: number | undefined, json: bool
       progress('taking the lab down')
       await takeDown(dir, { purge: false })
     }
+    letGoOfLab(dir)
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
   }
 }
@@ -149,9 +160,10 @@ async function tell(state: LabState, options: LabOptions, text: string): Promise
   else progress(text)
 }
 
-function parseNodes(text: string): number {
-  if (!/^\d{1,3}$/.test(text)) throw new LabError('usage', `--nodes takes a number, not '${text}'`)
-  return Number(text)
+function parseNodes(option: string, text: string): number {
+  const count = /^\d{1,3}$/.test(text) ? Number(text) : 0
+  if (count < 1 || count > hostsMax) throw new LabError('usage', `${option} takes 1 to ${hostsMax}, not '${text}'`)
+  return count
 }
 
 function guarded<Arguments extends readonly unknown[]>(action: (...args: Arguments) => Promise<void>): (...args: Arguments) => Promise<void> {

@@ -93,6 +93,37 @@ describe('real files', () => {
     expect(inventory(home)).toBe(before)
   })
 
+  it('a volume that came from another host stands on this host’s image, with all that was written into it', async () => {
+    const there = new LocalStorage({ directory: join(directory, 'there'), freeBytesReserve: 0 }, { log: silentLog })
+    const here = await open()
+    await there.start()
+    const disk = bootDisk(2 * mib, 'moving')
+    const { sha256 } = await there.importImage(chunks(disk), { sha256: null, sizeBytesMax: 64 * mib }, signal)
+    await here.importImage(chunks(disk), { sha256: null, sizeBytesMax: 64 * mib }, signal)
+    const request = { vmId: randomUUID(), name: 'root', sizeBytes: 4 * mib, image: { sha256, format: 'raw' as const } }
+    const volume = await there.createVolume(request)
+    execFileSync('qemu-io', ['-f', 'qcow2', '-c', 'write -P 0x5a 1M 64k', volume.path])
+    const taken = await here.takeVolume(request, there.readVolume(request.vmId, 'root', signal), signal)
+    const info = JSON.parse(qemuImg('info', '--output=json', taken.path)) as Record<string, unknown>
+    expect(info['full-backing-filename']).toBe(join(home, 'images', `${sha256}.raw`))
+    expect(info['backing-filename-format']).toBe('raw')
+    qemuImg('compare', '-f', 'qcow2', '-F', 'qcow2', volume.path, taken.path)
+
+    const again = { ...request, vmId: randomUUID() }
+    const take = (bytes: Uint8Array, change: object = {}) => here.takeVolume({ ...again, ...change }, chunks(bytes), signal)
+    const file = readFileSync(volume.path)
+    await expectCode(take(file.subarray(0, 100)), 'STORAGE_FAILED')
+    await expectCode(take(bootDisk(mib, 'no qcow2')), 'STORAGE_FAILED')
+    await expectCode(take(file.subarray(0, file.length - 64 * 1024)), 'STORAGE_FAILED')
+    await expectCode(take(file, { image: null }), 'STORAGE_FAILED')
+    const outside = Buffer.from(file)
+    outside.writeUInt32BE(outside.readUInt32BE(76) | 4, 76)
+    await expectCode(take(outside), 'STORAGE_FAILED')
+    expect(await here.volumes(again.vmId)).toEqual([])
+    expect(readdirSync(join(home, 'incoming'))).toEqual([])
+    await here.deleteVolumes(request.vmId)
+  })
+
   it('keeps the reserve free', async () => {
     const storage = await open(1024 ** 5)
     await expectCode(storage.createVolume({ vmId: randomUUID(), name: 'data', sizeBytes: mib, image: null }), 'STORAGE_FULL')

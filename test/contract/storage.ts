@@ -130,6 +130,29 @@ export function storageContract(name: string, open: () => Promise<StorageSubject
       await storage.deleteVolumes(vmId)
     })
 
+    it('hands a volume over to another VM as to another host, once, whole or not at all', async () => {
+      const { sha256 } = await importBytes(bootDisk(2 * mib, 'travel'))
+      const image = { sha256, format: 'raw' as const }
+      const [from, to] = [randomUUID(), randomUUID()]
+      const made = await storage.createVolume({ vmId: from, name: 'root', sizeBytes: 4 * mib, image })
+      const { signal } = new AbortController()
+      const read = () => storage.readVolume(from, 'root', signal)
+      const request = { vmId: to, name: 'root', sizeBytes: 4 * mib, image }
+      await refused(() => storage.takeVolume({ ...request, image: { ...image, sha256: '0'.repeat(64) } }, read(), signal), 'REFERENCE_MISSING')
+      await refused(() => storage.takeVolume(request, storage.readVolume(from, 'none', signal), signal), 'NOT_FOUND')
+      const before = await subject.inventory()
+      await expect(storage.takeVolume(request, broken(read()), signal)).rejects.toThrow('the line is dead')
+      await expect(storage.takeVolume(request, read(), AbortSignal.abort(new Error('given up')))).rejects.toThrow('given up')
+      expect(await subject.inventory()).toBe(before)
+      expect(await storage.takeVolume(request, read(), signal)).toMatchObject({ vmId: to, name: 'root', sizeBytes: made.sizeBytes })
+      expect(await storage.volumes(to)).toHaveLength(1)
+      await refused(() => storage.takeVolume(request, read(), signal), 'STATE_CONFLICT')
+      await storage.deleteVolumes(from)
+      await refused(() => storage.deleteImage(sha256), 'IN_USE')
+      await storage.deleteVolumes(to)
+      await storage.deleteImage(sha256)
+    })
+
     it('writes seeds, again and again', async () => {
       const vmId = randomUUID()
       const path = await storage.writeSeed(vmId, { hostname: 'web', userData: '#cloud-config\nhostname: x\n' })
@@ -169,6 +192,14 @@ export function bootDisk(bytes: number, name: string): Uint8Array {
 
 export function hashOf(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** Ends with a fault after the first piece. */
+async function* broken(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of source) {
+    yield piece
+    throw new Error('the line is dead')
+  }
 }
 
 export async function* chunks(bytes: Uint8Array, size = 64 * 1024): AsyncGenerator<Uint8Array> {

@@ -144,7 +144,7 @@ export class SimStorage implements StorageDriver {
     return this.#work('taking in a volume', () => {
       signal.throwIfAborted()
       const taken = JSON.parse(Buffer.concat(pieces).toString()) as HeldVolume
-      if (taken.image !== null && !this.pool.images.has(taken.image)) throw new OperationalError('REFERENCE_MISSING', `Image ${taken.image.slice(0, 12)}… is not on this host.`)
+      if ((request.image?.sha256 ?? null) !== taken.image || (taken.image !== null && !this.pool.images.has(taken.image))) throw new OperationalError('REFERENCE_MISSING', `Image ${taken.image?.slice(0, 12) ?? 'none'}… is not on this host, or not the one that was asked for.`)
       this.#requireSpace(volumeBytes)
       const volumes = this.pool.volumes.get(request.vmId) ?? new Map<string, HeldVolume>()
       this.pool.volumes.set(request.vmId, volumes)

@@ -2,13 +2,12 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, statfs } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { startChild, type Child } from './child.ts'
+import type { Child } from './child.ts'
+import { askNode, formCluster, vmsMade, type ClusterUnderLoad } from './commit-cluster.ts'
 import { drive, type Written } from './commit-load.ts'
-import type { Founded, Question, Start } from './commit-node.ts'
 import { openEtcdWriter } from './etcd-put.ts'
-import { freePorts, requireEtcd, startEtcd } from './etcd.ts'
+import { requireEtcd, startEtcd } from './etcd.ts'
 import { load, printHead } from './facts.ts'
 import { createClient, require2xx, type Client } from './https-client.ts'
 import { usageOf } from './process-usage.ts'
@@ -20,68 +19,26 @@ const rounds = values.short ? 1 : 2
 const turnSeconds = 2
 const warmUpSeconds = 1
 const writersOf = [1, 32, 128]
-const vms = 128
-const answerLimitMs = 60_000
 /** 256 bytes in two labels, as one may have 255 at most. */
 const labels = { a: randomBytes(64).toString('hex'), b: randomBytes(64).toString('hex') }
 
 type Way = { readonly name: string; readonly pids: readonly number[]; run(writers: number, seconds: number): Promise<Written> }
 type Kept = { readonly samplesMs: number[]; seconds: number; cpuSeconds: number }
-type ClusterUnderLoad = { readonly nodes: readonly Child[]; readonly clients: readonly Client[]; readonly vmIds: readonly string[] }
-
-async function ask<T>(node: Child, question: Question): Promise<T> {
-  const { value, error } = await node.ask<{ value?: T; error?: string }>(question, answerLimitMs)
-  if (error !== undefined) throw new Error(error)
-  return value as T
-}
-
-async function formCluster(directory: string, defer: (undo: () => Promise<void> | void) => void): Promise<ClusterUnderLoad> {
-  const ports = await freePorts(6)
-  const starts = [1, 2, 3].map((number): Start => ({ name: `n${number}`, dataDir: join(directory, `n${number}`), httpPort: ports[number * 2 - 2]!, peerPort: ports[number * 2 - 1]! }))
-  const nodes: Child[] = []
-  for (const start of starts) {
-    const node = startChild({ file: 'commit-node.ts', args: [JSON.stringify(start)], logPath: join(directory, `${start.name}.log`) })
-    defer(() => node.stop())
-    await node.next(answerLimitMs)
-    nodes.push(node)
-  }
-  const { ca, token } = await ask<Founded>(nodes[0]!, { kind: 'init' })
-  const clients = starts.map((start) => createClient({ url: `https://127.0.0.1:${start.httpPort}`, ca, token, socketsMax: 128 }))
-  defer(() => clients.forEach((client) => client.close()))
-  const [leader] = clients
-  for (const node of nodes.slice(1)) {
-    const made = (await require2xx(leader!.ask('/api/v1/cluster/join-tokens', { method: 'POST' }), 'making a join token')).body as { token: string }
-    await ask(node, { kind: 'join', token: made.token })
-  }
-  for (let turn = 0; ; turn += 1) {
-    const view = (await require2xx(leader!.ask('/api/v1/cluster'), 'looking at the cluster')).body as { voters: string[]; leader: string }
-    if (view.voters.length === 3 && view.leader === 'n1') break
-    if (turn > 300) throw new Error(`the cluster did not form: ${JSON.stringify(view)}`)
-    await delay(100)
-  }
-  const vmIds: string[] = []
-  for (let number = 0; number < vms; number += 1) {
-    const made = await require2xx(leader!.ask('/api/v1/vms', { method: 'POST', json: { name: `vm-${number}`, spec: { cpus: 1, memoryMiB: 128 } } }), 'creating a VM')
-    vmIds.push((made.body as { id: string }).id)
-  }
-  return { nodes, clients, vmIds }
-}
-
 function waysOf({ nodes, clients, vmIds }: ClusterUnderLoad, etcd: { readonly urls: readonly string[]; readonly pids: readonly number[] }, defer: (undo: () => void) => void): readonly Way[] {
   const pids = nodes.map((node) => node.pid)
   const value = labels.a + labels.b
   const etcdWay = (name: string, url: string): Way => {
     const writer = openEtcdWriter(url)
     defer(() => writer.close())
-    return { name, pids: etcd.pids, run: (writers, seconds) => drive({ writers, seconds }, (number) => writer.put(`vm/${number % vms}`, value)) }
+    return { name, pids: etcd.pids, run: (writers, seconds) => drive({ writers, seconds }, (number) => writer.put(`vm/${number % vmsMade}`, value)) }
   }
   const httpsWay = (name: string, client: Client): Way => ({
     name, pids,
     run: (writers, seconds) => drive({ writers, seconds }, async (number) => {
-      await require2xx(client.ask(`/api/v1/vms/${vmIds[number % vms]}`, { method: 'PATCH', json: { labels: { ...labels, number: String(number) } } }), 'patching')
+      await require2xx(client.ask(`/api/v1/vms/${vmIds[number % vmsMade]}`, { method: 'PATCH', json: { labels: { ...labels, number: String(number) } } }), 'patching')
     }),
   })
-  const proposeWay = (name: string, node: Child): Way => ({ name, pids, run: (writers, seconds) => ask<Written>(node, { kind: 'write', vmIds, labels, writers, seconds }) })
+  const proposeWay = (name: string, node: Child): Way => ({ name, pids, run: (writers, seconds) => askNode<Written>(node, { kind: 'write', vmIds, labels, writers, seconds }) })
   return [
     proposeWay('NovaCron: command, at the leader', nodes[0]!),
     etcdWay('etcd: gRPC Put, to the leader', etcd.urls[0] ?? ''),

@@ -17,8 +17,8 @@ export type Etcd = {
 export type EtcdOptions = {
   readonly directory: string
   readonly members: number
-  /** Where clients have to come by TLS. */
-  readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly ca: string }
+  /** Where clients have to come by TLS; with `peers`, members talk by mutual TLS too. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly ca: string; readonly peers?: boolean; readonly caFile?: string }
 }
 
 const healthyTimeoutMs = 30_000
@@ -38,7 +38,7 @@ export async function startEtcd(options: EtcdOptions): Promise<Etcd> {
   const ports = await freePorts(options.members * 2)
   const scheme = options.tls === undefined ? 'http' : 'https'
   const members = Array.from({ length: options.members }, (_, at) => ({
-    name: `m${at}`, client: `${scheme}://127.0.0.1:${ports[at * 2]}`, peer: `http://127.0.0.1:${ports[at * 2 + 1]}`,
+    name: `m${at}`, client: `${scheme}://127.0.0.1:${ports[at * 2]}`, peer: `${options.tls?.peers === true ? 'https' : 'http'}://127.0.0.1:${ports[at * 2 + 1]}`,
   }))
   const cluster = members.map((member) => `${member.name}=${member.peer}`).join(',')
   const children = members.map((member) => spawnMember(member, cluster, options))
@@ -62,10 +62,13 @@ function spawnMember(member: { readonly name: string; readonly client: string; r
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const log = openSync(`${directory}.log`, 'w')
   const tls = options.tls === undefined ? [] : ['--cert-file', options.tls.certFile, '--key-file', options.tls.keyFile]
+  const peerTls = options.tls?.peers === true
+    ? ['--peer-cert-file', options.tls.certFile, '--peer-key-file', options.tls.keyFile, '--peer-trusted-ca-file', options.tls.caFile ?? '', '--peer-client-cert-auth']
+    : []
   return spawn('etcd', [
     '--name', member.name, '--data-dir', directory, '--listen-client-urls', member.client, '--advertise-client-urls', member.client,
     '--listen-peer-urls', member.peer, '--initial-advertise-peer-urls', member.peer, '--initial-cluster', cluster,
-    '--initial-cluster-state', 'new', '--initial-cluster-token', `bench-${process.pid}`, '--logger', 'zap', ...tls,
+    '--initial-cluster-state', 'new', '--initial-cluster-token', `bench-${process.pid}`, '--logger', 'zap', ...tls, ...peerTls,
   ], { stdio: ['ignore', log, log], env: { PATH: process.env.PATH ?? '' } })
 }
 

@@ -13,7 +13,7 @@ import { Fates } from './fates.ts'
 import { Leadership } from './leadership.ts'
 import { noQuorum, Proposer, outcomeLimitMs, type ProposeOptions } from './proposer.ts'
 import { Reader } from './reader.ts'
-import { decodeCommand, encodeJson, proposeMethod, statusMethod } from './request.ts'
+import { decodeCommand, encodeJson, proposeMethod, statusMethod, type ProposeReply } from './request.ts'
 import { emptyConfiguration, type ClusterEvent, type ClusterStatus, type Halt } from './status.ts'
 
 export const defaultTickMs = 100
@@ -219,7 +219,7 @@ export class Cluster implements Consensus {
         this.#leadership.heard(message.from)
         this.#engine.receive(message)
       },
-      request: async (_from, method, body) => this.#answer(method, body),
+      request: async (from, method, body) => this.#answer(from, method, body),
       disconnected: (nodeId) => {
         this.#engine.act((node) => node.reportUnreachable(nodeId))
       },
@@ -231,10 +231,16 @@ export class Cluster implements Consensus {
     return { proposals: this.#fates.size, reads: this.#reader.waiting }
   }
 
-  #answer(method: string, body: Uint8Array): Uint8Array {
+  #appendFor(follower: string, command: Command): ProposeReply {
+    const reply = this.#proposer.append(command)
+    if (reply.kind === 'appended') this.#engine.awaitedBy(follower, reply.index)
+    return reply
+  }
+
+  #answer(from: string, method: string, body: Uint8Array): Uint8Array {
     switch (method) {
       case proposeMethod:
-        return encodeJson(this.#proposer.append(decodeCommand(body)))
+        return encodeJson(this.#appendFor(from, decodeCommand(body)))
       case statusMethod:
         return encodeJson(this.status())
       default:

@@ -13,6 +13,7 @@ import { emptyState, stateHead, type State } from '../state/state.ts'
 import { Compaction, type CompactionBounds } from './compaction.ts'
 import { decodeEntryData } from './entry.ts'
 import { configurationRecord, decodeImage, encodeImage, type DecodedImage } from './image.ts'
+import { Outbox } from './outbox.ts'
 import { recover, type Recovered } from './recovery.ts'
 import { StateWriter } from './state-writer.ts'
 import { emptyConfiguration, type HaltKind } from './status.ts'
@@ -69,12 +70,14 @@ export class Engine {
   #halted: { readonly kind: HaltKind; readonly reason: string } | null = null
   #stopped = false
   #cancelTick: Cancel | null = null
+  readonly #outbox: Outbox
 
   constructor(options: EngineOptions, ports: EnginePorts, listener: EngineListener) {
     this.#options = options
     this.#ports = ports
     this.#listener = listener
     this.#compaction = new Compaction(options.compaction, 0)
+    this.#outbox = new Outbox(ports.clock, (message) => ports.transport.send(message))
     this.#writer = new StateWriter(
       {
         head: () => stateHead(this.#state),
@@ -127,6 +130,7 @@ export class Engine {
   async stop(): Promise<void> {
     this.#stopped = true
     this.#cancelTick?.()
+    this.#outbox.stop()
     await this.#pumping
     if (this.#halted === null) await this.#writer.drain(true)
     await this.#ports.logStore.close()
@@ -140,6 +144,11 @@ export class Engine {
       return
     }
     this.#guard((node) => node.step(message))
+  }
+
+  /** A client of this follower waits until the entry is applied there. */
+  awaitedBy(follower: RaftId, index: LogIndex): void {
+    this.#outbox.expect(follower, index)
   }
 
   /** Does something to the core (propose, campaign…) and sees to what comes of it. Null where this node takes no part. */
@@ -240,7 +249,7 @@ export class Engine {
   #send(node: RaftNode, message: Message): void {
     const { transport } = this.#ports
     if (message.kind !== 'snapshot') {
-      transport.send(message)
+      this.#outbox.send(message)
       return
     }
     if (message.snapshot.index !== this.#state.index) {
@@ -348,6 +357,7 @@ export class Engine {
     if (this.#halted !== null) return
     this.#halted = { kind, reason }
     this.#cancelTick?.()
+    this.#outbox.stop()
     this.#ports.log.error('consensus halted', { kind, reason, cause: cause instanceof Error ? (cause.stack ?? cause.message) : cause })
     this.#listener.halted(kind, reason, cause)
   }

@@ -1,12 +1,14 @@
 // The few file operations that the log uses, in one place: so that errors are sorted once and a test can record or break them.
 import type { FileHandle } from 'node:fs/promises'
-import { mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
+import { constants, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 /** An open file. Positions are explicit: nothing depends on a shared offset. */
 export interface LogFile {
-  /** Writes all of it or throws. */
+  /** Writes all of it or throws; durable only after `sync`. */
   write(bytes: readonly Buffer[], position: number): Promise<void>
+  /** Writes over what is there and is durable when it resolves. A fault is that of a failed sync: nobody knows what became of the bytes. */
+  writeSynced(bytes: readonly Buffer[], position: number): Promise<void>
   truncate(bytes: number): Promise<void>
   /** fdatasync: contents and size are durable when it resolves. */
   sync(): Promise<void>
@@ -26,6 +28,9 @@ export interface LogFiles {
   syncDirectory(directory: string): Promise<void>
 }
 
+/** With O_DSYNC a write is durable when it returns (open(2)): a trip to the disk's thread and a wake-up less than by fdatasync afterwards. */
+const syncedFlags = constants.O_WRONLY | constants.O_DSYNC
+
 export const diskFiles: LogFiles = {
   async makeDirectory(directory) {
     const first = await mkdir(directory, { recursive: true, mode: 0o700 })
@@ -35,18 +40,33 @@ export const diskFiles: LogFiles = {
   },
   list: async (directory) => readdir(directory),
   read: async (directory, name) => readFile(join(directory, name)),
-  open: async (directory, name, { create }) => diskFile(await open(join(directory, name), create ? 'w+' : 'r+', 0o600)),
+  open: async (directory, name, { create }) => openTwice(join(directory, name), create ? 'w+' : 'r+'),
   rename: async (directory, from, to) => rename(join(directory, from), join(directory, to)),
   remove: async (directory, name) => unlink(join(directory, name)),
   syncDirectory,
 }
 
-function diskFile(handle: FileHandle): LogFile {
+async function openTwice(path: string, flags: 'w+' | 'r+'): Promise<LogFile> {
+  const handle = await open(path, flags, 0o600)
+  try {
+    return diskFile(handle, await open(path, syncedFlags))
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+/** Two views of one file: which fault is which can be told only where writing and syncing are apart. */
+function diskFile(handle: FileHandle, syncing: FileHandle): LogFile {
   return {
     write: async (bytes, position) => writeAll(handle, bytes, position),
+    writeSynced: async (bytes, position) => writeAll(syncing, bytes, position),
     truncate: async (bytes) => handle.truncate(bytes),
     sync: async () => handle.datasync(),
-    close: async () => handle.close(),
+    close: async () => {
+      await syncing.close()
+      await handle.close()
+    },
   }
 }
 

@@ -173,9 +173,11 @@ class SegmentLog implements LogStore {
   async #writeRecord(bytes: Buffer): Promise<void> {
     const { tail, taken } = this.#head
     const end = tail + bytes.length
+    if (end <= taken) return synced(this.#current().writeSynced([bytes], tail))
     const step = Math.min(extendBytes, this.#segmentBytesMax)
-    const takenAfter = end <= taken ? taken : Math.ceil(end / step) * step
-    const padding = end <= taken ? zeros.subarray(0, 0) : zeros.subarray(0, takenAfter - end)
+    const takenAfter = Math.ceil(end / step) * step
+    const padding = zeros.subarray(0, takenAfter - end)
+    // The disk may be full: that is told by the write alone, and can be undone.
     await this.#current().write([bytes, padding], tail)
     await synced(this.#current().sync())
     this.#head.taken = takenAfter
@@ -185,8 +187,7 @@ class SegmentLog implements LogStore {
   async #writeProof(proof: Proof): Promise<void> {
     const { bytes, offset } = encodeProof(proof)
     assert(this.#proof !== null)
-    await this.#proof.write([bytes], offset)
-    await synced(this.#proof.sync())
+    await synced(this.#proof.writeSynced([bytes], offset))
   }
 
   async #rotate(): Promise<void> {

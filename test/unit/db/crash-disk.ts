@@ -98,7 +98,24 @@ export class CrashDisk implements LogFiles {
   }
 
   #file(inode: Inode): LogFile {
+    const sync = async (): Promise<void> => {
+      await this.#operation()
+      this.syncsUntilFailure -= 1
+      if (this.syncsUntilFailure === 0) {
+        inode.pending = []
+        throw Object.assign(new Error('input/output error'), { code: 'EIO' })
+      }
+      for (const change of inode.pending) inode.durable = applied(inode.durable, change)
+      inode.pending = []
+    }
     return {
+      writeSynced: async (bytes, position) => {
+        await this.#operation()
+        const whole = Buffer.concat(bytes)
+        assert(position + whole.length <= inode.current.length, 'written over what is there')
+        this.#change(inode, { at: position, bytes: whole })
+        await sync()
+      },
       write: async (bytes, position) => {
         await this.#operation()
         const whole = Buffer.concat(bytes)
@@ -112,16 +129,7 @@ export class CrashDisk implements LogFiles {
         await this.#operation()
         this.#change(inode, { size })
       },
-      sync: async () => {
-        await this.#operation()
-        this.syncsUntilFailure -= 1
-        if (this.syncsUntilFailure === 0) {
-          inode.pending = []
-          throw Object.assign(new Error('input/output error'), { code: 'EIO' })
-        }
-        for (const change of inode.pending) inode.durable = applied(inode.durable, change)
-        inode.pending = []
-      },
+      sync,
       close: async () => undefined,
     }
   }

@@ -1,0 +1,82 @@
+// Measures one client's durable writes and linearizable reads through the HTTP API, beside etcd's JSON gateway with the same TLS, in turns.
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { createAuthority, createTlsKey, issueCertificate } from '../src/drivers/crypto/authority.ts'
+import { formCluster, vmsMade } from './commit-cluster.ts'
+import { drive } from './commit-load.ts'
+import { requireEtcd, startEtcd } from './etcd.ts'
+import { load, printHead } from './facts.ts'
+import { createClient, require2xx, type Client } from './https-client.ts'
+import { judge, median, printRaw, printSamples } from './samples.ts'
+import { withCleanup } from './stop.ts'
+
+const { values } = parseArgs({ options: { short: { type: 'boolean', default: false }, directory: { type: 'string', default: 'build' } } })
+const rounds = values.short ? 1 : 4
+const turnSeconds = 2
+/** Promised: the median no more than so many times etcd's. */
+const ratioMax = 2
+/** 256 bytes in two labels, as one may have 255 at most. */
+const labels = { a: randomBytes(64).toString('hex'), b: randomBytes(64).toString('hex') }
+
+type Way = { readonly name: string; readonly rival: string | null; readonly samplesMs: number[]; run(number: number): Promise<unknown> }
+
+/** A CA and a certificate for loopback, for both sides of every connection of etcd's. */
+async function makeTls(directory: string) {
+  const authority = await createAuthority({ clusterName: 'bench', nowMs: Date.now() })
+  const key = await createTlsKey()
+  const certificate = await issueCertificate({
+    caCertificatePem: authority.certificatePem, caKeyPem: authority.keyPem, key: { kind: 'publicKey', pem: key.publicKeyPem }, commonName: 'bench', names: ['localhost'], addresses: ['127.0.0.1'], days: 1, nowMs: Date.now(),
+  })
+  const [certFile, keyFile, caFile] = [join(directory, 'etcd.crt'), join(directory, 'etcd.key'), join(directory, 'ca.crt')]
+  await Promise.all([writeFile(certFile, certificate), writeFile(keyFile, key.keyPem, { mode: 0o600 }), writeFile(caFile, authority.certificatePem)])
+  return { certFile, keyFile, caFile, ca: await readFile(caFile, 'utf8'), peers: true }
+}
+
+function etcdCalls(client: Client) {
+  const base64 = (text: string) => Buffer.from(text).toString('base64')
+  const value = base64(labels.a + labels.b)
+  const key = (number: number) => base64(`vm/${number % vmsMade}`)
+  return {
+    put: (number: number) => require2xx(client.ask('/v3/kv/put', { method: 'POST', json: { key: key(number), value } }), 'etcd put'),
+    range: (number: number) => require2xx(client.ask('/v3/kv/range', { method: 'POST', json: { key: key(number) } }), 'etcd range'),
+  }
+}
+
+await withCleanup(async (defer) => {
+  const etcdVersion = requireEtcd()
+  const directory = await mkdtemp(join(resolve(values.directory), 'bench-api-write-'))
+  defer(() => rm(directory, { recursive: true }))
+  const tls = await makeTls(directory)
+  const etcd = await startEtcd({ directory, members: 3, tls })
+  defer(() => etcd.stop())
+  const { clients, vmIds } = await formCluster(directory, defer)
+  printHead('api-write', [
+    'NovaCron: three processes with the launcher\'s flags on loopback, mutual TLS between them; a write is PATCH of two labels, 256 bytes, of one of 128 stopped VMs; a read is GET ?consistent=true of one',
+    `etcd ${etcdVersion}: three processes on loopback, mutual TLS between them; a write is a put of 256 bytes, a read a linearizable range of one key, both by its JSON gateway`,
+    `one client at a time, HTTPS with keep-alive on both sides, from one measuring process; ${rounds} turns of ${turnSeconds} s for each way`,
+  ])
+  const etcdClients = etcd.urls.map((url) => createClient({ url, ca: tls.ca, token: '', socketsMax: 1 }))
+  defer(() => etcdClients.forEach((client) => client.close()))
+  const ways = ['leader', 'follower'].flatMap((place, at): Way[] => {
+    const [client, rival] = [clients[at]!, etcdCalls(etcdClients[at]!)]
+    const path = (number: number) => `/api/v1/vms/${vmIds[number % vmsMade]}`
+    return [
+      { name: `etcd: put, ${place}`, rival: null, samplesMs: [], run: rival.put },
+      { name: `NovaCron: PATCH, ${place}`, rival: `etcd: put, ${place}`, samplesMs: [], run: (number) => require2xx(client.ask(path(number), { method: 'PATCH', json: { labels: { ...labels, number: String(number) } } }), 'patching') },
+      { name: `etcd: range, ${place}`, rival: null, samplesMs: [], run: rival.range },
+      { name: `NovaCron: GET consistent, ${place}`, rival: `etcd: range, ${place}`, samplesMs: [], run: (number) => require2xx(client.ask(`${path(number)}?consistent=true`), 'reading') },
+    ]
+  })
+  for (const way of ways) await drive({ writers: 1, seconds: 1 }, async (number) => void (await way.run(number)))
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const way of ways) way.samplesMs.push(...(await drive({ writers: 1, seconds: turnSeconds }, async (number) => void (await way.run(number)))).samplesMs)
+    console.log(`round ${round}: load ${load()}`)
+  }
+  for (const way of ways) printSamples(way.name, way.samplesMs)
+  for (const way of ways) printRaw(way.name, way.samplesMs)
+  for (const { name, rival, samplesMs } of ways) {
+    if (rival !== null) judge(`${name}, median against "${rival}"`, median(samplesMs) / median(ways.find((way) => way.name === rival)!.samplesMs), ratioMax, 'times')
+  }
+})

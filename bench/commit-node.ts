@@ -71,7 +71,7 @@ async function open(): Promise<Formation> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const config: Config = {
     name, dataDir, advertise: '127.0.0.1', listen: { host: '127.0.0.1', port: httpPort }, peer: { host: '127.0.0.1', port: peerPort },
-    migration: { host: '127.0.0.1', port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', logLevel: 'info', discovery: false, lab: true,
+    migration: { host: '127.0.0.1', port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', imageSources: { allowPrivate: [] }, logLevel: 'info', discovery: false, lab: true,
   }
   const log = createLog({ level: config.logLevel, fields: { node: name } })
   const identity = createIdentity(uuidV7(clock.nowMs(), random.bytes(10)))

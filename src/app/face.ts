@@ -107,7 +107,7 @@ export type ConsoleSeat = {
 /** Serial consoles and screens, also of VMs on other nodes. */
 export interface Consoles {
   /** `body`: {type?}. @throws NOT_FOUND, FORBIDDEN, STATE_CONFLICT, PEER_UNREACHABLE */
-  issue(caller: Caller, ref: string, body: unknown): ConsoleTicket
+  issue(caller: Caller, ref: string, body: unknown, options: WriteOptions): ConsoleTicket
   /** Spends the ticket. @throws TICKET_INVALID, NOT_FOUND, FORBIDDEN, PEER_UNREACHABLE */
   redeem(ticket: string, target: { readonly ref: string; readonly type: string }, address: string): Promise<ConsoleSeat>
 }
@@ -219,8 +219,8 @@ export interface Membership {
 
 export interface Records {
   events(caller: Caller, query: ListQuery): Page<Event>
-  /** Calls back for every event after `after` (null: from now on). @throws EVENTS_GONE */
-  watch(caller: Caller, after: string | null, watcher: Watcher): Cancel
+  /** Calls back for every event after `after` (null: from now on) that the filter lets pass. @throws EVENTS_GONE, INVALID */
+  watch(caller: Caller, after: string | null, watcher: Watcher, filter?: string | null): Cancel
   audit(caller: Caller, query: ListQuery): Page<AuditRecord>
   /** All that match, the newest first. */
   exportAudit(caller: Caller, query: Pick<ListQuery, 'sort' | 'filter'>): Iterable<AuditRecord>

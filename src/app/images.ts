@@ -1,30 +1,39 @@
 // Use cases of images.
-import type { z } from 'zod'
+import { z } from 'zod'
 import { OperationalError } from '../model/error.ts'
-import type { ImageId } from '../model/id.ts'
-import { imageImportSchema, type Image, type StoredImage } from '../model/image.ts'
+import type { ImageId, OperationId } from '../model/id.ts'
+import { imageCopiesDefault, imageCopiesTextSchema, imageFromUrlSchema, imageImportSchema, type Image, type StoredImage } from '../model/image.ts'
+import type { Operation } from '../model/operation.ts'
 import { defaultProject } from '../model/resource.ts'
+import { imageBytesMax } from '../model/upload.ts'
 import { imageUses } from '../state/image-use.ts'
-import { findByRef } from '../state/query.ts'
-import { authorize, may } from './authorize.ts'
+import { authorize, maySeeImage } from './authorize.ts'
 import type { AppContext } from './context.ts'
 import type { Caller, Images, ListQuery, Page, WriteOptions, Written } from './face.ts'
+import type { ImageRegistration } from './image-registration.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
-import { presentImage } from './present.ts'
-import { dryRun, findEarlier, propose } from './write.ts'
+import { presentImage, presentOperation } from './present.ts'
+import { findInProjects } from './reference.ts'
+import { dryRun, findEarlier, propose, waitUntil } from './write.ts'
 
-/** No image file is larger: 4 TiB. What fits on the disk is for the storage to say. */
-const imageBytesMax = 4 * 2 ** 40
+/** What GET gave can be sent back; what cannot be changed may be there if it is the same. */
+const patchSchema = z.strictObject({
+  id: z.string().optional(), kind: z.string().optional(), name: z.string().optional(), project: z.string().optional(),
+  generation: z.unknown().optional(), status: z.unknown().optional(),
+  revision: z.number().int().nonnegative().optional(),
+  labels: z.record(z.string(), z.unknown()).optional(),
+  spec: z.record(z.string(), z.unknown()).optional(),
+})
 
 export class ImageUseCases implements Images {
   readonly #context: AppContext
   readonly #shape: ListShape<StoredImage>
-  /** Imports whose outcome is not known yet. */
-  #importing = 0
+  readonly #registration: ImageRegistration
 
-  constructor(context: AppContext) {
+  constructor(context: AppContext, registration: ImageRegistration) {
     this.#context = context
+    this.#registration = registration
     this.#shape = {
       id: (image) => image.id, name: (image) => image.name, labels: (image) => image.labels, sortDefault: 'name',
       fields: {
@@ -39,7 +48,7 @@ export class ImageUseCases implements Images {
   }
 
   list(caller: Caller, query: ListQuery): Page<Image> {
-    const visible = [...this.#context.state.tables.image.values()].filter((image) => may(caller, 'read', image.project))
+    const visible = [...this.#context.state.tables.image.values()].filter((image) => maySeeImage(caller, image))
     return listPage(visible, this.#shape, query, (image) => presentImage(this.#context, image))
   }
 
@@ -47,34 +56,55 @@ export class ImageUseCases implements Images {
     return presentImage(this.#context, this.#find(caller, ref))
   }
 
-  async import(caller: Caller, query: unknown, source: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<Image> {
+  async import(caller: Caller, query: unknown, source: () => AsyncIterable<Uint8Array>, options: WriteOptions): Promise<Written<Image>> {
     const input = parseInput(imageImportSchema, query)
+    const copies = parseInput(imageCopiesTextSchema, input.copies)
     authorize(caller, 'operate', defaultProject, 'images')
-    if (!this.#context.ports.consensus.status().quorum) throw new OperationalError('NO_QUORUM', 'There is no quorum: the image was not taken in.')
-    this.#importing++
-    try {
-      return await this.#import(caller, input, source, options)
-    } finally {
-      this.#importing--
+    const expect = { sha256: input.sha256 ?? null, sizeBytesMax: imageBytesMax }
+    if (options.dryRun) {
+      // The file is not looked at: what it holds would be known only by taking it in.
+      if (input.sha256 !== undefined) this.#registration.requireName(input.name, { sizeBytes: 0, sha256: input.sha256 })
+      return { dryRun: true, differences: [{ path: '', before: null, after: { name: input.name, labels: {}, spec: { ...(input.sha256 === undefined ? {} : { sha256: input.sha256 }), os: input.os ?? '', copies } } }] }
     }
+    return this.#registration.during(async () => {
+      const file = await this.#context.ports.storage.importImage(source(), expect, options.signal)
+      return this.get(caller, await this.#registration.register(caller, file, { name: input.name, labels: {}, os: input.os ?? '', copies }, options))
+    })
   }
 
-  async #import(caller: Caller, input: z.output<typeof imageImportSchema>, source: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<Image> {
-    const { storage } = this.#context.ports
-    const file = await storage.importImage(source, { sha256: input.sha256 ?? null, sizeBytesMax: imageBytesMax }, options.signal)
+  async importUrl(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<Operation>> {
+    const input = parseInput(imageFromUrlSchema, body)
+    authorize(caller, 'operate', input.project ?? defaultProject, 'images')
+    const { source } = input.spec
     const payload = {
-      id: this.#context.newId() as ImageId, name: input.name, project: defaultProject, labels: {}, holder: this.#context.nodeId,
-      spec: { format: file.format, sha256: file.sha256, sizeBytes: file.sizeBytes, virtualSizeBytes: file.virtualSizeBytes, os: input.os ?? '' },
+      operationId: this.#context.newId() as OperationId, imageId: this.#context.newId() as ImageId, nodeId: this.#context.nodeId,
+      name: input.name, project: input.project ?? defaultProject, labels: input.labels ?? {},
+      url: this.#context.ports.imageSource.check(source.url), sha256: source.sha256 ?? null, os: input.spec.os ?? '', copies: input.spec.copies ?? imageCopiesDefault,
     }
-    try {
-      const done = await propose(this.#context, caller.actor, 'image.register', payload, options)
-      return this.get(caller, done.id)
-    } catch (error) {
-      // An unknown outcome may yet come true, and another import may be of the same file; the image controller sweeps it if nobody needs it.
-      const unknown = error instanceof OperationalError && error.code === 'OUTCOME_UNKNOWN'
-      if (!unknown && this.#importing === 1 && !this.#isUsed(file.sha256)) await storage.deleteImage(file.sha256)
-      throw error
+    if (options.dryRun) {
+      dryRun(this.#context, caller, 'image.import', payload, 'operation')
+      return { dryRun: true, differences: [{ path: '', before: null, after: { name: payload.name, labels: payload.labels, spec: { source, os: payload.os, copies: payload.copies } } }] }
     }
+    const done = await propose(this.#context, caller.actor, 'image.import', payload, options)
+    const ended = () => this.#context.state.tables.operation.get(done.operationId ?? '')?.endedMs !== null
+    await waitUntil(this.#context, { seconds: options.waitSeconds, signal: options.signal, holds: ended })
+    const operation = this.#context.state.tables.operation.get(done.operationId ?? '')
+    if (operation === undefined) throw new OperationalError('NOT_FOUND', 'The operation of this import is over and forgotten.')
+    return presentOperation(this.#context, operation)
+  }
+
+  async patch(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Image>> {
+    const image = this.#find(caller, ref)
+    authorize(caller, 'operate', image.project, image.name)
+    const input = parseInput(patchSchema, body)
+    const { revision, name, labels, spec } = input
+    const payload = {
+      id: image.id as ImageId, patch: { ...(name === undefined ? {} : { name }), ...(labels === undefined ? {} : { labels }), ...(spec === undefined ? {} : { spec }) },
+      ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }), ...(revision === undefined ? {} : { revision }),
+    }
+    if (options.dryRun) return dryRun(this.#context, caller, 'image.patch', payload, 'image')
+    await propose(this.#context, caller.actor, 'image.patch', payload, options)
+    return this.get(caller, image.id)
   }
 
   async delete(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>> {
@@ -87,15 +117,9 @@ export class ImageUseCases implements Images {
     return null
   }
 
-  #isUsed(sha256: string): boolean {
-    const { image, vm } = this.#context.state.tables
-    if ([...image.values()].some((candidate) => candidate.spec.sha256 === sha256)) return true
-    return [...vm.values()].some((candidate) => Object.values(candidate.images).some((used) => used.sha256 === sha256))
-  }
-
   #find(caller: Caller, ref: string): StoredImage {
-    const image = findByRef(this.#context.state, 'image', ref, defaultProject)
-    if (image === undefined || !may(caller, 'read', image.project)) throw new OperationalError('NOT_FOUND', `There is no image ${ref.slice(0, 80)}.`)
+    const image = findInProjects(this.#context.state, 'image', ref, (record) => maySeeImage(caller, record))
+    if (image === undefined) throw new OperationalError('NOT_FOUND', `There is no image ${ref.slice(0, 80)}.`)
     return image
   }
 }

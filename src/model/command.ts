@@ -1,7 +1,7 @@
 // Commands: everything that can change the replicated state. The meaning of a type never changes; new behaviour is a new type.
 import { z } from 'zod'
 import { commandIdSchema, imageIdSchema, labelsSchema, nameSchema, nodeIdSchema, operationIdSchema, projectIdSchema, tokenIdSchema, userIdSchema, vmIdSchema } from './id.ts'
-import { imageSpecSchema } from './image.ts'
+import { imageCopiesSchema, imageSpecSchema, imageUrlBytesMax } from './image.ts'
 import { bandwidthMiBpsMax, moveOutputsSchema } from './migration.ts'
 import { nodeAnnouncementSchema, nodeSpecSchema } from './node.ts'
 import { projectSpecSchema } from './project.ts'
@@ -70,6 +70,11 @@ export const commandPayloads = {
   'image.delete': z.strictObject({ id: imageIdSchema, ...guardSchema }),
   /** A JSON merge patch over {name, labels, spec}; of the spec only `copies` and `os` may change. */
   'image.patch': z.strictObject({ id: imageIdSchema, patch: z.record(z.string(), z.unknown()), ...guardSchema }),
+  /** The node fetches it from an address, as an operation. */
+  'image.import': z.strictObject({
+    operationId: operationIdSchema, imageId: imageIdSchema, nodeId: nodeIdSchema, name: nameSchema, project: nameSchema, labels: labelsSchema,
+    url: z.string().max(imageUrlBytesMax), sha256: z.string().regex(/^[0-9a-f]{64}$/).nullable(), os: z.string().max(64), copies: imageCopiesSchema,
+  }),
   /** From a node that has got the file, whole and verified. */
   'image.hold': z.strictObject({ id: imageIdSchema, nodeId: nodeIdSchema }),
   /** From a node that gives its copy up, refused where it is needed; `lost`: the file is gone already. */

@@ -57,11 +57,8 @@ export const imageImportSchema = z.strictObject({
   copies: z.string().regex(/^(?:all|[1-9]\d?)$/, 'must be a number from 1 to 64, or "all"').optional().describe('How many nodes keep it: a number, or "all"; 2 by default'),
 })
 
-/** @returns the number of copies that a query or an option names; the default where it names none */
-export function copiesOf(text: string | undefined): ImageCopies {
-  if (text === undefined) return imageCopiesDefault
-  return imageCopiesSchema.parse(text === 'all' ? text : Number(text))
-}
+/** The number of copies as a query or an option names it. */
+export const imageCopiesTextSchema = z.string().optional().transform((text) => (text === undefined ? imageCopiesDefault : text === 'all' ? text : Number(text))).pipe(imageCopiesSchema)
 
 export const imageUrlBytesMax = 2048
 /** An image that a node shall fetch from an address. */

@@ -122,6 +122,7 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
     case 'image.patch':
     case 'image.hold':
     case 'image.drop':
+    case 'image.import':
       return applyToImage(transaction, command)
     case 'vm.create':
     case 'vm.replace':

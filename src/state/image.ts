@@ -5,15 +5,18 @@ import { imageEditSchema, type StoredImage } from '../model/image.ts'
 import type { Outcome } from './apply.ts'
 import { copiesWanted, imageUses, isImageNeededOn, vmsOfImage } from './image-use.ts'
 import { mergePatch } from './merge-patch.ts'
+import { dropOldOperations } from './old-operations.ts'
 import { projectExists } from './query.ts'
 import { requireCurrent } from './revision.ts'
 import { nameKey } from './state.ts'
 import { Refusal, type Transaction } from './transaction.ts'
 
 export const imagesMax = 10_000
+/** Running at once in the cluster. */
+const importsMax = 64
 const usersNamedMax = 5
 
-type ImageCommand = CommandOf<'image.register' | 'image.delete' | 'image.patch' | 'image.hold' | 'image.drop'>
+type ImageCommand = CommandOf<'image.import' | 'image.register' | 'image.delete' | 'image.patch' | 'image.hold' | 'image.drop'>
 
 export function applyToImage(transaction: Transaction, command: ImageCommand): Outcome {
   switch (command.type) {
@@ -27,6 +30,8 @@ export function applyToImage(transaction: Transaction, command: ImageCommand): O
       return hold(transaction, command.payload)
     case 'image.drop':
       return drop(transaction, command.payload)
+    case 'image.import':
+      return beginImport(transaction, command.payload)
   }
 }
 
@@ -48,6 +53,30 @@ function register(transaction: Transaction, payload: CommandOf<'image.register'>
   })
   say(transaction, payload, 'created', `Image ${payload.name} was imported`)
   return { id: payload.id }
+}
+
+/** The name is asked for again at the end: it is not reserved meanwhile. */
+function beginImport(transaction: Transaction, payload: CommandOf<'image.import'>['payload']): Outcome {
+  const { operationId, name, project } = payload
+  if (!projectExists(transaction.state, project)) throw new Refusal('REFERENCE_MISSING', `There is no project ${project}.`, [{ path: 'project', message: 'does not exist' }])
+  transaction.require('node', payload.nodeId)
+  transaction.requireFreeName('image', project, name, '')
+  const running = [...transaction.state.tables.operation.values()].filter((operation) => operation.import !== undefined && operation.endedMs === null)
+  if (running.some((operation) => operation.project === project && operation.spec.target.name === name)) throw new Refusal('OPERATION_ACTIVE', `An image ${name} is being imported already.`)
+  if (running.length >= importsMax) throw new Refusal('LIMIT_REACHED', `At most ${importsMax} images are imported at once.`)
+  transaction.put('operation', operationId, {
+    id: operationId, kind: 'operation', name: `image-import-${operationId.slice(-8)}`, project, labels: {}, revision: transaction.index, generation: 1,
+    spec: { operation: 'image-import', target: { kind: 'image', id: payload.imageId, name }, force: false, timeoutSeconds: 0 },
+    state: 'running', step: 0, steps: [{ startedMs: transaction.timeMs, endedMs: null }], nodeId: payload.nodeId,
+    actor: transaction.actor.name, commandId: transaction.commandId, startedMs: transaction.timeMs, endedMs: null, error: null, formerRunState: null,
+    import: { imageId: payload.imageId, url: payload.url, sha256: payload.sha256, labels: payload.labels, os: payload.os, copies: payload.copies },
+  })
+  dropOldOperations(transaction)
+  transaction.event({
+    type: 'created', kind: 'operation', resourceId: operationId, name: `image-import-${operationId.slice(-8)}`, project,
+    message: `Operation image-import of ${name} began`, reason: 'operation.running',
+  })
+  return { id: payload.imageId, operationId }
 }
 
 function addHolder(transaction: Transaction, image: StoredImage, nodeId: string): void {

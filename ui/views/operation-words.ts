@@ -5,16 +5,16 @@ import type { Frame } from './frame.ts'
 
 const verbs: Readonly<Record<OperationKind, string>> = {
   'vm-start': 'Start', 'vm-stop': 'Stop', 'vm-restart': 'Restart', 'vm-reset': 'Reset', 'vm-pause': 'Pause', 'vm-resume': 'Resume', 'vm-delete': 'Delete',
-  'vm-migrate': 'Migrate', 'vm-move': 'Move', 'node-drain': 'Drain',
+  'vm-migrate': 'Migrate', 'vm-move': 'Move', 'node-drain': 'Drain', 'image-import': 'Import',
 }
 const progressWords: Readonly<Record<OperationKind, string>> = {
   'vm-start': 'Starting', 'vm-stop': 'Stopping', 'vm-restart': 'Restarting', 'vm-reset': 'Resetting', 'vm-pause': 'Pausing', 'vm-resume': 'Resuming', 'vm-delete': 'Deleting',
-  'vm-migrate': 'Migrating', 'vm-move': 'Moving', 'node-drain': 'Draining',
+  'vm-migrate': 'Migrating', 'vm-move': 'Moving', 'node-drain': 'Draining', 'image-import': 'Importing',
 }
 const stepWords: Readonly<Record<string, string>> = {
   boot: 'Start it on its node', shutdown: 'Power it off', reset: 'Reset it', pause: 'Pause its CPUs', resume: 'Let its CPUs go on', remove: 'Remove it with its disks',
   prepare: 'Make its place on the target', transfer: 'Move its disks and memory', release: 'Take it from the source', switch: 'Let it go on on the target',
-  copy: 'Copy its disks', clean: 'Clean up on the source', drain: 'Move its VMs away',
+  copy: 'Copy its disks', clean: 'Clean up on the source', drain: 'Move its VMs away', download: 'Fetch it from its address',
 }
 
 /** "Start web". */

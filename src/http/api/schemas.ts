@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { auditRecordSchema } from '../../model/audit.ts'
 import { clusterViewSchema } from '../../model/cluster.ts'
+import { consoleRequestSchema, consoleTicketSchema } from '../../model/console.ts'
 import { eventSchema } from '../../model/event.ts'
 import { explanationSchema, placementViewSchema } from '../../model/explanation.ts'
 import { imageFromUrlSchema, imageSchema } from '../../model/image.ts'
@@ -35,6 +36,7 @@ const sessionSchema = z.strictObject({
 
 export const schemas = {
   vm: named('Vm', vmSchema), vmList: listOf('Vm', vmSchema), vmCreate: named('VmCreate', vmCreateSchema), vmReplace: named('VmReplace', vmReplaceSchema),
+  consoleRequest: named('ConsoleRequest', consoleRequestSchema), consoleTicket: named('ConsoleTicket', consoleTicketSchema),
   vmPatch: named('VmPatch', mergePatch), vmStop: named('VmStop', vmStopSchema), vmRecover: named('VmRecover', vmRecoverSchema),
   vmDelete: named('VmDelete', z.strictObject({ force: z.boolean().default(false).describe('Cut the power first') })),
   node: named('Node', nodeSchema), nodeList: listOf('Node', nodeSchema),

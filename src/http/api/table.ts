@@ -1,6 +1,7 @@
 // The table of all API routes.
 import type { Route } from '../route.ts'
 import { clusterRoutes } from './cluster.ts'
+import { consoleRoutes } from './console.ts'
 import { eventRoutes, type WatchEvents } from './events.ts'
 import { imageRoutes } from './images.ts'
 import { nodeRoutes } from './nodes.ts'
@@ -16,6 +17,6 @@ import { vmRoutes } from './vms.ts'
 
 export function routeTable(watchEvents: WatchEvents): readonly Route[] {
   return [
-    ...sessionRoutes, ...vmRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
+    ...sessionRoutes, ...vmRoutes, ...consoleRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
   ]
 }

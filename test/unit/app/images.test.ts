@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { AppContext, type AppPorts } from '../../../src/app/context.ts'
 import type { Caller, WriteOptions } from '../../../src/app/face.ts'
+import { ImageRegistration } from '../../../src/app/image-registration.ts'
 import { ImageUseCases } from '../../../src/app/images.ts'
 import type { Command } from '../../../src/model/command.ts'
 import { applyCommand } from '../../../src/state/apply.ts'
@@ -33,8 +34,9 @@ function desk() {
       deleteImage: (id: string) => Promise.resolve(files.delete(id)).then(() => undefined),
     },
   } as unknown as AppPorts
-  const images = new ImageUseCases(new AppContext({ nodeId, version: '0' }, ports))
-  const take = (name: string) => images.import(caller, { name }, (async function* () {})(), options)
+  const context = new AppContext({ nodeId, version: '0' }, ports)
+  const images = new ImageUseCases(context, new ImageRegistration(context))
+  const take = (name: string) => images.import(caller, { name }, async function* () {}, options)
   return { files, gate, take }
 }
 

@@ -118,12 +118,21 @@ export function createSmallApp(): SmallApp {
       },
       async act(_caller, ref, action, _body, options) { write(options); app.calls.push(action); one(vms, ref); return operation },
       async delete(_caller, ref, _body, options) { write(options); one(vms, ref); return operation },
-      async console(_caller, ref, signal) {
-        if (app.console === 'busy') throw new OperationalError('CONSOLE_BUSY', 'The VM is not running.')
-        one(vms, ref)
-        return echo(signal)
-      },
       counts: () => ({}),
+    },
+    consoles: {
+      issue: (_caller, ref, body) => ({ type: 'serial', ticket: 'good', url: `/api/v1/vms/${one(vms, ref).id}/console?type=serial&ticket=good`, expiresAt: JSON.stringify(body) === '{}' ? at : '' }),
+      async redeem(ticket, { ref }) {
+        if (ticket !== 'good') throw new OperationalError('TICKET_INVALID', 'The ticket is not valid.')
+        one(vms, ref)
+        return {
+          holds: () => !app.revoked,
+          async open(signal) {
+            if (app.console === 'busy') throw new OperationalError('CONSOLE_BUSY', 'The VM is not running.')
+            return echo(signal)
+          },
+        }
+      },
     },
     nodes: {
       list: (_caller, query) => page([node], query), get: (_caller, ref) => one([node], ref), patch: async (_caller, ref) => one([node], ref),

@@ -180,13 +180,13 @@ export function makeStandIn(): StandIn {
         write('vm.delete', body, options)
         return Promise.resolve(operationOn(ref, 'vm-delete'))
       },
-      console: unused,
       counts: () => {
         const counts: { [phase: string]: number } = {}
         for (const vm of scene.vms) counts[vm.status.phase] = (counts[vm.status.phase] ?? 0) + 1
         return counts
       },
     },
+    consoles: { issue: () => { throw new OperationalError('STATE_CONFLICT', 'Not in this stand-in.') }, redeem: unused },
     nodes: {
       list: (_caller, query) => listPage(scene.nodes, shape<Node>({}), query, view),
       get: (_caller, ref) => get(scene.nodes, ref),

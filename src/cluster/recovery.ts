@@ -3,7 +3,7 @@ import type { LogStore } from '../ports/log-store.ts'
 import type { StateStore } from '../ports/state-store.ts'
 import { encodeConfChange } from '../raft/confchange-codec.ts'
 import type { Entry, HardState, RaftId, SnapshotMeta } from '../raft/types.ts'
-import { emptyState, importState, type State } from '../state/state.ts'
+import { emptyState, importState, stateHead, type State } from '../state/state.ts'
 import { splitRecords, type StoredConfiguration } from './image.ts'
 import { emptyConfiguration } from './status.ts'
 
@@ -12,6 +12,7 @@ export type Recovered =
   /** The node must neither vote nor truncate nor serve; `state` is the last one readable, for a look. */
   | { readonly kind: 'damaged'; readonly state: State; readonly detail: string }
 
+type Stores = { readonly logStore: LogStore; readonly stateStore: StateStore }
 type LoadedState = { readonly state: State; readonly stored: boolean; readonly configuration: StoredConfiguration | null }
 
 /**
@@ -24,7 +25,7 @@ type LoadedState = { readonly state: State; readonly stored: boolean; readonly c
  * Only the last leaves the state ahead of the log, or with another term at its index: then the state is the newer truth (it was
  * committed by a quorum) and the log begins anew behind it. A base beyond the state, or no log beside a state, is damage.
  */
-export async function recover(options: { readonly nodeId: RaftId; readonly bootstrap: boolean }, stores: { readonly logStore: LogStore; readonly stateStore: StateStore }): Promise<Recovered> {
+export async function recover(options: { readonly nodeId: RaftId; readonly bootstrap: boolean }, stores: Stores): Promise<Recovered> {
   const recovery = await stores.logStore.open()
   const loaded = await loadState(stores.stateStore)
   if (loaded === null) return { kind: 'damaged', state: emptyState(), detail: 'the state tables cannot be read or do not have their hash' }
@@ -39,7 +40,7 @@ export async function recover(options: { readonly nodeId: RaftId; readonly boots
       if (recovery.base.index > state.index) {
         return { kind: 'damaged', state, detail: `the state is at ${state.index}, before the log's base ${recovery.base.index}` }
       }
-      return await reconcile(recovery, loaded, stores.logStore)
+      return await reconcile(recovery, loaded, stores)
   }
 }
 
@@ -71,7 +72,7 @@ async function bootstrap(nodeId: RaftId, logStore: LogStore): Promise<Recovered>
 
 type IntactLog = { readonly hardState: HardState; readonly base: SnapshotMeta; readonly entries: readonly Entry[] }
 
-async function reconcile(log: IntactLog, loaded: LoadedState, logStore: LogStore): Promise<Recovered> {
+async function reconcile(log: IntactLog, loaded: LoadedState, { logStore, stateStore }: Stores): Promise<Recovered> {
   const { state, configuration } = loaded
   const { base, entries } = log
   const termThere = state.index === base.index ? base.term : entries[state.index - base.index - 1]?.term
@@ -87,6 +88,8 @@ async function reconcile(log: IntactLog, loaded: LoadedState, logStore: LogStore
   // Our term was below the snapshot's, so we cannot have voted in that one.
   const raised = state.term > log.hardState.term
   const hardState: HardState = { term: Math.max(log.hardState.term, state.term), vote: raised ? null : log.hardState.vote, commit: state.index }
+  // A process that died while it replaced the state may have left it in the page cache only; the log must not begin behind what can still be lost.
+  await stateStore.write({ head: stateHead(state), writes: [], sync: true })
   await logStore.write({ hardState, entries: [], base: { meta: newBase, discardSuffix: true } })
   return { kind: 'ready', state, base: newBase, entries: [], hardState }
 }

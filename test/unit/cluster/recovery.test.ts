@@ -1,6 +1,10 @@
 // Crashes at every step: log and state are written apart, and each order of losing them has to end well.
 import { describe, expect, it } from 'vitest'
+import { recover } from '../../../src/cluster/recovery.ts'
+import { SimLogStore } from '../../../src/drivers/sim/log-store.ts'
+import { SimStateStore } from '../../../src/drivers/sim/state-store.ts'
 import { stateHash } from '../../../src/state/state.ts'
+import { SimClock } from '../../sim/sim-clock.ts'
 import { revokeSession } from './command.ts'
 import { SimCluster, type SimNode } from './sim-cluster.ts'
 
@@ -81,5 +85,30 @@ describe('recovery', () => {
     node.disk.state.records.delete('revokedSession/s')
     await sim.boot(node)
     expect(node.halts).toMatchObject([{ kind: 'damaged' }])
+  })
+
+  it('syncs a state that is ahead of the log before the log begins behind it', async () => {
+    const { sim, behind } = await withSnapshotUnderWay(1, false)
+    await sim.until(() => (behind.disk.state.head?.index ?? 0) > Math.max(behind.disk.log?.entries.at(-1)?.index ?? 0, behind.disk.log?.base.index ?? 0))
+    behind.disk.logInFlight = null
+    sim.crash(behind)
+    const clock = new SimClock(sim.queue)
+    const calls: string[] = []
+    const logStore = new SimLogStore({ disk: behind.disk, clock })
+    const stateStore = new SimStateStore({ disk: behind.disk, clock })
+    const writeLog = logStore.write.bind(logStore)
+    logStore.write = async (batch) => {
+      calls.push(`log from ${batch.base?.meta.index}`)
+      await writeLog(batch)
+    }
+    const writeState = stateStore.write.bind(stateStore)
+    stateStore.write = async (batch) => {
+      calls.push(`state at ${batch.head.index}${batch.sync ? ', synced' : ''}`)
+      await writeState(batch)
+    }
+    const recovered = await sim.settle(recover({ nodeId: behind.nodeId, bootstrap: false }, { logStore, stateStore }))
+    const { index } = recovered.state
+    expect(recovered).toMatchObject({ kind: 'ready', base: { index } })
+    expect(calls).toEqual([`state at ${index}, synced`, `log from ${index}`])
   })
 })

@@ -34,9 +34,10 @@ export function recoverVm(transaction: Transaction, payload: CommandOf<'vm.recov
     endOperation(transaction, active, { state: 'cancelled', error: { code: 'CANCELLED', message: `${vm.name} was recovered on ${target.name}.` } })
   }
   const former = payload.formerNodeId === null ? 'no node' : (transaction.get('node', payload.formerNodeId)?.name ?? payload.formerNodeId)
+  const { lost, ...kept } = vm
   const next: StoredVm = {
-    ...vm, revision: transaction.index, operationId: null,
-    assignment: { nodeId: payload.nodeId, epoch: Math.max(vm.assignment?.epoch ?? 0, vm.epochSpent ?? 0) + 1 },
+    ...kept, revision: transaction.index, operationId: null,
+    assignment: { nodeId: payload.nodeId, epoch: Math.max(vm.assignment?.epoch ?? 0, vm.epochSpent ?? 0, lost?.epoch ?? 0) + 1 },
     placed: `recovered from ${former} by ${transaction.actor.name}, who said that it is off`,
     report: { phase: 'pending', observedGeneration: 0, addresses: [], message: '', code: '', restartNeeded: false, madeDisks: [] },
     phaseSinceMs: transaction.timeMs,

@@ -9,7 +9,9 @@ import { ImageRegistration } from './image-registration.ts'
 import { ImageUseCases } from './images.ts'
 import { ClusterKeys } from './keys.ts'
 import { MembershipUseCases } from './membership.ts'
-import { appMetrics } from './metrics.ts'
+import { MeasureUseCases } from './measures.ts'
+import { appMetrics, countAnswer } from './metrics.ts'
+import { MigrationUseCases } from './migrations.ts'
 import { NodeUseCases } from './nodes.ts'
 import { OperationUseCases } from './operations.ts'
 import { Pulse } from './pulse.ts'
@@ -53,6 +55,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     images: refusals.watch('image', images),
     uploads: refusals.watch('upload', uploads),
     operations: refusals.watch('operation', new OperationUseCases(context)),
+    migrations: new MigrationUseCases(context),
     users: refusals.watch('user', new UserUseCases(context, guard)),
     roles: refusals.watch('role', new RoleUseCases(context)),
     projects: refusals.watch('project', new ProjectUseCases(context)),
@@ -66,7 +69,9 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     readBarrier: (signal) => ports.consensus.readBarrier(signal),
     waitIndex: (index, signal) => ports.consensus.waitApplied(index, signal),
     readiness: () => readinessOf(context),
-    metrics: () => appMetrics(context),
+    measures: new MeasureUseCases(context),
+    metrics: (caller, scope) => appMetrics(context, caller, scope),
+    answered: (request) => countAnswer(context, request),
     stop() {
       pulse.stop()
       context.sightings.stop()

@@ -5,7 +5,9 @@ import type { ConsoleTicket } from '../model/console.ts'
 import type { Event } from '../model/event.ts'
 import type { Explanation, PlacementView } from '../model/explanation.ts'
 import type { Image } from '../model/image.ts'
+import type { MetricsView, Usage } from '../model/metrics.ts'
 import type { NodeStanding } from '../model/join.ts'
+import type { Migration } from '../model/migration.ts'
 import type { DiscoveredNode, Node } from '../model/node.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Token } from '../model/token.ts'
@@ -89,6 +91,10 @@ export interface Vms {
   act(caller: Caller, ref: string, action: VmAction, body: unknown, options: WriteOptions): Promise<Written<Operation>>
   /** Begins anew elsewhere what a dead host had; `body`: {node?, hostIsOff: true, loseDisks?}. @throws STATE_CONFLICT where the host is in touch */
   recover(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Vm>>
+  /** To another node, live where it runs; `body`: {node?, bandwidthMiBps?, force?}. Without a node the planner chooses. @throws NO_FIT, STATE_CONFLICT, OPERATION_ACTIVE */
+  migrate(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Operation>>
+  /** Every other node, with what speaks for it or against it. */
+  migrationTargets(caller: Caller, ref: string): PlacementView
   /** With its disks. */
   delete(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Operation>>
   counts(caller: Caller): Readonly<Record<string, number>>
@@ -119,6 +125,10 @@ export interface Nodes {
   patch(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Node>>
   /** `body`: {force?, hostIsOff?}. Null once it is no member any more; else the node, which is leaving. @throws IN_USE, STATE_CONFLICT */
   remove(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Node | null>>
+  /** Takes no new VMs, and those that are there move away; `body`: {concurrency?}. */
+  drain(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Operation>>
+  /** Takes VMs again; a drain that runs is over. */
+  uncordon(caller: Caller, ref: string, options: WriteOptions): Promise<Written<Node>>
   /** Appliances on the local network that are in no cluster, as this node hears them. */
   discovered(caller: Caller): Page<DiscoveredNode>
   /** Invites one by its fingerprint and waits until it has joined. @throws NOT_FOUND, PEER_UNREACHABLE */
@@ -155,6 +165,12 @@ export interface Operations {
   cancel(caller: Caller, ref: string, options: WriteOptions): Promise<Written<Operation>>
   /** Resolves when it has ended or the time is over, with what it is then. */
   wait(caller: Caller, ref: string, seconds: number, signal: AbortSignal): Promise<Operation>
+}
+
+/** Ended migrations, the latest first. */
+export interface Migrations {
+  list(caller: Caller, query: ListQuery): Page<Migration>
+  get(caller: Caller, ref: string): Migration
 }
 
 export interface Users {
@@ -226,6 +242,26 @@ export interface Records {
   exportAudit(caller: Caller, query: Pick<ListQuery, 'sort' | 'filter'>): Iterable<AuditRecord>
 }
 
+/** @param stepSeconds null: as fits the range */
+export type SeriesQuery = { readonly rangeSeconds: number; readonly stepSeconds: number | null }
+/** What nodes measured of themselves and their VMs in the last hour, as this node heard it. */
+export interface Measures {
+  /** @throws NOT_FOUND, INVALID for a step that does not fit the range */
+  node(caller: Caller, ref: string, query: SeriesQuery): MetricsView
+  vm(caller: Caller, ref: string, query: SeriesQuery): MetricsView
+  cluster(caller: Caller, query: SeriesQuery): MetricsView
+  /** Who uses how much now; sorted by cpu, memory, read, write, receive, transmit or name. */
+  nodeUsage(caller: Caller, query: ListQuery): Page<Usage>
+  vmUsage(caller: Caller, query: ListQuery): Page<Usage>
+  /** Null for what is not there or not for this caller. */
+  usageOf(caller: Caller, kind: 'node' | 'vm', id: string): Usage | null
+  /** CPU of the last hour in 30 points, for lists. */
+  sparks(caller: Caller, kind: 'node' | 'vm', ids: readonly string[]): ReadonlyMap<string, readonly (number | null)[]>
+}
+/** One figure for /metrics. */
+export type Metric = { readonly name: string; readonly help: string; readonly type: 'gauge' | 'counter'; readonly labels?: Readonly<Record<string, string>>; readonly value: number }
+export type MetricScope = 'node' | 'cluster'
+
 /** How fresh what this node says is. */
 export type Freshness = {
   readonly index: number
@@ -245,6 +281,7 @@ export interface App {
   readonly images: Images
   readonly uploads: Uploads
   readonly operations: Operations
+  readonly migrations: Migrations
   readonly users: Users
   readonly roles: Roles
   readonly projects: Projects
@@ -263,8 +300,11 @@ export interface App {
   waitIndex(index: number, signal: AbortSignal): Promise<void>
   /** Null when ready; else why not. */
   readiness(): string | null
-  /** Figures for /metrics: declared as data. */
-  metrics(): readonly { readonly name: string; readonly help: string; readonly type: 'gauge' | 'counter'; readonly labels?: Readonly<Record<string, string>>; readonly value: number }[]
+  readonly measures: Measures
+  /** Figures for /metrics, declared as data: of this node, or of all as they were heard. */
+  metrics(caller: Caller, scope: MetricScope): readonly Metric[]
+  /** A request was answered; streams are not counted. */
+  answered(request: { readonly status: number; readonly seconds: number }): void
 }
 
 /** What the control socket (root on this host only) may ask. */

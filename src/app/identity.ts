@@ -1,11 +1,12 @@
 // Signing in, sessions and API tokens. All of it works without quorum; only signing out needs one to be heard everywhere.
 import { OperationalError } from '../model/error.ts'
 import type { RoleBinding } from '../model/role.ts'
-import { apiTokenPrefix } from '../model/token.ts'
+import { apiTokenPrefix, type StoredToken } from '../model/token.ts'
 import type { StoredUser } from '../model/user.ts'
 import type { Cancel } from '../ports/clock.ts'
 import { bindingsOf } from '../state/authority.ts'
 import { findByRef } from '../state/query.ts'
+import type { TicketHolder } from './console-ticket.ts'
 import type { AppContext } from './context.ts'
 import type { Caller, Identity, SignedIn } from './face.ts'
 import type { ClusterKeys } from './keys.ts'
@@ -74,6 +75,28 @@ export class IdentityUseCases implements Identity {
     return Promise.resolve(this.#tokenCaller(secret, address))
   }
 
+  /** What a console's ticket says of its holder. */
+  refer(caller: Caller): TicketHolder {
+    const user = this.#context.state.tables.user.get(caller.userId)
+    const issuedMs = Math.max(this.#context.ports.clock.nowMs(), user === undefined ? 0 : sessionsFromMs(user))
+    const session = caller.session === null ? null : { id: caller.session.id, expiresMs: caller.session.expiresMs }
+    return { userId: caller.userId, actor: { kind: session === null ? 'token' : 'user', id: caller.actor.id }, session, issuedMs }
+  }
+
+  /** The caller as he is now; null where his session or token is not valid any more. */
+  recall(holder: TicketHolder, address: string): Caller | null {
+    const { tables } = this.#context.state
+    if (holder.session === null) {
+      const token = tables.token.get(holder.actor.id)
+      return token === undefined ? null : this.#callerOfToken(token, address)
+    }
+    const user = tables.user.get(holder.userId)
+    const { id, expiresMs } = holder.session
+    if (user === undefined || user.spec.disabled || tables.revokedSession.has(id) || this.#signedOut.has(id)) return null
+    if (expiresMs <= this.#context.ports.clock.nowMs() || sessionsFromMs(user) > holder.issuedMs) return null
+    return callerOf(user, { kind: 'user', id: user.id, name: user.name, address }, { session: { id, expiresMs, csrf: '' }, bindings: user.spec.bindings })
+  }
+
   onCredentialChange(listener: () => void): Cancel {
     this.#listeners.add(listener)
     const cancel = this.#context.ports.consensus.watch((notice) => {
@@ -90,7 +113,12 @@ export class IdentityUseCases implements Identity {
     if (!secret.startsWith(apiTokenPrefix) || secret.length > 200) return null
     const { state } = this.#context
     const token = state.tables.token.get(state.tokenIdsByHash.get(this.#context.ports.vault.sha256Hex(secret)) ?? '')
-    if (token === undefined || token.revokedMs !== null) return null
+    return token === undefined ? null : this.#callerOfToken(token, address)
+  }
+
+  #callerOfToken(token: StoredToken, address: string): Caller | null {
+    const { state } = this.#context
+    if (token.revokedMs !== null) return null
     if (token.expiresMs !== null && token.expiresMs <= this.#context.ports.clock.nowMs()) return null
     const user = state.tables.user.get(token.userId)
     const bindings = bindingsOf(state, { kind: 'token', id: token.id })

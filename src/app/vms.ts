@@ -1,13 +1,12 @@
 // Use cases of virtual machines.
 import { OperationalError } from '../model/error.ts'
-import type { Explanation } from '../model/explanation.ts'
+import type { Explanation, PlacementView } from '../model/explanation.ts'
 import { isId, type OperationId, type VmId } from '../model/id.ts'
 import type { Operation } from '../model/operation.ts'
 import { defaultProject } from '../model/resource.ts'
 import { vmCreateSchema, vmRecoverSchema, vmReplaceSchema, vmStopSchema, type StoredVm, type Vm, type VmAction } from '../model/vm.ts'
 import { z } from 'zod'
 import { authorize, may } from './authorize.ts'
-import { openConsole } from './console.ts'
 import type { AppContext } from './context.ts'
 import { explainVm } from './explain.ts'
 import type { Caller, ListQuery, Page, Vms, WriteOptions, Written } from './face.ts'
@@ -16,9 +15,9 @@ import { parseInput } from './parse.ts'
 import { findPlace, type Place } from './placement.ts'
 import { planRecovery } from './recovery.ts'
 import { phaseOf, presentOperation, presentVm } from './present.ts'
+import { migrationTargets, planMigration, previewMigration } from './vm-migration.ts'
 import { findInProjects } from './reference.ts'
 import { dryRun, findEarlier, propose, waitUntil } from './write.ts'
-import type { ByteStream } from '../ports/transport.ts'
 
 const patchSchema = z.record(z.string(), z.unknown())
 const emptySchema = z.strictObject({})
@@ -129,14 +128,23 @@ export class VmUseCases implements Vms {
     return this.#present(done.id)
   }
 
-  delete(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Operation>> {
-    return this.#act(caller, ref, 'delete', parseInput(vmStopSchema, body ?? {}), options)
+  async migrate(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Operation>> {
+    const earlier = findEarlier(this.#context, caller, options)
+    if (earlier !== null) return this.#follow(caller, earlier.operationId ?? '', options)
+    const vm = this.#find(caller, ref)
+    authorize(caller, 'operate', vm.project, vm.name)
+    const plan = planMigration(this.#context, vm, body, options)
+    if (options.dryRun) return previewMigration(this.#context, caller, vm, plan)
+    const done = await propose(this.#context, caller.actor, 'vm.migrate', plan.payload, options)
+    return this.#follow(caller, done.operationId ?? plan.payload.operationId, options)
   }
 
-  async console(caller: Caller, ref: string, signal: AbortSignal): Promise<ByteStream> {
-    const vm = this.#find(caller, ref)
-    authorize(caller, 'operate', vm.project, `the console of ${vm.name}`)
-    return openConsole(this.#context, vm, signal)
+  migrationTargets(caller: Caller, ref: string): PlacementView {
+    return migrationTargets(this.#context, this.#find(caller, ref))
+  }
+
+  delete(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Operation>> {
+    return this.#act(caller, ref, 'delete', parseInput(vmStopSchema, body ?? {}), options)
   }
 
   async #act(caller: Caller, ref: string, action: VmAction | 'delete', input: { readonly force: boolean; readonly timeoutSeconds?: number | undefined }, options: WriteOptions): Promise<Written<Operation>> {

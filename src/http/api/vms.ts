@@ -1,6 +1,5 @@
 // Routes of virtual machines.
 import type { Written } from '../../app/face.ts'
-import { OperationalError } from '../../model/error.ts'
 import type { Operation } from '../../model/operation.ts'
 import { vmActions, type VmAction } from '../../model/vm.ts'
 import { listParameters, listQueryOf, readParameters, writeParameters } from '../query.ts'
@@ -74,15 +73,6 @@ export const vmRoutes: readonly CallerRoute[] = [
     errors: ['NOT_FOUND', 'INVALID', 'PRECONDITION_FAILED', 'STATE_CONFLICT', 'OPERATION_ACTIVE'],
     handle: async (caller, { app, params, body, write }) => answerOperation(await app.vms.act(caller, params['ref']!, action, body, write)),
   })),
-  {
-    method: 'GET', path: `${base}/{ref}/console`, operationId: 'openConsole', tag: 'VMs', credential: 'caller', right: 'operate project',
-    summary: 'Serial console as a WebSocket: binary frames both ways; also of a VM on another node',
-    answers: { 101: { description: 'The WebSocket' } }, errors: ['NOT_FOUND', 'CONSOLE_BUSY', 'PEER_UNREACHABLE', 'CROSS_ORIGIN', 'MALFORMED'],
-    // A WebSocket's request never comes here: see console.ts.
-    handle: () => {
-      throw new OperationalError('MALFORMED', 'The console is a WebSocket; this request asks for no upgrade to one.')
-    },
-  },
 ]
 
 function answerUpdated(written: Written<{ readonly id: string; readonly revision: number }>): Answer {

@@ -201,7 +201,13 @@ export function createSmallApp(): SmallApp {
     readBarrier: async () => { app.calls.push('readBarrier'); return 7 },
     async waitIndex(index) { if (index > 100) throw new OperationalError('OUTCOME_UNKNOWN', 'The index is not here yet.'); app.calls.push(`waitIndex ${index}`) },
     readiness: () => null,
-    metrics: () => [
+    measures: {
+      node: (_caller, ref) => measured('node', one([node], ref)), vm: (_caller, ref) => measured('vm', one(vms, ref)), cluster: () => measured('cluster', { id: 'c', name: 'lab' }),
+      nodeUsage: (_caller, query) => page([], query), vmUsage: (_caller, query) => page([], query), usageOf: () => null, sparks: () => new Map(),
+    },
+    answered: () => undefined,
+    metrics: (_caller, scope) => [
+      ...(scope === 'cluster' ? [{ name: 'novacron_node_cpu_ratio', help: 'CPU', type: 'gauge', labels: { node: 'n2' }, value: 0.5 } as const] : []),
       { name: 'novacron_raft_term', help: 'Term', type: 'gauge', value: 1 },
       { name: 'novacron_vms', help: 'VMs by phase', type: 'gauge', labels: { phase: 'running' }, value: 2 },
       { name: 'novacron_vms', help: 'VMs by phase', type: 'gauge', labels: { phase: 'stopped' }, value: 0 },
@@ -210,6 +216,9 @@ export function createSmallApp(): SmallApp {
   }
   return Object.assign(app, face)
 }
+
+const measured = (kind: MetricsView['kind'], { id, name }: { readonly id: string; readonly name: string }): MetricsView =>
+  ({ kind, id, name, startAt: at, stepSeconds: 30, heardAt: null, stale: true, limits: { cpus: 1, memoryBytes: 1, storageBytes: null }, series: [] })
 
 /** Gives back what was written. */
 function echo(signal: AbortSignal): ByteStream {

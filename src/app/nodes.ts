@@ -2,17 +2,19 @@
 import { z } from 'zod'
 import type { CommandPayload } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
-import { labelsSchema, type NodeId } from '../model/id.ts'
-import { nodeRemoveSchema, nodeRenameSchema, nodeSpecSchema, type DiscoveredNode, type Node, type StoredNode } from '../model/node.ts'
+import { labelsSchema, type NodeId, type OperationId } from '../model/id.ts'
+import { nodeDrainSchema, nodeRemoveSchema, nodeRenameSchema, nodeSpecSchema, type DiscoveredNode, type Node, type StoredNode } from '../model/node.ts'
+import type { Operation } from '../model/operation.ts'
 import { allocationOf, findByRef, vmsOnNode } from '../state/query.ts'
 import { authorize } from './authorize.ts'
 import type { AppContext } from './context.ts'
 import { DiscoveryUseCases } from './discovery.ts'
-import type { Caller, ListQuery, Membership, Nodes, Page, WriteOptions, Written } from './face.ts'
+import type { Caller, Difference, ListQuery, Membership, Nodes, Page, WriteOptions, Written } from './face.ts'
 import { mergeLabels } from './labels.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
-import { presentNode, roleOf } from './present.ts'
+import { presentNode, presentOperation, roleOf } from './present.ts'
+import { migrationTargets } from './vm-migration.ts'
 import { dryRun, findEarlier, propose, waitUntil } from './write.ts'
 
 /** A removal takes two changes of the configuration and a farewell. */
@@ -101,6 +103,30 @@ export class NodeUseCases implements Nodes {
     return isGone() ? null : presentNode(context, this.#find(node.id))
   }
 
+  async drain(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Operation>> {
+    authorize(caller, 'administer', '', 'nodes')
+    const { concurrency } = parseInput(nodeDrainSchema, body ?? {})
+    const earlier = findEarlier(this.#context, caller, options)
+    const node = this.#find(ref)
+    const payload = { id: node.id as NodeId, operationId: this.#context.newId() as OperationId, concurrency, ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }) }
+    if (options.dryRun) {
+      const { dryRun: isDry, differences } = dryRun(this.#context, caller, 'node.drain', payload, 'node')
+      return { dryRun: isDry, differences: [...differences, ...previewDrain(this.#context, node)] }
+    }
+    const operationId = (earlier ?? (await propose(this.#context, caller.actor, 'node.drain', payload, options))).operationId ?? payload.operationId
+    const operation = () => this.#context.state.tables.operation.get(operationId)
+    await waitUntil(this.#context, { seconds: options.waitSeconds, signal: options.signal, holds: () => operation()?.endedMs !== null })
+    const found = operation()
+    if (found === undefined) throw new OperationalError('NOT_FOUND', 'The operation is over and its record is gone.')
+    return presentOperation(this.#context, found)
+  }
+
+  async uncordon(caller: Caller, ref: string, options: WriteOptions): Promise<Written<Node>> {
+    authorize(caller, 'administer', '', 'nodes')
+    const payload = { id: this.#find(ref).id as NodeId, ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }) }
+    return this.#write(caller, 'node.uncordon', payload, options)
+  }
+
   discovered(caller: Caller): Page<DiscoveredNode> {
     return this.#discovery.discovered(caller)
   }
@@ -109,7 +135,7 @@ export class NodeUseCases implements Nodes {
     return this.#discovery.admit(caller, fingerprint, options)
   }
 
-  async #write<Type extends 'node.update' | 'node.rename'>(caller: Caller, type: Type, payload: CommandPayload<Type>, options: WriteOptions): Promise<Written<Node>> {
+  async #write<Type extends 'node.update' | 'node.rename' | 'node.uncordon'>(caller: Caller, type: Type, payload: CommandPayload<Type>, options: WriteOptions): Promise<Written<Node>> {
     const { id } = payload
     if (options.dryRun) return dryRun(this.#context, caller, type, payload, 'node')
     await propose(this.#context, caller.actor, type, payload, options)
@@ -121,6 +147,11 @@ export class NodeUseCases implements Nodes {
     if (node === undefined) throw new OperationalError('NOT_FOUND', `There is no node ${ref.slice(0, 80)}.`)
     return node
   }
+}
+
+/** Where each VM would go; null where none takes it. */
+function previewDrain(context: AppContext, node: StoredNode): readonly Difference[] {
+  return vmsOnNode(context.state, node.id).map((vm) => ({ path: `vms.${vm.name}.node`, before: node.name, after: migrationTargets(context, vm).node }))
 }
 
 function invalidField(path: string, message: string): OperationalError {

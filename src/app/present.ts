@@ -144,6 +144,8 @@ export function presentOperation(context: AppContext, operation: StoredOperation
       endedAt: operation.endedMs === null ? null : isoTime(operation.endedMs),
       error: operation.error,
       cancellable: isCancellable(operation),
+      progress: operation.endedMs === null ? context.ports.progress.of(operation.id) : null,
+      ...(operation.move === undefined ? {} : { bytes: operation.move.outputs.bytes ?? null, downtimeMs: operation.move.outputs.downtimeMs ?? null }),
     },
   }
 }
@@ -154,7 +156,16 @@ function stepTimes(operation: StoredOperation, at: number): { readonly startedAt
   return { startedAt: time(step?.startedMs), endedAt: time(step?.endedMs) }
 }
 
+/** On its way back: what had been done is being undone. */
+function turnedStepState(operation: StoredOperation, at: number, turnedAt: number): Operation['status']['steps'][number]['state'] {
+  if (at > turnedAt) return 'waiting'
+  if (operation.state === 'running' && at === operation.step) return 'running'
+  if (at < turnedAt) return operation.state === 'running' && at < operation.step ? 'done' : 'cancelled'
+  return operation.move?.cancelled === true ? 'cancelled' : 'failed'
+}
+
 function stepState(operation: StoredOperation, at: number): Operation['status']['steps'][number]['state'] {
+  if (operation.move?.turnedAt != null) return turnedStepState(operation, at, operation.move.turnedAt)
   if (operation.state === 'done' || at < operation.step) return 'done'
   if (at > operation.step) return 'waiting'
   if (operation.state === 'failed') return 'failed'

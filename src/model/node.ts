@@ -97,6 +97,7 @@ export const nodeRemoveSchema = z.strictObject({
   force: z.boolean().default(false).describe('Also with VMs on it: they stay known, without an owner. Only for a host that is off'),
   hostIsOff: z.boolean().default(false).describe('You have made sure that the host is off. Needed with force: its VMs may be started elsewhere'),
 })
+export const nodeDrainSchema = z.strictObject({ concurrency: z.number().int().min(1).max(8).default(2).describe('How many VMs move at once') })
 export const nodeRenameSchema = z.strictObject({ name: nameSchema })
 
 /** An appliance on the local network that is in no cluster. */

@@ -78,7 +78,7 @@ function update(transaction: Transaction, payload: CommandOf<'node.update'>['pay
   const next: StoredNode = {
     ...node,
     labels: payload.labels ?? node.labels,
-    spec: payload.spec ?? node.spec,
+    spec: payload.spec === undefined ? node.spec : { ...payload.spec, ...(node.spec.draining === true && !payload.spec.schedulable ? { draining: true } : {}) },
     revision: transaction.index,
     generation: payload.spec === undefined ? node.generation : node.generation + 1,
   }

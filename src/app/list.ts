@@ -76,7 +76,8 @@ function parseCursor(text: string, field: string): { readonly key: SortValue; re
 
 const termsMax = 20
 
-function compileFilter<Record>(shape: ListShape<Record>, filter: string | null): (record: Record) => boolean {
+/** @throws INVALID for more terms than are looked at, and for fields that there are not */
+export function compileFilter<Record>(shape: ListShape<Record>, filter: string | null): (record: Record) => boolean {
   const terms = (filter ?? '').trim().split(/\s+/).filter((term) => term !== '')
   if (terms.length > termsMax) throw invalid('filter', `must have at most ${termsMax} terms`)
   const tests = terms.map((term) => compileTerm(shape, term))

@@ -6,7 +6,7 @@ import type { Cancel } from '../ports/clock.ts'
 import { authorize, may } from './authorize.ts'
 import { isoTime, type AppContext } from './context.ts'
 import type { Caller, ListQuery, Page, Records, Watcher } from './face.ts'
-import { limitMax, listPage, type ListShape } from './list.ts'
+import { compileFilter, limitMax, listPage, type ListShape } from './list.ts'
 
 /** Sortable form of `index.ordinal`. */
 function eventOrder(id: string): number {
@@ -64,11 +64,15 @@ export class RecordUseCases implements Records {
     return listPage(this.#visible(caller), eventShape, query, (event) => event)
   }
 
-  watch(caller: Caller, after: string | null, watcher: Watcher): Cancel {
-    if (after !== null) this.#replay(caller, after, watcher)
+  watch(caller: Caller, after: string | null, watcher: Watcher, filter: string | null = null): Cancel {
+    const passes = compileFilter(eventShape, filter)
+    const tell = (event: Event) => {
+      if (sees(caller, event) && passes(event)) watcher.event(event)
+    }
+    if (after !== null) this.#replay(after, tell)
     return this.#context.ports.consensus.watch((notice) => {
       if (notice.kind === 'replaced') watcher.reset()
-      if (notice.kind === 'applied') for (const event of notice.events) if (sees(caller, event)) watcher.event(event)
+      if (notice.kind === 'applied') notice.events.forEach(tell)
     })
   }
 
@@ -99,13 +103,13 @@ export class RecordUseCases implements Records {
   }
 
   /** @throws EVENTS_GONE where something between `after` and the oldest kept event may be missing, or `after` is of another history */
-  #replay(caller: Caller, after: string, watcher: Watcher): void {
+  #replay(after: string, tell: (event: Event) => void): void {
     const { state } = this.#context
     const [oldest] = state.tables.event.keys()
     const [afterIndex = 0] = after.split('.').map(Number)
     const gone = !/^\d+\.\d+$/.test(after) || (oldest !== undefined && compareEventIds(after, oldest) < 0 && !this.#isWholeHistory(oldest)) || afterIndex > state.index
     if (gone) throw new OperationalError('EVENTS_GONE', `Events after ${after.slice(0, 40)} are not kept here. List anew and watch from there.`)
-    for (const event of state.tables.event.values()) if (compareEventIds(event.id, after) > 0 && sees(caller, event)) watcher.event(event)
+    for (const event of state.tables.event.values()) if (compareEventIds(event.id, after) > 0) tell(event)
   }
 
   /** Nothing was dropped yet: the oldest kept event is that of the cluster's forming. */

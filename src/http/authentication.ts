@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { App, Caller } from '../app/face.ts'
 import { OperationalError } from '../model/error.ts'
 import { joinTokenPrefix } from '../model/token.ts'
+import type { Cancel, Clock } from '../ports/clock.ts'
 
 export const sessionCookie = '__Host-novacron'
 const credentialCharactersMax = 4096
@@ -33,8 +34,34 @@ export async function authenticate(app: App, headers: Headers, address: string):
   const bearer = bearerOf(headers)
   if (bearer !== null) return bearer === '' || bearer.length > credentialCharactersMax ? null : app.identity.authenticateToken(bearer, address)
   const cookie = cookieOf(headers)
-  return cookie === null || cookie.length > credentialCharactersMax ? null : app.identity.authenticateSession(cookie, address)
+  return cookie === null || cookie.length > credentialCharactersMax ? null : app.identity.authenticateSession(cookie, address, headers.get('User-Agent') ?? '')
 }
+
+/** How often a credential is looked at though nothing was said of it: it may simply have ended. */
+const recheckMs = 5_000
+
+type Watched = { readonly app: App; readonly caller: Caller; readonly headers: Headers; readonly address: string; readonly clock: Clock }
+
+/** Calls once, as soon as the credential of a long stream is not what it was: no longer valid, or of other roles. */
+export function watchCredential({ app, caller, headers, address, clock }: Watched, onChange: () => void): Cancel {
+  const roles = JSON.stringify(caller.bindings)
+  let ended = false
+  const end = () => {
+    if (ended) return
+    cancel()
+    onChange()
+  }
+  const look = () => {
+    authenticate(app, headers, address).then((now) => (now === null || JSON.stringify(now.bindings) !== roles ? end() : undefined), end)
+  }
+  const cancels = [app.identity.onCredentialChange(look), clock.every(recheckMs, look)]
+  const cancel = () => {
+    ended = true
+    for (const each of cancels) each()
+  }
+  return cancel
+}
+
 
 export function unauthenticated(detail = 'Send an API token (Authorization: Bearer nct_…), or sign in.'): OperationalError {
   return new OperationalError('UNAUTHENTICATED', detail)

@@ -2,15 +2,13 @@
 import type { App, Caller } from '../app/face.ts'
 import { OperationalError } from '../model/error.ts'
 import type { Cancel, Clock } from '../ports/clock.ts'
-import { authenticate } from './authentication.ts'
+import { watchCredential } from './authentication.ts'
 import type { WatchEvents } from './api/events.ts'
 import type { RouteRequest } from './route.ts'
 
 const streamsMax = 512
 const waitingBytesMax = 1024 * 1024
 const heartbeatMs = 15_000
-/** How soon a revoked credential ends its streams. */
-const recheckMs = 2_000
 /** Orders after every event of its index: ordinals are small. */
 const lastOrdinal = 999_999_999
 
@@ -59,7 +57,7 @@ function openStream({ caller, request, after, clock, onClose }: Options): Readab
     } else controller.enqueue(encoder.encode(text))
   }
   // The start names a place to resume from even before the first event.
-  if (after === null) early.push(message({ id: `${app.freshness().index}.${lastOrdinal}`, event: 'start', data: '{}' }))
+  if (after === null) early.push(message({ id: startPlace(app), event: 'start', data: '{}' }))
   else early.push(': resumed\n\n')
   cancels.push(app.records.watch(caller, after, {
     event: (event) => send(message({ id: event.id, data: JSON.stringify(event) })),
@@ -67,9 +65,9 @@ function openStream({ caller, request, after, clock, onClose }: Options): Readab
       send(resetMessage)
       close()
     },
-  }))
+  }, request.query['filter'] === undefined ? null : String(request.query['filter'])))
   cancels.push(clock.every(heartbeatMs, () => send(': alive\n\n')))
-  cancels.push(clock.every(recheckMs, () => void recheck(app, headers, address, close)))
+  cancels.push(watchCredential({ app, caller, headers, address, clock }, close))
   signal.addEventListener('abort', close)
   return new ReadableStream<Uint8Array>({
     start(started) {
@@ -82,12 +80,9 @@ function openStream({ caller, request, after, clock, onClose }: Options): Readab
   }, { highWaterMark: waitingBytesMax, size: (chunk) => chunk?.byteLength ?? 0 })
 }
 
-async function recheck(app: App, headers: Headers, address: string, close: () => void): Promise<void> {
-  try {
-    if ((await authenticate(app, headers, address)) === null) close()
-  } catch {
-    close()
-  }
+/** The place of a watch that begins now. */
+export function startPlace(app: App): string {
+  return `${app.freshness().index}.${lastOrdinal}`
 }
 
 const resetMessage = message({ event: 'reset', data: '{}' })

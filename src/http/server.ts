@@ -12,6 +12,7 @@ import type { Log } from '../ports/log.ts'
 import type { Assets } from './assets.ts'
 import { createConsoles } from './console.ts'
 import type { HttpEnv, UiOptions } from './context.ts'
+import { createEventSockets } from './event-socket.ts'
 import { createMetrics } from './metrics.ts'
 import { waitSecondsMax } from './preconditions.ts'
 import { problemHeaders, problemOf, problemResponse, problemType } from './problem.ts'
@@ -77,7 +78,8 @@ export async function startHttp(options: HttpOptions): Promise<Http> {
   // Without a listener Node would invite every body, also one that will be refused.
   server.on('checkContinue', onRequest)
   const consoles = createConsoles({ app: () => app, clock, log, stopping: stopping.signal })
-  server.on('upgrade', (request, socket, head) => consoles.upgrade(request, socket, head))
+  const eventSockets = createEventSockets({ app: () => app, clock, log, stopping: stopping.signal })
+  server.on('upgrade', (request, socket, head) => (eventSockets.takes(request) ? eventSockets : consoles).upgrade(request, socket, head))
   server.on('clientError', answerClientError)
   const sockets = trackSockets(server)
   await listen(server, options.host, options.port)
@@ -90,7 +92,6 @@ export async function startHttp(options: HttpOptions): Promise<Http> {
     setTls: (tls) => server.setSecureContext({ cert: tls.certPem, key: tls.keyPem, minVersion: 'TLSv1.2' }),
     async stop() {
       stopping.abort()
-      metrics.stop()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections()
       const cancel = clock.after(stopGraceMs, () => {

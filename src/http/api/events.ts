@@ -1,5 +1,6 @@
 // Routes of events and of the audit record.
 import { z } from 'zod'
+import type { App } from '../../app/face.ts'
 import { eventSchema } from '../../model/event.ts'
 import { OperationalError } from '../../model/error.ts'
 import { answerAuditExport, auditFormats, type AuditFormat } from '../audit-export.ts'
@@ -10,10 +11,23 @@ import { schemas } from './schemas.ts'
 /** Opens the live stream; a route cannot know of clocks and stopping servers. */
 export type WatchEvents = (caller: Parameters<CallerRoute['handle']>[0], request: RouteRequest, after: string | null) => Response
 
-const eventParameters = {
+export const eventParameters = {
   ...listParameters,
-  watch: { from: 'boolean', schema: z.boolean().describe('Stream events as they come (text/event-stream); so does Accept: text/event-stream. `after`, or Last-Event-ID, is then the last event seen') },
+  watch: { from: 'boolean', schema: z.boolean().describe('Stream events as they come (text/event-stream); so does Accept: text/event-stream. `after`, or Last-Event-ID, is then the last event seen, and `filter` holds for the stream too') },
 } as const satisfies QueryParameters
+
+/**
+ * A place to resume from, once this node has come there: it may be a little behind the one that gave it.
+ * @throws INVALID, OUTCOME_UNKNOWN
+ */
+export async function placeOf(app: App, after: string | null, signal: AbortSignal): Promise<string | null> {
+  if (after === null) return null
+  if (!eventSchema.shape.id.safeParse(after).success) {
+    throw new OperationalError('INVALID', 'An event\'s id has the form "index.ordinal".', { data: { fields: [{ path: 'after', message: 'must be an event\'s id' }] } })
+  }
+  await app.waitIndex(Number(after.split('.', 1)[0]), signal)
+  return after
+}
 
 const exportParameters = {
   ...readParameters, sort: listParameters.sort, filter: listParameters.filter,
@@ -29,11 +43,7 @@ export const eventRoutes = (watchEvents: WatchEvents): readonly CallerRoute[] =>
       const streamed = query['watch'] === true || (query['watch'] === undefined && (headers.get('Accept') ?? '').includes('text/event-stream'))
       if (!streamed) return { status: 200, body: app.records.events(caller, listQueryOf(query)) }
       const after = headers.get('Last-Event-ID') ?? (query['after'] === undefined ? null : String(query['after']))
-      if (after !== null && !eventSchema.shape.id.safeParse(after).success) {
-        throw new OperationalError('INVALID', 'An event\'s id has the form "index.ordinal".', { data: { fields: [{ path: 'after', message: 'must be an event\'s id' }] } })
-      }
-      // Resumed at a node that is a little behind the one that gave the id.
-      if (after !== null) await app.waitIndex(Number(after.split('.', 1)[0]), request.signal)
+      await placeOf(app, after, request.signal)
       return watchEvents(caller, request, after)
     },
   },

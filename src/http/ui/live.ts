@@ -7,7 +7,7 @@ import type { Cancel } from '../../ports/clock.ts'
 import type { Frame } from '../../../ui/views/frame.ts'
 import { alarm, asOf } from '../../../ui/views/note.ts'
 import { pulse, runningBadge } from '../../../ui/views/shell.ts'
-import { authenticate } from '../authentication.ts'
+import { authenticate, watchCredential } from '../authentication.ts'
 import { addressOf, callerOf, type HttpEnv } from '../context.ts'
 import type { Cell } from './cell.ts'
 import { frameOf, looksOf, type Ui, type UiContext } from './page.ts'
@@ -23,7 +23,6 @@ const streamsMax = 256
 /** Two messages a second at most. */
 const gapMs = 500
 const beatMs = 3000
-const recheckMs = 4000
 /** A reader that has so much waiting is left out until it has caught up. */
 const waitingBytesMax = 256 * 1024
 
@@ -123,7 +122,7 @@ class LiveStream {
       app.records.watch(this.#caller, null, { event: touch, reset: touch }),
       app.onPulse(touch),
       options.clock.every(beatMs, () => this.#beat()),
-      options.clock.every(recheckMs, () => void this.#recheck()),
+      watchCredential({ app, caller: this.#caller, headers: this.#context.req.raw.headers, address: addressOf(this.#context.env.incoming), clock: options.clock }, () => void this.#recheck()),
     )
     // At once: the page was rendered a moment ago, and what changed since must not be lost.
     this.#schedule()
@@ -193,8 +192,9 @@ class LiveStream {
   async #recheck(): Promise<void> {
     const { req, env } = this.#context
     const still = await authenticate(this.#ui.app, req.raw.headers, addressOf(env.incoming)).catch(() => this.#caller)
-    if (still !== null || this.#closed) return
-    this.#send({ event: 'logout', data: '{}' })
+    if (this.#closed) return
+    // Of other roles than before: the page asks anew, as whom its reader is now.
+    if (still === null) this.#send({ event: 'logout', data: '{}' })
     this.#close()
   }
 

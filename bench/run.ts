@@ -18,6 +18,7 @@ const graceMs = 60_000
 const benches: Readonly<Record<string, Bench>> = {
   'formation': { file: 'formation.ts', args: [], shortArgs: ['--short'], secondsMax: 180 },
   'vm-create': { file: 'vm-create.ts', args: [], shortArgs: ['--short'], secondsMax: 300 },
+  'migrate': { file: 'migrate.ts', args: [], shortArgs: ['--short'], secondsMax: 420 },
   'idle': { file: 'idle.ts', args: [], shortArgs: ['--short'], secondsMax: 240 },
   'api-list': { file: 'api-list.ts', args: [], shortArgs: ['--short'], secondsMax: 300 },
   'commit': { file: 'commit.ts', args: ['--directory', build], shortArgs: ['--directory', build, '--short'], secondsMax: 240 },

@@ -9,7 +9,7 @@ export const commonErrors: readonly ErrorCode[] = ['UNAUTHENTICATED', 'FORBIDDEN
 const readErrors: readonly ErrorCode[] = ['NO_QUORUM', 'OUTCOME_UNKNOWN', 'MALFORMED']
 const writeErrors: readonly ErrorCode[] = ['MALFORMED', 'UNSUPPORTED_MEDIA_TYPE', 'BODY_TOO_LARGE', 'REQUEST_TIMEOUT', 'CROSS_ORIGIN', 'IDEMPOTENCY_MISMATCH', 'NO_QUORUM', 'OUTCOME_UNKNOWN']
 /** Request schemas are described as they may be sent, answers as they come. */
-const inputs: ReadonlySet<string> = new Set(['VmCreate', 'VmReplace', 'VmPatch', 'VmStop', 'VmDelete', 'NodePatch', 'UserCreate', 'PasswordChange', 'UserPatch', 'RoleGrant', 'ProjectCreate', 'ProjectPatch', 'TokenCreate', 'JoinTokenCreate', 'JoinRequest', 'SignIn'])
+const inputs: ReadonlySet<string> = new Set(['VmCreate', 'UploadCreate', 'ImageFromUrl', 'VmReplace', 'VmPatch', 'VmStop', 'VmDelete', 'NodePatch', 'UserCreate', 'PasswordChange', 'UserPatch', 'RoleGrant', 'ProjectCreate', 'ProjectPatch', 'TokenCreate', 'JoinTokenCreate', 'JoinRequest', 'SignIn'])
 /** Of which named schemas lists consist, so that they are referred to and not repeated. */
 const items: Readonly<Record<string, string>> = { VmList: 'Vm', NodeList: 'Node', ImageList: 'Image', OperationList: 'Operation', UserList: 'User', TokenList: 'Token', RoleList: 'Role', ProjectList: 'Project',  EventList: 'Event', JoinTokenList: 'JoinTokenView' }
 

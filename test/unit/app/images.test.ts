@@ -9,12 +9,12 @@ import { applyCommand } from '../../../src/state/apply.ts'
 import { World } from '../state/world.ts'
 
 const sha256 = 'c'.repeat(64)
-const caller: Caller = { actor: { kind: 'user', id: 'u', name: 'admin', address: '' }, userId: 'u', userName: 'admin', bindings: [{ role: 'administrator', scope: '*' }], session: null }
 const options: WriteOptions = { idempotencyKey: null, bodyHash: '', ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal }
 
 function desk() {
   const world = new World()
-  const { nodeId } = world.form()
+  const { nodeId, adminId } = world.form()
+  const caller: Caller = { actor: { kind: 'user', id: adminId, name: 'admin', address: '' }, userId: adminId, userName: 'admin', bindings: [{ role: 'administrator', scope: '*' }], session: null }
   world.image(nodeId, 'taken')
   const files = new Set<string>()
   const gate = Promise.withResolvers<void>()
@@ -29,6 +29,7 @@ function desk() {
         return applyCommand(state, { index: state.index + 1, term: 1, timeMs: world.timeMs, command }).result
       },
     },
+    imageSupply: { fetching: () => new Map() },
     storage: {
       importImage: () => Promise.resolve(files.add(sha256)).then(() => ({ sha256, format: 'qcow2', sizeBytes: 1, virtualSizeBytes: 1 })),
       deleteImage: (id: string) => Promise.resolve(files.delete(id)).then(() => undefined),

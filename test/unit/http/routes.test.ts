@@ -58,8 +58,8 @@ describe('with a credential', () => {
   test.each(table.map((route) => ({ name: `${route.method} ${route.path}`, route })))('$name answers in the declared shape', async ({ route }) => {
     await served.ask('/api/v1/vms', { method: 'POST', json: { name: 'web', spec: { cpus: 1, memoryMiB: 64 } } })
     const known: Readonly<Record<string, string>> = { vms: 'web', nodes: 'n1', images: 'tiny', operations: 'o1', users: 'admin', tokens: 'ci', cluster: 'j1' }
-    const target = route.path.replaceAll(/\{\w+\}/g, known[route.path.split('/')[3] ?? ''] ?? 'x') + (route.operationId === 'importImage' ? '?name=tiny' : '')
-    const body = route.operationId === 'importImage' ? { body: 'QFI', headers: { 'Content-Type': 'application/octet-stream' } }
+    const target = route.path.replaceAll(/\{\w+\}/g, known[route.path.split('/')[3] ?? ''] ?? 'x') + (route.operationId === 'importImage' ? '?name=tiny' : route.operationId === 'appendUpload' ? '?offset=0' : '')
+    const body = route.body?.schema === 'binary' ? { body: 'QFI', headers: { 'Content-Type': 'application/octet-stream' } }
       : route.operationId === 'signIn' ? { json: { name: 'admin', password: 'correct horse' }, token: null }
       : route.operationId === 'join' ? { json: {}, token: 'ncj_good' }
       : route.method === 'PATCH' ? { json: {}, headers: { 'Content-Type': 'application/merge-patch+json' } }

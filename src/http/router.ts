@@ -83,7 +83,10 @@ function createFinish(app: App | null, { clock, log, metrics }: RouterDependenci
     // Whatever was asked for that is not there is one thing: the labels stay few.
     const route = response.status === 404 && !context.get('route').startsWith('/api/') ? 'other' : context.get('route')
     const seconds = (clock.monotonicMs() - begunMs) / 1000
-    if (app !== null && !streamed) metrics.observe({ node: app.freshness().node.name, method, route, status: response.status, seconds })
+    if (app !== null && !streamed) {
+      metrics.observe({ node: app.freshness().node.name, method, route, status: response.status, seconds })
+      app.answered({ status: response.status, seconds })
+    }
     log.debug('http request', { method, path, status: response.status, durationMs: Math.round(seconds * 1000), address: addressOf(context.env.incoming), actor: context.get('caller')?.actor.name ?? '' })
   }
 }
@@ -143,6 +146,7 @@ function mountDocuments(router: Hono<HttpEnv>, { document, page }: { readonly do
 function mountMetrics(router: Hono<HttpEnv>, app: App, metrics: Metrics): void {
   router.get('/metrics', async (context) => {
     context.set('route', '/metrics')
+    app.requireRight(callerOf(context), 'read cluster', { command: 'metrics.read', target: '', write: false })
     const scope = context.req.query('scope') ?? 'node'
     if (scope !== 'node' && scope !== 'cluster') throw new OperationalError('INVALID', 'scope is node or cluster.', { data: { fields: [{ path: 'scope', message: 'must be node or cluster' }] } })
     const { text, contentType } = await metrics.render(app, callerOf(context), scope)

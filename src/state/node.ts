@@ -41,6 +41,9 @@ function admit(transaction: Transaction, payload: CommandOf<'node.admit'>['paylo
   const again = token.usedByNodeId === payload.node.id && former?.revision === token.revision
   if (token.usedByNodeId !== null && !again) throw new Refusal('TOKEN_USED', 'The join token was used already. Make a new one.')
   if (token.expiresMs < transaction.timeMs) throw new Refusal('TOKEN_EXPIRED', 'The join token has expired. Make a new one.')
+  if (former !== undefined && wasHeardOf(transaction, former)) {
+    throw new Refusal('ALREADY_MEMBER', `${former.name} is a member that took part already. If its data is lost, remove it and let it join under a new key.`)
+  }
   if (former === undefined && transaction.state.tables.node.size >= nodesMax) throw new Refusal('LIMIT_REACHED', `A cluster has at most ${nodesMax} nodes.`)
   transaction.requireFreeName('node', '', payload.node.name, payload.node.id)
   transaction.put('joinToken', token.id, { ...token, usedByNodeId: payload.node.id, revision: transaction.index })
@@ -50,6 +53,14 @@ function admit(transaction: Transaction, payload: CommandOf<'node.admit'>['paylo
   })
   say(transaction, payload.node, 'created', `Node ${payload.node.name} joined`, 'node.joined')
   return { id: payload.node.id }
+}
+
+/**
+ * Anything said of a member since its admission. Who took part and asks to join has an empty disk: under its old id its votes and entries, which
+ * the others count on, would be as if they had never been.
+ */
+function wasHeardOf(transaction: Transaction, node: StoredNode): boolean {
+  return ![...transaction.state.tables.joinToken.values()].some((token) => token.usedByNodeId === node.id && token.revision === node.revision)
 }
 
 /** An id, a peer id and a key belong to one node for ever: whoever joins cannot take over a member. */

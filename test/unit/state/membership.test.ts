@@ -71,13 +71,21 @@ describe('a member\'s identity', () => {
     expect(world.state.tables.node.size).toBe(2)
   })
 
-  test('a used token is over once its node was heard of; a new one lets the same node ask again and keeps what was said of it', () => {
+  test('a used token is over once its node was heard of; before, a new one lets the same node ask again', () => {
+    const { world, payload, fresh } = joined()
+    expect(world.outcome('node.admit', { ...payload, joinTokenId: fresh() })).toBe('done')
+    expect(world.outcome('node.admit', { ...payload, joinTokenId: fresh() })).toBe('done')
+    expect(world.outcome('node.admit', payload)).toBe('TOKEN_USED')
+  })
+
+  test('a member that took part and comes back with an empty disk does not begin anew under its old id: what it voted for is lost', () => {
     const { world, payload, fresh } = joined()
     world.run('node.announce', { id: payload.node.id, announcement: announcement() })
-    world.run('node.update', { id: payload.node.id, labels: { rack: 'a' }, spec: { schedulable: false } })
-    expect(world.outcome('node.admit', payload)).toBe('TOKEN_USED')
-    expect(world.outcome('node.admit', { ...payload, joinTokenId: fresh() })).toBe('done')
-    expect(world.state.tables.node.get(payload.node.id)).toMatchObject({ labels: { rack: 'a' }, spec: { schedulable: false } })
+    const before = world.state.tables.node.get(payload.node.id)
+    const joinTokenId = fresh()
+    expect(world.outcome('node.admit', { ...payload, joinTokenId })).toBe('ALREADY_MEMBER')
+    expect(world.state.tables.node.get(payload.node.id)).toEqual(before)
+    expect(world.state.tables.joinToken.get(joinTokenId)?.usedByNodeId).toBeNull()
   })
 })
 

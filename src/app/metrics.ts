@@ -1,43 +1,97 @@
-// What a node tells Prometheus of itself, as data; only http/metrics.ts knows how it is written.
+// What a node tells Prometheus, of itself or of all that it heard of, as data; only http/metrics.ts knows how it is written.
+import { diskFields, nicFields, nodeFields, sampleAgeMsMax, vmFields, type DeviceSample, type MetricField } from '../model/metrics.ts'
 import { vmPhases } from '../model/vm.ts'
 import { vmsOnNode } from '../state/query.ts'
+import { may } from './authorize.ts'
 import type { AppContext } from './context.ts'
-import type { App } from './face.ts'
+import type { Caller, Metric, MetricScope } from './face.ts'
 import { phaseOf } from './present.ts'
 
-type Metric = ReturnType<App['metrics']>[number]
+type Labels = Readonly<Record<string, string>>
 
-export function appMetrics(context: AppContext): readonly Metric[] {
-  const status = context.ports.consensus.status()
-  const load = context.ports.presence.of(context.nodeId)?.load
-  const gauge = (name: string, help: string, value: number, labels?: Readonly<Record<string, string>>): Metric => ({ name, help, type: 'gauge', value, ...(labels === undefined ? {} : { labels }) })
-  const metrics: Metric[] = [
-    gauge('novacron_raft_term', 'Current Raft term', status.term),
-    gauge('novacron_raft_commit_index', 'Highest committed log index known here', status.commit),
-    gauge('novacron_raft_applied_index', 'Highest log index applied here', context.state.index),
-    gauge('novacron_raft_log_entries', 'Entries in the Raft log that are not compacted', status.lastIndex - status.firstIndex + 1),
-    gauge('novacron_raft_is_leader', '1 where this node leads', status.role === 'leader' ? 1 : 0),
-    gauge('novacron_raft_has_quorum', '1 while this node is in touch with a leader that has a majority', status.quorum ? 1 : 0),
-    gauge('novacron_cluster_nodes', 'Members of the cluster', context.state.tables.node.size),
-    gauge('novacron_cluster_nodes_ready', 'Members that are ready as seen from here', context.readyNodeIds().size),
-    gauge('novacron_images', 'Images in the library', context.state.tables.image.size),
-  ]
+/** VMs are those that the caller may see; nodes only for who may read the cluster. */
+export function appMetrics(context: AppContext, caller: Caller, scope: MetricScope): readonly Metric[] {
+  const metrics: Metric[] = []
+  const seesCluster = may(caller, 'read', '')
+  for (const node of context.state.tables.node.values()) {
+    if (scope === 'node' && node.id !== context.nodeId) continue
+    if (seesCluster) pushNode(context, metrics, node)
+    pushVms(context, metrics, caller, node)
+  }
+  if (seesCluster) pushCluster(context, metrics)
+  return metrics
+}
+
+function push(metrics: Metric[], field: MetricField, value: number, labels: Labels): void {
+  metrics.push({ name: field.metric, help: field.help, type: field.kind, value, labels })
+}
+
+const gauge = (name: string, help: string): MetricField => ({ key: name, metric: `novacron_${name}`, kind: 'gauge', scale: 1, help })
+const up = gauge('node_metrics_fresh', '1 where the node measured itself and was heard of in the last 20 seconds; else its other figures are left out')
+const ready = gauge('node_ready', '1 where the node is ready, as the node that answers sees it')
+const cpuRatio = gauge('node_cpu_ratio', 'Share of all CPUs that is busy')
+const nodeVms = gauge('node_vms', 'VMs assigned to the node, by phase')
+
+function pushNode(context: AppContext, metrics: Metric[], node: { readonly id: string; readonly name: string }): void {
+  const labels = { node: node.name }
+  const { history } = context.ports
+  const heard = history?.node(node.id) ?? null
+  const fresh = history !== null && history !== undefined && heard !== null && history.nowMs() - heard.heardMs <= sampleAgeMsMax
+  push(metrics, up, fresh ? 1 : 0, labels)
+  push(metrics, ready, context.unreadiness(node.id) === '' ? 1 : 0, labels)
+  if (heard !== null && fresh) {
+    for (const field of nodeFields) if (node.id !== context.nodeId || !isOfProcess(field)) push(metrics, field, heard.figures[field.key], labels)
+  }
+  const load = context.ports.presence.of(node.id)?.load
+  if (load !== undefined) push(metrics, cpuRatio, load.cpuRatio, labels)
   const phases = new Map<string, number>(vmPhases.map((phase) => [phase, 0]))
-  for (const vm of vmsOnNode(context.state, context.nodeId)) {
+  for (const vm of vmsOnNode(context.state, node.id)) {
     const phase = phaseOf(context, vm)
     phases.set(phase, (phases.get(phase) ?? 0) + 1)
   }
-  for (const [phase, count] of phases) metrics.push(gauge('novacron_node_vms', 'VMs assigned to this node, by phase', count, { phase }))
-  if (load !== undefined) {
-    metrics.push(
-      gauge('novacron_node_cpu_ratio', 'Share of all CPUs that is busy', load.cpuRatio),
-      gauge('novacron_node_memory_used_bytes', 'Memory in use on the host', load.memoryUsedBytes),
-      gauge('novacron_node_memory_total_bytes', 'Memory of the host', load.memoryTotalBytes),
-      gauge('novacron_node_storage_used_bytes', 'Storage in use in the pool local', load.storageUsedBytes),
-      gauge('novacron_node_storage_total_bytes', 'Size of the pool local', load.storageTotalBytes),
-      gauge('novacron_node_event_loop_delay_seconds', 'How late the event loop was lately', load.loopDelayMs / 1000),
-      gauge('novacron_node_uptime_seconds', 'How long the host is up', load.uptimeSeconds),
-    )
+  for (const [phase, count] of phases) push(metrics, nodeVms, count, { ...labels, phase })
+}
+
+/** Of the own process http/metrics.ts tells what is true this moment. */
+function isOfProcess(field: MetricField): boolean {
+  return field.key.startsWith('process')
+}
+
+function pushVms(context: AppContext, metrics: Metric[], caller: Caller, node: { readonly id: string; readonly name: string }): void {
+  const { history } = context.ports
+  if (history === null || history === undefined) return
+  for (const vm of vmsOnNode(context.state, node.id)) {
+    const heard = may(caller, 'read', vm.project) ? history.vm(vm.id) : null
+    if (heard === null || heard.nodeId !== node.id || history.nowMs() - heard.heardMs > sampleAgeMsMax) continue
+    const labels = { node: node.name, vm: vm.name, project: vm.project }
+    for (const [at, field] of vmFields.entries()) push(metrics, field, heard.sample.values[at] ?? 0, labels)
+    pushDevices(metrics, diskFields, heard.sample.disks, (device) => ({ ...labels, disk: device.name }))
+    pushDevices(metrics, nicFields, heard.sample.nics, (device) => ({ ...labels, device: device.name }))
   }
-  return metrics
+}
+
+function pushDevices(metrics: Metric[], fields: readonly MetricField[], devices: readonly DeviceSample[], labelsOf: (device: DeviceSample) => Labels): void {
+  for (const device of devices) {
+    const labels = labelsOf(device)
+    for (const [at, field] of fields.entries()) push(metrics, field, device.values[at] ?? 0, labels)
+  }
+}
+
+/** As the node that answers sees it; the same on every node that has caught up. */
+function pushCluster(context: AppContext, metrics: Metric[]): void {
+  const labels = { node: context.nodeName(context.nodeId) ?? '' }
+  const { tables } = context.state
+  push(metrics, gauge('cluster_nodes', 'Members of the cluster'), tables.node.size, labels)
+  push(metrics, gauge('cluster_nodes_ready', 'Members that are ready as seen from here'), context.readyNodeIds().size, labels)
+  push(metrics, gauge('cluster_images', 'Images in the library'), tables.image.size, labels)
+  const states = new Map<string, number>(['running', 'done', 'failed', 'cancelled'].map((state) => [state, 0]))
+  for (const operation of tables.operation.values()) states.set(operation.state, (states.get(operation.state) ?? 0) + 1)
+  for (const [state, count] of states) push(metrics, gauge('cluster_operations', 'Operations on record, by state'), count, { ...labels, state })
+}
+
+export function countAnswer({ ports: { http } }: AppContext, { status, seconds }: { readonly status: number; readonly seconds: number }): void {
+  if (http === undefined) return
+  http.requests++
+  http.seconds += seconds
+  if (status >= 500) http.errors++
 }

@@ -8,6 +8,7 @@ import { explanationSchema, placementViewSchema } from '../../model/explanation.
 import { imageFromUrlSchema, imageSchema } from '../../model/image.ts'
 import { joinAnswerSchema, joinRequestSchema, nodeStandingSchema } from '../../model/join.ts'
 import { discoveredNodeSchema, nodeRemoveSchema, nodeSchema, nodeSpecSchema } from '../../model/node.ts'
+import { metricsViewSchema, usageSchema } from '../../model/metrics.ts'
 import { operationSchema } from '../../model/operation.ts'
 import { joinTokenCreateSchema, tokenCreateSchema, tokenSchema } from '../../model/token.ts'
 import { projectCreateSchema, projectPatchSchema, projectSchema } from '../../model/project.ts'
@@ -63,6 +64,7 @@ export const schemas = {
   join: named('JoinRequest', joinRequestSchema), joined: named('JoinAnswer', joinAnswerSchema),
   signIn: named('SignIn', z.strictObject({ name: z.string().max(63), password: z.string().max(256) })),
   session: named('Session', sessionSchema),
+  metrics: named('Metrics', metricsViewSchema), usageList: listOf('Usage', usageSchema),
   explanation: named('Explanation', explanationSchema),
   dryRun: named('DryRun', z.strictObject({ dryRun: z.literal(true), differences: z.array(differenceSchema), placement: placementViewSchema.optional() })),
 } as const satisfies Readonly<Record<string, SchemaRef>>

@@ -38,8 +38,8 @@ test('holds the rooms\' figures, the process\'s and requests by route, each with
 })
 
 test('the cluster\'s are those that were gossiped', async () => {
-  expect((await served.ask('/metrics?scope=cluster')).text).toContain('novacron_cluster_node_cpu_ratio{node="n1"} 0.5')
-  expect((await served.ask('/metrics')).text).not.toContain('novacron_cluster_node')
+  expect((await served.ask('/metrics?scope=cluster')).text).toContain('novacron_node_cpu_ratio{node="n2"} 0.5')
+  expect((await served.ask('/metrics')).text).not.toContain('novacron_node_cpu_ratio')
   expect(await served.ask('/metrics?scope=all')).toMatchObject({ status: 422 })
 })
 

@@ -331,6 +331,11 @@ export function makeStandIn(): StandIn {
     readBarrier: () => Promise.resolve(900),
     waitIndex: () => Promise.resolve(),
     readiness: () => null,
+    measures: {
+      node: (_caller, ref) => measured('node', ref), vm: (_caller, ref) => measured('vm', ref), cluster: () => measured('cluster', 'lab'),
+      nodeUsage: () => ({ items: [], next: null, total: 0 }), vmUsage: () => ({ items: [], next: null, total: 0 }), usageOf: () => null, sparks: () => new Map(),
+    },
+    answered: () => undefined,
     metrics: () => [],
   }
   return standIn
@@ -339,3 +344,6 @@ export function makeStandIn(): StandIn {
 export function refusal(code: ErrorCode, message: string, fields: { readonly path: string; readonly message: string }[] = []): OperationalError {
   return new OperationalError(code, message, fields.length === 0 ? {} : { data: { fields } })
 }
+
+const measured = (kind: 'node' | 'vm' | 'cluster', name: string): ReturnType<App['measures']['cluster']> =>
+  ({ kind, id: name, name, startAt: '2026-11-20T10:00:00.000Z', stepSeconds: 30, heardAt: null, stale: true, limits: { cpus: 1, memoryBytes: 1, storageBytes: null }, series: [] })

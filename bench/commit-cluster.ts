@@ -10,7 +10,7 @@ export const vmsMade = 128
 const answerLimitMs = 60_000
 
 /** Clients and nodes in the same order; the first leads. `ca` verifies all of them. */
-export type ClusterUnderLoad = { readonly nodes: readonly Child[]; readonly clients: readonly Client[]; readonly vmIds: readonly string[]; readonly ca: string }
+export type ClusterUnderLoad = { readonly nodes: readonly Child[]; readonly clients: readonly Client[]; readonly vmIds: readonly string[]; readonly ca: string; readonly token: string; readonly urls: readonly string[] }
 
 /** @throws what went wrong over there */
 export async function askNode<T>(node: Child, question: Question): Promise<T> {
@@ -49,5 +49,5 @@ export async function formCluster(directory: string, defer: (undo: () => Promise
     const made = await require2xx(leader!.ask('/api/v1/vms', { method: 'POST', json: { name: `vm-${number}`, spec: { cpus: 1, memoryMiB: 128 } } }), 'creating a VM')
     vmIds.push((made.body as { id: string }).id)
   }
-  return { nodes, clients, vmIds, ca }
+  return { nodes, clients, vmIds, ca, token, urls: starts.map((start) => `https://127.0.0.1:${start.httpPort}`) }
 }

@@ -23,6 +23,8 @@ const benches: Readonly<Record<string, Bench>> = {
   'api-list': { file: 'api-list.ts', args: [], shortArgs: ['--short'], secondsMax: 300 },
   'commit': { file: 'commit.ts', args: ['--directory', build], shortArgs: ['--directory', build, '--short'], secondsMax: 240 },
   'api-write': { file: 'api-write.ts', args: ['--directory', build], shortArgs: ['--directory', build, '--short'], secondsMax: 180 },
+  'events': { file: 'events.ts', args: ['--directory', build], shortArgs: ['--directory', build, '--short'], secondsMax: 180 },
+  'page-load': { file: 'page-load.ts', args: [], shortArgs: ['--short'], secondsMax: 240 },
   'log-store': { file: 'log-store.ts', args: ['--directory', build, '--samples', '200', '--no-raw'], shortArgs: ['--directory', build, '--samples', '40', '--no-raw'], secondsMax: 120 },
 }
 

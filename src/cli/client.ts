@@ -22,7 +22,10 @@ export type Write = {
   readonly path: string
   readonly query?: Readonly<Record<string, string>>
   readonly body?: unknown
-  readonly file?: { readonly path: string; readonly sizeBytes: number; readonly onBytes: (sentBytes: number) => void }
+  /** `sizeBytes` of it from `startBytes` on; by default all. */
+  readonly file?: { readonly path: string; readonly startBytes?: number; readonly sizeBytes: number; readonly onBytes: (sentBytes: number) => void }
+  /** The answer may take as long as the check of a large file. */
+  readonly slow?: true
   readonly waitSeconds?: number
   readonly dryRun?: boolean
   readonly headers?: Readonly<Record<string, string>>
@@ -90,7 +93,7 @@ export class Client {
       ...(write.file === undefined ? {} : { 'Content-Type': 'application/octet-stream', 'Content-Length': write.file.sizeBytes, Expect: '100-continue' }),
       ...write.headers,
     })
-    const timeoutMs = (write.file === undefined ? answerTimeoutMs : importTimeoutMs) + (write.waitSeconds ?? 0) * 1000
+    const timeoutMs = (write.file === undefined && write.slow !== true ? answerTimeoutMs : importTimeoutMs) + (write.waitSeconds ?? 0) * 1000
     const call: Call = { method: write.method, target, headers, timeoutMs, ...(body === undefined ? {} : { body }), ...(write.file === undefined ? {} : { file: write.file }) }
     const beginMs = performance.now()
     for (;;) {
@@ -169,7 +172,7 @@ export class Client {
 }
 
 function sendFile(outgoing: ReturnType<typeof request>, file: NonNullable<Write['file']>, reject: (error: unknown) => void): void {
-  const source = createReadStream(file.path, { highWaterMark: 1024 * 1024 })
+  const source = createReadStream(file.path, { highWaterMark: 1024 * 1024, start: file.startBytes ?? 0, end: (file.startBytes ?? 0) + file.sizeBytes - 1 })
   let sentBytes = 0
   source.on('error', (cause) => {
     outgoing.destroy()

@@ -44,7 +44,7 @@ export const nouns = {
       field('NAME', 'name'), state('PHASE', 'status', 'phase'), field('NODE', 'status', 'node'), field('CPUS', 'spec', 'cpus'), mebibytes('MEMORY', 'spec', 'memoryMiB'),
       field('ADDRESSES', 'status', 'addresses'), age('AGE', 'status', 'createdAt'),
       wide({ title: 'DISKS', cell: (vm) => listAt(vm, 'spec', 'disks').map((disk) => [textAt(disk, 'name'), textAt(disk, 'sizeGiB'), textAt(disk, 'image')].join(':')).join(',') }),
-      wide(field('EPOCH', 'status', 'epoch')), wide(field('MESSAGE', 'status', 'message')), id, labels,
+      wide(field('PROJECT', 'project')), wide(field('EPOCH', 'status', 'epoch')), wide(field('MESSAGE', 'status', 'message')), id, labels,
     ],
   },
   node: {
@@ -59,8 +59,9 @@ export const nouns = {
   image: {
     name: 'image', plural: 'images', path: '/api/v1/images', show: true, hints: { filter: 'format:qcow2', sort: '-size', ref: 'tiny' },
     columns: [
-      field('NAME', 'name'), field('FORMAT', 'spec', 'format'), bytes('SIZE', 'spec', 'sizeBytes'), bytes('DISK', 'spec', 'virtualSizeBytes'), field('NODES', 'status', 'nodes'),
-      field('USES', 'status', 'uses'), age('AGE', 'status', 'createdAt'), wide(field('OS', 'spec', 'os')), wide(field('SHA256', 'spec', 'sha256')), id, labels,
+      field('NAME', 'name'), field('FORMAT', 'spec', 'format'), bytes('SIZE', 'spec', 'sizeBytes'), bytes('DISK', 'spec', 'virtualSizeBytes'), 
+      { title: 'COPIES', cell: (image) => `${listAt(image, 'status', 'nodes').length}/${textAt(image, 'status', 'copiesWanted') || '-'}` }, field('NODES', 'status', 'nodes'),
+      field('VMS', 'status', 'usedBy', 'count'), wide(field('USES', 'status', 'uses')), age('AGE', 'status', 'createdAt'), wide(field('OS', 'spec', 'os')), wide(field('SHA256', 'spec', 'sha256')), id, labels,
     ],
   },
   operation: {
@@ -78,10 +79,10 @@ export const nouns = {
     ],
   },
   audit: {
-    name: 'audit', plural: 'audit records', path: '/api/v1/audit', show: false, hints: { filter: 'outcome:refused', sort: '-id', ref: '' },
+    name: 'audit', plural: 'audit records', path: '/api/v1/audit', show: false, hints: { filter: 'outcome:refused since:24h', sort: '-at', ref: '' },
     columns: [
       field('TIME', 'at'), field('ACTOR', 'actor'), field('COMMAND', 'command'), field('TARGET', 'target'), state('OUTCOME', 'outcome'), field('CODE', 'code'),
-      field('ADDRESS', 'address'), wide(field('DETAIL', 'detail')), wide(field('INDEX', 'id')),
+      field('ADDRESS', 'address'), wide(field('DETAIL', 'detail')), wide(field('NODE', 'node')), wide(field('INDEX', 'id')),
     ],
   },
   user: {
@@ -89,13 +90,29 @@ export const nouns = {
     columns: [
       field('NAME', 'name'), field('DISPLAY', 'spec', 'displayName'),
       { title: 'ROLES', cell: (user) => listAt(user, 'spec', 'bindings').map((binding) => `${textAt(binding, 'role')}@${textAt(binding, 'scope')}`).join(',') },
-      field('DISABLED', 'spec', 'disabled'), age('AGE', 'status', 'createdAt'), id, labels,
+      field('DISABLED', 'spec', 'disabled'), age('SEEN', 'status', 'lastSeenAt'), age('AGE', 'status', 'createdAt'), id, labels,
+    ],
+  },
+  role: {
+    name: 'role', plural: 'role bindings', path: '/api/v1/roles', show: true, hints: { filter: 'role:operator', sort: 'subject', ref: 'anna-operator-cluster' },
+    columns: [field('NAME', 'name'), field('SUBJECT', 'spec', 'subject', 'name'), field('ROLE', 'spec', 'role'), field('SCOPE', 'spec', 'scope'), id],
+  },
+  project: {
+    name: 'project', plural: 'projects', path: '/api/v1/projects', show: true, hints: { filter: 'shop', sort: 'name', ref: 'shop' },
+    columns: [field('NAME', 'name'), field('DESCRIPTION', 'spec', 'description'), field('VMS', 'status', 'vms'), field('IMAGES', 'status', 'images'), age('AGE', 'status', 'createdAt'), id, labels],
+  },
+  session: {
+    name: 'session', plural: 'sessions', path: '/api/v1/sessions', show: false, hints: { filter: 'user:anna', sort: '-seen', ref: '01890a5d-ac96-774b-bcce-000000000002' },
+    columns: [
+      field('ID', 'id'), field('USER', 'user'), field('ADDRESS', 'address'), field('AGENT', 'agent'), age('SINCE', 'startedAt'), age('SEEN', 'lastSeenAt'), field('CURRENT', 'current'),
+      wide(field('NODE', 'node')), wide(field('EXPIRES', 'expiresAt')),
     ],
   },
   token: {
     name: 'token', plural: 'API tokens', path: '/api/v1/tokens', show: true, hints: { filter: 'ci', sort: '-created', ref: 'ci' },
     columns: [
-      field('NAME', 'name'), field('USER', 'status', 'user'), age('AGE', 'status', 'createdAt'), field('EXPIRES', 'status', 'expiresAt'),
+      field('NAME', 'name'), field('USER', 'status', 'user'), age('AGE', 'status', 'createdAt'), field('EXPIRES', 'status', 'expiresAt'), age('USED', 'status', 'lastUsedAt'),
+      { title: 'ROLES', cell: (token) => listAt(token, 'spec', 'bindings').map((binding) => `${textAt(binding, 'role')}@${textAt(binding, 'scope')}`).join(',') },
       { title: 'REVOKED', cell: (token) => (valueAt(token, 'status', 'revoked') === true ? 'revoked' : 'no'), state: true }, id,
     ],
   },

@@ -74,10 +74,13 @@ export async function awaitHealthy(lab: LabState, access: LabAccess, effort: Eff
 
 /** Makes image `tiny` usable on every node. The lab keeps the file it began with: a rebuilt image has another checksum. */
 export async function loadTiny(lab: LabState, access: LabAccess, effort: Effort): Promise<void> {
-  for (const host of lab.hosts) {
-    if ((await imageHolders(hostUrl(lab, host), access)).includes(host.name)) continue
-    effort.progress(`image tiny → ${host.name}`)
-    await runNovacron(lab, host, ['image', 'import', 'tiny', labFiles(lab.dir).tiny], effort)
+  const first = firstHost(lab)
+  const held = await imageHolders(hostUrl(lab, first), access)
+  if (held.length === 0) {
+    effort.progress('image tiny → every node')
+    await runNovacron(lab, first, ['image', 'import', 'tiny', labFiles(lab.dir).tiny, '--copies', 'all'], effort)
+  } else if (lab.hosts.some((host) => !held.includes(host.name))) {
+    await runNovacron(lab, first, ['image', 'set', 'tiny', '--copies', 'all'], effort)
   }
   await Promise.all(
     lab.hosts.map(async (host) => {

@@ -110,7 +110,7 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
     directory: stateDirectory(config.dataDir),
     onDamage: (damage) => log.error('the state on disk is damaged; it was put aside', damage),
   })
-  const p2p = await createP2p({ privateKey: identity.ed25519Seed, nodeId: identity.nodeId, listen: config.peer, clock, log }).catch(async (error: unknown) => {
+  const p2p = await createP2p({ privateKey: identity.ed25519Seed, nodeId: identity.nodeId, listen: config.peer, advertise: peerAddressOf(config), clock, log }).catch(async (error: unknown) => {
     await stateStore.close()
     throw error
   })

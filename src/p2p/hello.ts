@@ -8,7 +8,7 @@ import { Malformed } from './malformed.ts'
 export const protocolVersion = 1
 const helloBytesMax = 2048
 
-const helloSchema = z.object({ version: z.number().int(), nodeId: z.string().max(255), instance: z.string().max(64) })
+const helloSchema = z.object({ version: z.number().int(), nodeId: z.string().max(255), instance: z.string().max(64), address: z.string().max(255).optional() })
 const answerSchema = z.discriminatedUnion('ok', [
   z.object({ ok: z.literal(true), nodeId: z.string().max(255), instance: z.string().max(64) }),
   z.object({ ok: z.literal(false), code: z.string().max(64), message: z.string().max(1024) }),
@@ -31,7 +31,7 @@ export async function sayHello(stream: FrameStream, self: Host, peerNodeId: stri
   const cut = () => stream.abort(signal.reason instanceof Error ? signal.reason : new Error('given up'))
   signal.addEventListener('abort', cut, { once: true })
   try {
-    stream.sendFrame(encodeJson({ version: protocolVersion, nodeId: self.nodeId, instance: self.instance }))
+    stream.sendFrame(encodeJson({ version: protocolVersion, nodeId: self.nodeId, instance: self.instance, ...(self.advertised === null ? {} : { address: self.advertised }) }))
     const answer = decodeJson(await stream.frame(helloBytesMax), answerSchema)
     if (!answer.ok) throw new OperationalError(isErrorCode(answer.code) ? answer.code : 'FORBIDDEN', answer.message)
     if (answer.nodeId !== peerNodeId) throw new OperationalError('FORBIDDEN', `The node there is ${answer.nodeId}, not ${peerNodeId}.`)
@@ -44,9 +44,9 @@ export async function sayHello(stream: FrameStream, self: Host, peerNodeId: stri
 /**
  * The acceptor's half: `peerNodeId` is what the authenticated key says.
  * @throws HelloRefused after the refusal was sent; Malformed; StreamClosed
- * @returns the instance of the process on the other side
+ * @returns the instance of the process on the other side, and where it can be dialled, as it says
  */
-export async function answerHello(stream: FrameStream, self: Host, peerNodeId: string, ready: boolean): Promise<string> {
+export async function answerHello(stream: FrameStream, self: Host, peerNodeId: string, ready: boolean): Promise<{ readonly instance: string; readonly address: string | null }> {
   const hello = decodeJson(await stream.frame(helloBytesMax), helloSchema)
   const refusal = !ready
     ? { code: 'STOPPING', message: 'This node is not ready for its peers.' }
@@ -60,7 +60,7 @@ export async function answerHello(stream: FrameStream, self: Host, peerNodeId: s
     throw new HelloRefused(refusal.message)
   }
   stream.sendFrame(encodeJson({ ok: true, nodeId: self.nodeId, instance: self.instance }))
-  return hello.instance
+  return { instance: hello.instance, address: hello.address ?? null }
 }
 
 export function encodeJson(value: unknown): Uint8Array {

@@ -20,6 +20,8 @@ export type HostOptions = {
   readonly nodeId: string
   /** Port 0 takes any free one. */
   readonly listen: { readonly host: string; readonly port: number }
+  /** host:port under which others reach this node; told to them. */
+  readonly advertise?: string
 }
 
 type Libp2p = Awaited<ReturnType<typeof createNode>>
@@ -36,6 +38,7 @@ export class Host {
   /** Differs with every start of a process, so that peers recognise connections to a former one. */
   readonly instance: string
   readonly peerId: string
+  readonly advertised: string | null
   readonly pubsub: Pubsub
   readonly #node: Libp2p
   readonly #membership: Membership
@@ -46,6 +49,7 @@ export class Host {
     this.#membership = membership
     this.#log = log
     this.nodeId = options.nodeId
+    this.advertised = options.advertise ?? null
     this.instance = randomBytes(8).toString('hex')
     this.peerId = node.peerId.toString()
     this.pubsub = node.services.pubsub

@@ -30,6 +30,11 @@ export class Link {
   readonly #redial = new Redial((boundExclusive) => randomInt(boundExclusive))
   readonly #stopping = new AbortController()
   #member: Member
+  /** Where the peer itself says it is: it may have moved, and the state that says so may have to pass over this very link. */
+  #told: string | null = null
+  #byWord = false
+  /** The peer as the last session reached it. */
+  #reached: Member
   #session: Session | null = null
   #wake: (() => void) | null = null
   #lastFailure = ''
@@ -38,10 +43,11 @@ export class Link {
   constructor(host: Host, member: Member, options: LinkOptions) {
     this.#host = host
     this.#member = member
+    this.#reached = member
     this.#clock = options.clock
     this.#log = options.log.child({ peer: member.nodeId, peerName: member.name })
     this.#events = options.events
-    this.bulk = new BulkConnection(host, () => (this.#session === null ? null : this.#member), options.clock)
+    this.bulk = new BulkConnection(host, () => (this.#session === null ? null : this.#reached), options.clock)
   }
 
   get member(): Member {
@@ -71,8 +77,9 @@ export class Link {
     this.#wake?.()
   }
 
-  /** The peer has dialled us: it is there now, and if it is another process than ours, our session is with a dead one. */
-  peerSaidHello(instance: string): void {
+  /** The peer, authenticated, has dialled us: it is there now, and if it is another process than ours, our session is with a dead one. */
+  peerSaidHello(instance: string, address: string | null): void {
+    this.#told = address
     if (this.#session !== null && this.#session.peerInstance !== instance) this.#session.end(new Error('the peer was restarted'))
     this.#wake?.()
   }
@@ -101,11 +108,19 @@ export class Link {
     }
   }
 
+  /** The address of the state and the one it told, in turn, where they differ. */
+  #whereabouts(): Member {
+    this.#byWord = !this.#byWord && this.#told !== null && this.#told !== this.#member.address
+    return this.#byWord && this.#told !== null ? { ...this.#member, address: this.#told } : this.#member
+  }
+
   async #connect(): Promise<Session | null> {
+    const whereabouts = this.#whereabouts()
     const deadline = startDeadline(this.#clock, connectMsMax, 'connecting', this.#stopping.signal)
     try {
-      const session = await openSession(this.#host, this.#member, deadline.signal, { clock: this.#clock, log: this.#log })
+      const session = await openSession(this.#host, whereabouts, deadline.signal, { clock: this.#clock, log: this.#log })
       this.#lastFailure = ''
+      this.#reached = whereabouts
       return session
     } catch (error) {
       const failure = error instanceof Error ? error.message : String(error)

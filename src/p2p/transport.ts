@@ -156,8 +156,8 @@ export class P2pTransport implements Transport {
     const deadline = startDeadline(this.#clock, helloMsMax, 'waiting for a hello')
     deadline.signal.addEventListener('abort', () => stream.abort(deadline.signal.reason as Error), { once: true })
     try {
-      const instance = await answerHello(stream, this.#host, member.nodeId, this.#handler !== null && !this.#stopped)
-      this.#links.get(member.nodeId)?.peerSaidHello(instance)
+      const { instance, address } = await answerHello(stream, this.#host, member.nodeId, this.#handler !== null && !this.#stopped)
+      this.#links.get(member.nodeId)?.peerSaidHello(instance, address)
     } finally {
       deadline.cancel()
     }

@@ -182,7 +182,6 @@ function forward(transaction: Transaction, operation: MoveOperation): void {
 function turnBack(transaction: Transaction, operation: MoveOperation, error: { readonly code: string; readonly message: string }): void {
   const steps = operation.steps.map((each, at) => (at === operation.step ? { ...each, endedMs: transaction.timeMs } : each))
   const turned: MoveOperation = { ...operation, steps, error, move: { ...operation.move, direction: 'back', turnedAt: operation.step } }
-  say(transaction, operation, `goes back: ${error.message}`, 'operation.back')
   backward(transaction, turned, operation.step)
 }
 
@@ -197,6 +196,7 @@ function backward(transaction: Transaction, operation: MoveOperation, from: numb
   const [next] = undos
   if (next === undefined) return end(transaction, { ...operation, move }, move.cancelled ? 'cancelled' : 'failed')
   transaction.put('operation', operation.id, { ...operation, move, step: next.at, nodeId: holderOf(move, next.step), revision: transaction.index })
+  say(transaction, operation, `undoes ${next.step.name}: ${operation.error?.message ?? ''}`, 'operation.back')
 }
 
 function holderOf(move: StoredMove, step: MoveStep): string {

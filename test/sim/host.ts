@@ -3,6 +3,7 @@ import type { Halt } from '../../src/cluster/status.ts'
 import { SimDisk } from '../../src/drivers/sim/disk.ts'
 import { SimHypervisor } from '../../src/drivers/sim/hypervisor.ts'
 import { SimLogStore } from '../../src/drivers/sim/log-store.ts'
+import { SimRelay, type SimRelayWire } from '../../src/drivers/sim/relay.ts'
 import { SimMachine } from '../../src/drivers/sim/machine.ts'
 import type { SimNetwork } from '../../src/drivers/sim/network.ts'
 import { SimLocalStore, SimStateStore } from '../../src/drivers/sim/state-store.ts'
@@ -20,7 +21,7 @@ import { createSimVault } from './sim-vault.ts'
 
 /** What a seed chooses for all of its nodes. */
 export type HostOptions = NonNullable<NodeOptions['cluster']> & { readonly fsyncDelayMs: number }
-export type HostParts = { readonly queue: EventQueue; readonly network: SimNetwork; readonly random: SimRandom; readonly log: Log }
+export type HostParts = { readonly queue: EventQueue; readonly network: SimNetwork; readonly relays: SimRelayWire; readonly random: SimRandom; readonly log: Log }
 export type HostEvents = {
   /** A daemon is about to start: the checker begins to follow it. */
   readonly starting: (host: SimHost, node: ClusterNode) => void
@@ -39,7 +40,8 @@ export class SimHost {
   readonly name: string
   readonly disk: SimDisk
   readonly machine: SimMachine
-  readonly #pool = new SimPool()
+  readonly pool = new SimPool()
+  #relay: SimRelay | null = null
   #hypervisor: SimHypervisor | null = null
   readonly #options: HostOptions
   readonly #parts: HostParts
@@ -111,9 +113,11 @@ export class SimHost {
     const own = random.fork()
     const hypervisor = new SimHypervisor({ machine }, { epochs: new SimLocalStore({ disk, clock }), clock, random: own })
     this.#hypervisor = hypervisor
-    const storage = new SimStorage({ clock, random: own, pool: this.#pool })
+    const storage = new SimStorage({ clock, random: own, pool: this.pool })
+    const relay = new SimRelay({ nodeId: this.nodeId, machine, wire: this.#parts.relays }, { clock })
+    this.#relay = relay
     const ports = {
-      clock, random: own, log, hypervisor, storage, vault: createSimVault(own), probe: { load: async () => load },
+      clock, random: own, log, hypervisor, storage, relay, vault: createSimVault(own), probe: { load: async () => load },
       logStore: new SimLogStore({ disk, clock }), stateStore: new SimStateStore({ disk, clock }), ...network.endpoint(this.nodeId, clock),
     }
     const send = ports.transport.send.bind(ports.transport)
@@ -188,6 +192,7 @@ export class SimHost {
     this.#parts.network.crash(this.nodeId)
     this.disk.crash()
     this.#hypervisor?.detach()
+    this.#relay?.die()
     for (const died of this.onDeath) died()
     this.onDeath.clear()
   }

@@ -2,9 +2,12 @@
 import { createHash } from 'node:crypto'
 import type { Halt } from '../../src/cluster/status.ts'
 import { SimNetwork } from '../../src/drivers/sim/network.ts'
+import { SimRelayWire } from '../../src/drivers/sim/relay.ts'
 import { makeCommand, type Command } from '../../src/model/command.ts'
 import { OperationalError } from '../../src/model/error.ts'
 import { uuidV7, type NodeId } from '../../src/model/id.ts'
+import { joinProofText } from '../../src/model/node-proof.ts'
+import type { JoinRequest } from '../../src/model/join.ts'
 import type { Log, LogFields } from '../../src/ports/log.ts'
 import type { ClusterNode } from '../../src/node.ts'
 import type { Caller } from '../../src/app/face.ts'
@@ -13,6 +16,7 @@ import { EventQueue } from './event-queue.ts'
 import { SimHost, type HostOptions } from './host.ts'
 import { SimClock } from './sim-clock.ts'
 import { SimRandom } from './sim-random.ts'
+import { createSimVault } from './sim-vault.ts'
 
 /** Everything that waits is bounded; these are far above what a healthy run needs. */
 const queueMax = 20_000
@@ -24,6 +28,7 @@ export class World {
   readonly random: SimRandom
   readonly clock: SimClock
   readonly network: SimNetwork
+  readonly relays: SimRelayWire
   readonly checker = new Checker()
   readonly hosts: SimHost[] = []
   readonly onNote: ((note: string) => void) | undefined
@@ -53,6 +58,7 @@ export class World {
       for (const hunter of this.leaderHunters) hunter(host)
     }
     this.clock = new SimClock(this.queue)
+    this.relays = new SimRelayWire({ clock: this.clock, random: this.random.fork(), passes: (from, to) => this.network.passes(from, to) })
     this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), onHandlerError: (error) => this.checker.violate(`a handler failed: ${describe(error)}`) })
   }
 
@@ -64,7 +70,7 @@ export class World {
   addHost(): SimHost {
     const name = `n${this.hosts.length + 1}`
     const nodeId = this.newId() as NodeId
-    const host = new SimHost({ ...this.#hostOptions, nodeId, name }, { queue: this.queue, network: this.network, random: this.random.fork(), log: this.#log(name) }, {
+    const host = new SimHost({ ...this.#hostOptions, nodeId, name }, { queue: this.queue, network: this.network, relays: this.relays, random: this.random.fork(), log: this.#log(name) }, {
       starting: (each, node) => this.#starting(each, node),
       started: (each, node) => {
         this.checker.restored(each.name, node.cluster)
@@ -256,13 +262,15 @@ export async function formCluster(world: World, count: number): Promise<Caller> 
     const options = { idempotencyKey: null, bodyHash: '', ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal }
     const { token } = await world.settle('a join token is made', 5000, node.app.membership.createJoinToken(caller, {}, options))
     const request = {
-      node: { id: host.nodeId, name: host.name, peerId: host.peerId, wrapKey: wrapKey(host) }, tlsPublicKeyPem: 'key', names: [], addresses: [],
+      node: { id: host.nodeId, name: host.name, peerId: host.peerId, wrapKey: wrapKey(host) }, tlsPublicKeyPem: 'key', names: [host.name], addresses: [],
       announcement: {
         version: '0.1.0', featureLevel: 1, peerAddress: `${host.name}:7000`, httpAddress: `${host.name}:8443`, accelerator: 'simulated', hypervisor: 'simulated',
         capacity: { cpus: 8, memoryMiB: 32_768, storageBytes: 2 ** 40 },
       },
     }
-    const answer = (await world.settle('the node is admitted', 5000, node.app.membership.admit(token, request, ''))) as { readonly members: SimHost['members'] }
+    const vault = createSimVault(world.random)
+    const proof = vault.signAsNode(joinProofText(vault.parseJoinToken(token).t, request as unknown as JoinRequest))
+    const answer = (await world.settle('the node is admitted', 5000, node.app.membership.admit(token, { ...request, proof }, ''))) as { readonly members: SimHost['members'] }
     host.members = answer.members
     world.boot(host)
   }

@@ -1,4 +1,4 @@
-// `novacron event` and `audit`: what happened, listed and watched.
+// `novacron event`: what happened, listed and watched.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { exitCodes, Failure, unreachableFailure } from './io.ts'
@@ -11,10 +11,6 @@ export function registerEvent(program: Command, shell: Shell): void {
   const event = program.command('event').description('What happened in the cluster')
   registerList(event, nouns.event, shell)
   registerWatch(event, shell)
-}
-
-export function registerAudit(program: Command, shell: Shell): void {
-  registerList(program.command('audit').description('What was commanded, by whom, and what came of it'), nouns.audit, shell)
 }
 
 type WatchOptions = { readonly after?: string; readonly kind?: string; readonly name?: string; readonly count?: number }

@@ -4,13 +4,17 @@ import { version } from '../version.ts'
 import { registerCluster, registerDoctor } from './cluster.ts'
 import { registerImage } from './image.ts'
 import { registerCompletion } from './completion.ts'
-import { registerAudit, registerEvent } from './event.ts'
+import { registerAudit } from './audit.ts'
+import { registerEvent } from './event.ts'
 import { usageFailure, type Failure, type Io } from './io.ts'
 import { registerLab } from './lab/register-lab.ts'
 import { registerLogin } from './login.ts'
 import { registerNode } from './node.ts'
 import { registerOperation } from './operation.ts'
 import { Shell, withExample, withJson } from './shell.ts'
+import { registerProject } from './project.ts'
+import { registerRole } from './role.ts'
+import { registerSession } from './session.ts'
 import { registerToken } from './token.ts'
 import { registerUser } from './user.ts'
 import { registerVm } from './vm.ts'
@@ -56,6 +60,9 @@ export function createProgram(shell: Shell): Command {
   registerEvent(program, shell)
   registerAudit(program, shell)
   registerUser(program, shell)
+  registerRole(program, shell)
+  registerProject(program, shell)
+  registerSession(program, shell)
   registerToken(program, shell)
   registerCluster(program, shell)
   registerDoctor(program, shell)

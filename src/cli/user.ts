@@ -1,21 +1,22 @@
 // `novacron user`: who may sign in.
-import { InvalidArgumentError, type Command } from 'commander'
+import type { Command } from 'commander'
+import { collectBinding, type Binding } from './binding.ts'
 import { askControl, withSocket, type SocketOptions } from './control-client.ts'
 import { usageFailure } from './io.ts'
-import { nouns, pathOf, registerList, registerShow } from './nouns.ts'
+import { collectLabel, nouns, pathOf, registerList, registerShow } from './nouns.ts'
 import { escapeText, textAt, valueAt } from './output.ts'
 import { askNewPassword, askPassword, readInputLines } from './prompt.ts'
 import { actOnEach, confirmLoss, dryRunResult, isDryRun } from './results.ts'
 import { withExample, withJson, type Shell } from './shell.ts'
 
 const noun = nouns.user
-type Binding = { readonly role: string; readonly scope: string }
 
 export function registerUser(program: Command, shell: Shell): void {
   const user = program.command('user').description('Who may sign in')
   registerList(user, noun, shell)
   registerShow(user, noun, shell)
   registerCreate(user, shell)
+  registerSet(user, shell)
   registerPassword(user, shell)
   registerReset(user, shell)
   const remove = user.command('delete <names...>').alias('rm').description('Delete users with their tokens and sessions')
@@ -29,6 +30,15 @@ export function registerUser(program: Command, shell: Shell): void {
       })
     })
   withExample(withJson(remove), 'novacron user delete anna --yes')
+  const signOut = user.command('sign-out <names...>').description('Sign users out everywhere; their API tokens go on')
+    .option('--dry-run', 'change nothing; show what would change')
+    .action(async (names: readonly string[], options: { readonly dryRun?: true }) => {
+      await actOnEach(shell, names, async (name) => {
+        const { body } = await shell.client().write({ method: 'POST', path: `${pathOf(noun, name)}/sign-out`, dryRun: options.dryRun === true })
+        return isDryRun(body) ? dryRunResult(`sign out ${name}`, body) : { value: { name, signedOut: true }, line: `${escapeText(name)} is signed out everywhere` }
+      })
+    })
+  withExample(withJson(signOut), 'novacron user sign-out anna')
 }
 
 type CreateOptions = { readonly role?: readonly Binding[]; readonly displayName?: string; readonly passwordStdin?: true; readonly dryRun?: true }
@@ -47,6 +57,31 @@ function registerCreate(user: Command, shell: Shell): void {
       shell.answer(shown.value, () => `${shown.line}\n`)
     })
   withExample(withJson(create), 'novacron user create anna --role operator', 'novacron user create ci --role viewer@default --password-stdin < password.txt')
+}
+
+type SetOptions = { readonly displayName?: string; readonly disable?: true; readonly enable?: true; readonly role?: readonly Binding[]; readonly label?: Readonly<Record<string, string | null>>; readonly dryRun?: true }
+
+function registerSet(user: Command, shell: Shell): void {
+  const set = user.command('set <name>').description('Change a user: disabled ones cannot sign in, and their tokens open nothing')
+    .option('--display-name <text>', 'what people read')
+    .option('--disable', 'shut out')
+    .option('--enable', 'let in again')
+    .option('--role <role[@project]>', 'these roles in place of all others; may be given again', collectBinding)
+    .option('--label <key=value>', 'a label; key- takes it away; may be given again', collectLabel)
+    .option('--dry-run', 'change nothing; show what would change')
+    .action(async (name: string, options: SetOptions) => {
+      if (options.disable === true && options.enable === true) throw usageFailure('--disable and --enable exclude each other.')
+      const spec = {
+        ...(options.displayName === undefined ? {} : { displayName: options.displayName }),
+        ...(options.disable === true ? { disabled: true } : options.enable === true ? { disabled: false } : {}),
+        ...(options.role === undefined ? {} : { bindings: options.role }),
+      }
+      if (Object.keys(spec).length === 0 && options.label === undefined) throw usageFailure('Nothing to change was given.')
+      const { body } = await shell.client().write({ method: 'PATCH', path: pathOf(noun, name), body: { spec, ...(options.label === undefined ? {} : { labels: options.label }) }, dryRun: options.dryRun === true })
+      const shown = isDryRun(body) ? dryRunResult(`change ${name}`, body) : { value: body, line: `${escapeText(textAt(body, 'name'))} changed` }
+      shell.answer(shown.value, () => `${shown.line}\n`)
+    })
+  withExample(withJson(set), 'novacron user set anna --disable', 'novacron user set anna --role operator --role viewer@shop')
 }
 
 function registerPassword(user: Command, shell: Shell): void {
@@ -82,10 +117,4 @@ function firstOf(lines: readonly string[]): string {
   const [first] = lines
   if (first === undefined || first === '') throw usageFailure('Standard input holds no password.')
   return first
-}
-
-function collectBinding(text: string, former: readonly Binding[] = []): readonly Binding[] {
-  const [role = '', scope = '*', ...rest] = text.split('@')
-  if (role === '' || scope === '' || rest.length > 0) throw new InvalidArgumentError('It takes role or role@project.')
-  return [...former, { role, scope }]
 }

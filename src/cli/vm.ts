@@ -9,6 +9,7 @@ import { collectLabel, integerBetween, nouns, pathOf, registerList, registerShow
 import { escapeText, textAt } from './output.ts'
 import { actOnEach, confirmLoss, dryRunResult, isDryRun, type Result } from './results.ts'
 import { withExample, withJson, type Shell } from './shell.ts'
+import { registerTop } from './top.ts'
 import { registerExplain } from './vm-explain.ts'
 import { registerRecover } from './vm-recover.ts'
 
@@ -19,6 +20,7 @@ export function registerVm(program: Command, shell: Shell): void {
   registerCreate(vm, shell)
   registerList(vm, noun, shell)
   registerShow(vm, noun, shell)
+  registerTop(vm, 'vm', shell)
   for (const action of actions) registerAction(vm, action, shell)
   registerSet(vm, shell)
   registerRename(vm, shell)
@@ -29,6 +31,7 @@ export function registerVm(program: Command, shell: Shell): void {
 }
 
 type CreateOptions = {
+  readonly project?: string
   readonly strategy?: string
   readonly apart?: readonly string[]
   readonly image?: string
@@ -47,6 +50,7 @@ type CreateOptions = {
 
 function registerCreate(vm: Command, shell: Shell): void {
   const create = vm.command('create <name>').description('Create a VM')
+    .option('--project <name>', 'the project it belongs to (default); elsewhere it is called PROJECT.NAME')
     .option('--image <image>', 'what its disk "root" begins as')
     .option('--cpus <n>', 'virtual CPUs', integerBetween(1, 512), 1)
     .option('--memory <MiB>', 'memory in MiB', integerBetween(16, 16 * 1024 * 1024), 512)
@@ -86,6 +90,7 @@ function bodyOf(options: CreateOptions): Readonly<Record<string, unknown>> {
   const root = { name: 'root', ...(image === undefined ? {} : { image }), ...(disk === undefined ? {} : { sizeGiB: disk }) }
   return {
     ...(label === undefined ? {} : { labels: label }),
+    ...(options.project === undefined ? {} : { project: options.project }),
     spec: {
       cpus: options.cpus,
       memoryMiB: options.memory,
@@ -198,9 +203,18 @@ async function patchVm(shell: Shell, name: string, patch: unknown, dryRun: boole
 function registerConsole(vm: Command, shell: Shell): void {
   const command = vm.command('console <name>').description("A VM's serial console; Ctrl-] leaves it").action(async (name: string) => {
     const { openConsole } = await import('./console.ts')
-    await openConsole(shell, `${pathOf(noun, name)}/console`)
+    await openConsole(shell, pathOf(noun, name))
   })
   withExample(command, 'novacron vm console web')
+  const screen = vm
+    .command('screen <name>')
+    .description("A VM's screen for a VNC viewer on this machine; Ctrl-C ends it")
+    .option('--port <number>', 'port on 127.0.0.1 (default: a free one)', portNumber)
+    .action(async (name: string, options: { readonly port?: number }) => {
+      const { serveScreen } = await import('./screen.ts')
+      await serveScreen(shell, pathOf(noun, name), options.port ?? 0)
+    })
+  withExample(withJson(screen), 'novacron vm screen web --port 5900')
 }
 
 function withWrite(command: Command): Command {
@@ -212,6 +226,12 @@ function withWrite(command: Command): Command {
 
 function collectText(text: string, former: readonly string[] = []): readonly string[] {
   return [...former, text]
+}
+
+function portNumber(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : -1
+  if (port >= 0 && port <= 65_535) return port
+  throw new InvalidArgumentError('It takes a port number.')
 }
 
 function positive(text: string): number {

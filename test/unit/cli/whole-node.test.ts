@@ -95,7 +95,7 @@ test('what is refused leaves the state as it was, and says which field is wrong'
 test('users, tokens and login on the real thing', async () => {
   const home = emptyHome()
   const at = { ...home, NOVACRON_CA: env['NOVACRON_CA']! }
-  expect(await must(['user', 'create', 'anna', '--role', 'viewer', '--password-stdin'], { input: 'a password of anna\n' })).toMatchObject({ name: 'anna', spec: { bindings: [{ role: 'viewer', scope: '*' }] } })
+  expect(await must(['user', 'create', 'anna', '--role', 'viewer', '--password-stdin'], { input: 'a password of anna\n' })).toMatchObject({ name: 'anna', spec: { bindings: [{ role: 'viewer', scope: 'cluster' }] } })
   expect((await run(['login', served.origin, '--user', 'anna', '--password-stdin'], { env: at, input: 'not this one\n' })).code).toBe(4)
   expect((await run(['login', served.origin, '--user', 'anna', '--password-stdin'], { env: at, input: 'a password of anna\n' })).code).toBe(0)
   expect((await run(['vm', 'list'], { env: home })).code).toBe(0)

@@ -185,7 +185,7 @@ test('a join token whose answer was lost is made anew under another key', async 
 test('a password comes from standard input or a terminal, never from the arguments, and is not echoed', async () => {
   const server = await serving((asked) => ({ status: 200, body: asked.path.endsWith('/session') ? { user: { id: 'u1', name: 'admin' } } : { name: 'anna' } }))
   expect((await run(['user', 'create', 'anna', '--role', 'operator@shop', '--password-stdin'], { env: server.env, input: 'correct horse\n' })).code).toBe(0)
-  expect(server.asked[0]!.body).toEqual({ name: 'anna', password: 'correct horse', spec: { bindings: [{ role: 'operator', scope: 'shop' }] } })
+  expect(server.asked[0]!.body).toEqual({ name: 'anna', password: 'correct horse', spec: { bindings: [{ role: 'operator', scope: 'project:shop' }] } })
   let typed = 0
   const typing = { env: server.env, terminal: true, onOutput: (text: string, stdin: NodeJS.WritableStream) => void (text.endsWith(': ') && typed++ < 2 && stdin.write('correct hoX\u007frse\r')) }
   const ran = await run(['user', 'password', 'anna'], typing)

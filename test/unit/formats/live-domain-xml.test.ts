@@ -47,7 +47,7 @@ describe('retargetDomainXml', () => {
   })
 
   it('leaves all else as it was', () => {
-    const strip = ({ metadata: _, devices, ...rest }: Record<string, never>) => {
+    const strip = ({ metadata: _, devices, ...rest }: Record<string, unknown>) => {
       const { disk: disks, graphics: __, ...others } = devices as { disk: { source: unknown; backingStore: unknown }[]; graphics: unknown }
       return { rest, others, disks: disks.map(({ source: _source, backingStore: _backing, ...each }) => each) }
     }

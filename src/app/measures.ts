@@ -1,6 +1,6 @@
 // Use cases of what was measured: an hour of series of a node, a VM or the cluster, who uses how much now, and the small lines of lists.
 import { OperationalError } from '../model/error.ts'
-import { nodeSeries, sampleAgeMsMax, samplePeriodMs, usageSorts, vmSeries, type MetricsView, type SeriesWords, type Usage } from '../model/metrics.ts'
+import { nodeSeries, sampleAgeMsMax, samplePeriodMs, vmSeries, type MetricsView, type SeriesWords, type Usage, type UsageSort } from '../model/metrics.ts'
 import type { StoredNode } from '../model/node.ts'
 import type { StoredVm } from '../model/vm.ts'
 import type { NodeHistory, VmHistory } from '../ports/history.ts'
@@ -65,14 +65,14 @@ export class MeasureUseCases implements Measures {
 
   nodeUsage(caller: Caller, query: ListQuery): Page<Usage> {
     authorize(caller, 'read', '', 'nodes')
-    const rows = new Map([...this.#context.state.tables.node.values()].map((node) => [node.id as string, this.#usageOf(this.#nodeRow(node))]))
+    const rows = new Map([...this.#context.state.tables.node.values()].map((node) => [node.id, this.#usageOf(this.#nodeRow(node))]))
     const shape: ListShape<StoredNode> = { id: (node) => node.id, name: (node) => node.name, labels: (node) => node.labels, fields: usageFields((node) => rows.get(node.id)), sortDefault: '-cpu' }
     return listPage(this.#context.state.tables.node.values(), shape, query, (node) => rows.get(node.id)!)
   }
 
   vmUsage(caller: Caller, query: ListQuery): Page<Usage> {
     const vms = [...this.#context.state.tables.vm.values()].filter((vm) => may(caller, 'read', vm.project))
-    const rows = new Map(vms.map((vm) => [vm.id as string, this.#usageOf(this.#vmRow(vm))]))
+    const rows = new Map(vms.map((vm) => [vm.id, this.#usageOf(this.#vmRow(vm))]))
     const shape: ListShape<StoredVm> = {
       id: (vm) => vm.id, name: (vm) => vm.name, labels: (vm) => vm.labels, sortDefault: '-cpu',
       fields: { ...usageFields<StoredVm>((vm) => rows.get(vm.id)), node: (vm) => rows.get(vm.id)?.node ?? '', project: (vm) => vm.project },
@@ -165,7 +165,7 @@ const clusterSeries = 7
 
 const usageValues = {
   cpu: 'cpuRatio', memory: 'memoryBytes', read: 'readBytesPerSecond', write: 'writeBytesPerSecond', receive: 'receiveBytesPerSecond', transmit: 'transmitBytesPerSecond',
-} as const satisfies { readonly [Sort in Exclude<(typeof usageSorts)[number], 'name'>]: keyof Usage }
+} as const satisfies { readonly [Sort in Exclude<UsageSort, 'name'>]: keyof Usage }
 
 /** What is not known comes last where the most comes first. */
 function usageFields<Record extends { readonly name: string }>(usage: (record: Record) => Usage | undefined): ListShape<Record>['fields'] {

@@ -7,6 +7,7 @@ import { registerNodeMembership } from './node-membership.ts'
 import { escapeText, textAt } from './output.ts'
 import { actOnEach, dryRunResult, isDryRun } from './results.ts'
 import { withExample, withJson, type Shell } from './shell.ts'
+import { registerTop } from './top.ts'
 
 const noun = nouns.node
 type SetOptions = { readonly schedulable?: 'true' | 'false'; readonly label?: Readonly<Record<string, string | null>>; readonly dryRun?: true }
@@ -15,6 +16,7 @@ export function registerNode(program: Command, shell: Shell): void {
   const node = program.command('node').description('Hosts that are members of the cluster')
   registerList(node, noun, shell)
   registerShow(node, noun, shell)
+  registerTop(node, 'node', shell)
   registerNodeMembership(node, shell)
   const set = node.command('set <names...>').description('Change nodes')
     .addOption(new Option('--schedulable <boolean>', 'false keeps new VMs away').choices(['true', 'false']))

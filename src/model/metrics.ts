@@ -135,3 +135,4 @@ export const usageSchema = z.strictObject({
 })
 export type Usage = z.infer<typeof usageSchema>
 export const usageSorts = ['cpu', 'memory', 'read', 'write', 'receive', 'transmit', 'name'] as const
+export type UsageSort = (typeof usageSorts)[number]

@@ -1,7 +1,7 @@
 // Waiting until what was asked for has happened: an operation's end, a VM's phase. Progress goes to standard error.
 import { setTimeout as delay } from 'node:timers/promises'
 import { exitCodes, Failure } from './io.ts'
-import { escapeText, textAt, valueAt } from './output.ts'
+import { escapeText, renderBytes, textAt, valueAt } from './output.ts'
 import { nouns, listAt, pathOf } from './nouns.ts'
 import { dryRunResult, isDryRun, type Result } from './results.ts'
 import type { Shell } from './shell.ts'
@@ -13,6 +13,8 @@ const waitMsMax = 30 * 60_000
 /** How long a server that broke off is asked again. */
 const outageMsMax = 20_000
 const pollMs = 200
+/** How long one request waits where there is progress to tell. */
+const progressSeconds = 1
 
 /** What an answer that holds an operation comes to; with `wait`, once it has ended. */
 export async function operationResult(shell: Shell, subject: string, verb: string, answer: unknown, wait: boolean): Promise<Result> {
@@ -40,7 +42,10 @@ export async function awaitOperation(shell: Shell, begun: unknown, subject: stri
   const path = pathOf(nouns.operation, textAt(begun, 'id'))
   return await pollUntil(shell, {
     begun,
-    ask: () => shell.client().get(path, { wait: String(waitSeconds) }, waitSeconds),
+    ask: () => {
+      const seconds = tellsProgress(begun) ? progressSeconds : waitSeconds
+      return shell.client().get(path, { wait: String(seconds) }, seconds)
+    },
     isOver: hasEnded,
     describe: (operation) => `${subject}: ${textAt(operation, 'spec', 'operation')} ${stepOf(operation)}`,
   })
@@ -49,7 +54,25 @@ export async function awaitOperation(shell: Shell, begun: unknown, subject: stri
 function stepOf(operation: unknown): string {
   const running = listAt(operation, 'status', 'steps').find((step) => textAt(step, 'state') === 'running')
   const state = textAt(operation, 'status', 'state')
-  return running === undefined ? state : `${state}: ${textAt(running, 'name')}`
+  if (running === undefined) return state
+  const phase = textAt(operation, 'status', 'progress', 'phase')
+  return `${state}: ${textAt(running, 'name')}${phase === '' ? '' : `, ${phase} ${progressOf(operation)}`}`
+}
+
+/** "152 of 640 MiB, 48 MiB/s"; of a drain "1 of 4". */
+function progressOf(operation: unknown): string {
+  const figure = (name: string): number => {
+    const value = valueAt(operation, 'status', 'progress', name)
+    return typeof value === 'number' ? value : 0
+  }
+  const [done, total, rate] = [figure('processedBytes'), figure('totalBytes'), figure('bytesPerSecond')]
+  if (textAt(operation, 'spec', 'operation') === 'node-drain') return `${done} of ${total}`
+  return `${renderBytes(done)}${total === 0 ? '' : ` of ${renderBytes(total)}`}${rate === 0 ? '' : `, ${renderBytes(rate)}/s`}`
+}
+
+/** Migrations, drains and imports take long and say how far they are. */
+function tellsProgress(operation: unknown): boolean {
+  return ['vm-migrate', 'vm-move', 'node-drain', 'image-import'].includes(textAt(operation, 'spec', 'operation'))
 }
 
 /** Asks for a VM until it is what its owner wants, or has failed at that. */

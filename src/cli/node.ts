@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { Option } from 'commander'
 import { usageFailure } from './io.ts'
+import { registerDrain } from './migration.ts'
 import { collectLabel, nouns, pathOf, registerList, registerShow } from './nouns.ts'
 import { registerNodeMembership } from './node-membership.ts'
 import { escapeText, textAt } from './output.ts'
@@ -18,6 +19,7 @@ export function registerNode(program: Command, shell: Shell): void {
   registerShow(node, noun, shell)
   registerTop(node, 'node', shell)
   registerNodeMembership(node, shell)
+  registerDrain(node, shell)
   const set = node.command('set <names...>').description('Change nodes')
     .addOption(new Option('--schedulable <boolean>', 'false keeps new VMs away').choices(['true', 'false']))
     .option('--label <key=value>', 'a label; key- takes it away; may be given again', collectLabel)

@@ -30,6 +30,7 @@ const wide = (column: Column): Column => ({ ...column, wide: true })
 const age = (title: string, ...path: readonly (string | number)[]): Column => ({ title, cell: (item, nowMs) => renderAge(valueAt(item, ...path), nowMs) })
 const bytes = (title: string, ...path: readonly (string | number)[]): Column => ({ title, cell: (item) => renderSize(valueAt(item, ...path), 1) })
 const mebibytes = (title: string, ...path: readonly (string | number)[]): Column => ({ title, cell: (item) => renderSize(valueAt(item, ...path), 1024 ** 2) })
+const milliseconds = (title: string, ...path: readonly (string | number)[]): Column => ({ title, cell: (item) => (textAt(item, ...path) === '' ? '' : `${textAt(item, ...path)} ms`) })
 const id = wide(field('ID', 'id'))
 const labels = wide(field('LABELS', 'labels'))
 
@@ -69,6 +70,14 @@ export const nouns = {
     columns: [
       field('ID', 'id'), field('OPERATION', 'spec', 'operation'), field('TARGET', 'spec', 'target', 'name'), state('STATE', 'status', 'state'), field('NODE', 'status', 'node'),
       field('ACTOR', 'status', 'actor'), age('AGE', 'status', 'startedAt'), field('ERROR', 'status', 'error', 'code'), wide(field('MESSAGE', 'status', 'error', 'message')),
+    ],
+  },
+  migration: {
+    name: 'migration', plural: 'migrations', path: '/api/v1/migrations', show: true, hints: { filter: 'vm:web outcome:done', sort: '-ended', ref: '01890a5d-ac96-774b-bcce-000000000001' },
+    columns: [
+      field('VM', 'spec', 'vm', 'name'), field('FROM', 'spec', 'from', 'name'), field('TO', 'spec', 'to', 'name'), field('LIVE', 'spec', 'live'), state('OUTCOME', 'status', 'outcome'),
+      bytes('MOVED', 'status', 'bytes'), milliseconds('DURATION', 'status', 'durationMs'), milliseconds('DOWNTIME', 'status', 'downtimeMs'), field('ACTOR', 'status', 'actor'), age('AGE', 'status', 'endedAt'),
+      wide(field('REASON', 'status', 'reason')), id,
     ],
   },
   event: {

@@ -9,6 +9,7 @@ import { registerEvent } from './event.ts'
 import { usageFailure, type Failure, type Io } from './io.ts'
 import { registerLab } from './lab/register-lab.ts'
 import { registerLogin } from './login.ts'
+import { registerMigration } from './migration.ts'
 import { registerNode } from './node.ts'
 import { registerOperation } from './operation.ts'
 import { Shell, withExample, withJson } from './shell.ts'
@@ -57,6 +58,7 @@ export function createProgram(shell: Shell): Command {
   registerNode(program, shell)
   registerImage(program, shell)
   registerOperation(program, shell)
+  registerMigration(program, shell)
   registerEvent(program, shell)
   registerAudit(program, shell)
   registerUser(program, shell)

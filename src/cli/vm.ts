@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { InvalidArgumentError, Option } from 'commander'
 import type { VmAction } from '../model/vm.ts'
 import { awaitVm, operationResult, waitSeconds } from './await-end.ts'
+import { registerMigrate } from './migration.ts'
 import { exitCodes, usageFailure } from './io.ts'
 import { collectLabel, integerBetween, nouns, pathOf, registerList, registerShow } from './nouns.ts'
 import { escapeText, textAt } from './output.ts'
@@ -25,6 +26,7 @@ export function registerVm(program: Command, shell: Shell): void {
   registerSet(vm, shell)
   registerRename(vm, shell)
   registerDelete(vm, shell)
+  registerMigrate(vm, shell)
   registerExplain(vm, shell)
   registerRecover(vm, shell)
   registerConsole(vm, shell)

@@ -7,7 +7,8 @@ import { eventSchema } from '../../model/event.ts'
 import { explanationSchema, placementViewSchema } from '../../model/explanation.ts'
 import { imageFromUrlSchema, imageSchema } from '../../model/image.ts'
 import { joinAnswerSchema, joinRequestSchema, nodeStandingSchema } from '../../model/join.ts'
-import { discoveredNodeSchema, nodeRemoveSchema, nodeSchema, nodeSpecSchema } from '../../model/node.ts'
+import { migrationSchema, vmMigrateSchema } from '../../model/migration.ts'
+import { discoveredNodeSchema, nodeDrainSchema, nodeRemoveSchema, nodeSchema, nodeSpecSchema } from '../../model/node.ts'
 import { metricsViewSchema, usageSchema } from '../../model/metrics.ts'
 import { operationSchema } from '../../model/operation.ts'
 import { joinTokenCreateSchema, tokenCreateSchema, tokenSchema } from '../../model/token.ts'
@@ -40,6 +41,7 @@ export const schemas = {
   consoleRequest: named('ConsoleRequest', consoleRequestSchema), consoleTicket: named('ConsoleTicket', consoleTicketSchema),
   vmPatch: named('VmPatch', mergePatch), vmStop: named('VmStop', vmStopSchema), vmRecover: named('VmRecover', vmRecoverSchema),
   vmDelete: named('VmDelete', z.strictObject({ force: z.boolean().default(false).describe('Cut the power first') })),
+  vmMigrate: named('VmMigrate', vmMigrateSchema), migration: named('Migration', migrationSchema), migrationList: listOf('Migration', migrationSchema), nodeDrain: named('NodeDrain', nodeDrainSchema),
   node: named('Node', nodeSchema), nodeList: listOf('Node', nodeSchema),
   nodePatch: named('NodePatch', z.strictObject({ name: z.string().optional().describe('Renames the node; alone, without labels and spec'), labels: z.record(z.string(), z.string().nullable()).optional(), spec: nodeSpecSchema.partial().optional() })),
   nodeRemove: named('NodeRemove', nodeRemoveSchema), nodeStanding: named('NodeStanding', nodeStandingSchema),

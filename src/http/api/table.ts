@@ -5,6 +5,7 @@ import { consoleRoutes } from './console.ts'
 import { eventRoutes, type WatchEvents } from './events.ts'
 import { imageRoutes } from './images.ts'
 import { metricsRoutes } from './metrics.ts'
+import { migrationRoutes } from './migrations.ts'
 import { nodeRoutes } from './nodes.ts'
 import { operationRoutes } from './operations.ts'
 import { projectRoutes } from './projects.ts'
@@ -18,6 +19,6 @@ import { vmRoutes } from './vms.ts'
 
 export function routeTable(watchEvents: WatchEvents): readonly Route[] {
   return [
-    ...sessionRoutes, ...vmRoutes, ...consoleRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...metricsRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
+    ...sessionRoutes, ...vmRoutes, ...migrationRoutes, ...consoleRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...metricsRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
   ]
 }

@@ -119,6 +119,8 @@ export function createSmallApp(): SmallApp {
       },
       async act(_caller, ref, action, _body, options) { write(options); app.calls.push(action); one(vms, ref); return operation },
       async delete(_caller, ref, _body, options) { write(options); one(vms, ref); return operation },
+      async migrate(_caller, ref, _body, options) { write(options); one(vms, ref); return operation },
+      migrationTargets: () => ({ node: null, reason: '', considered: [] }),
       counts: () => ({}),
     },
     consoles: {
@@ -138,6 +140,7 @@ export function createSmallApp(): SmallApp {
     nodes: {
       list: (_caller, query) => page([node], query), get: (_caller, ref) => one([node], ref), patch: async (_caller, ref) => one([node], ref),
       remove: async (_caller, ref) => one([node], ref) && null,
+      drain: async () => operation, uncordon: async (_caller, ref) => one([node], ref),
       discovered: () => ({ items: [appliance], next: null, total: 1 }),
       admit: async () => node,
     },
@@ -165,6 +168,7 @@ export function createSmallApp(): SmallApp {
       list: (_caller, query) => page([operation], query), get: (_caller, ref) => one([operation], ref), cancel: async (_caller, ref) => one([operation], ref),
       async wait(_caller, ref, seconds, signal) { app.calls.push(`wait ${seconds}`); await delay(5, undefined, { signal }); return one([operation], ref) },
     },
+    migrations: { list: (_caller, query) => page([], query), get: (_caller, ref) => one([], ref) },
     users: {
       list: (_caller, query) => page([user], query), get: (_caller, ref) => one([user], ref), create: async () => user,
       setPassword: async (_caller, ref) => one([user], ref), patch: async (_caller, ref) => one([user], ref), delete: async () => null,

@@ -5,6 +5,7 @@ import type { AuditRecord } from '../../../src/model/audit.ts'
 import { OperationalError, type ErrorCode } from '../../../src/model/error.ts'
 import type { Event } from '../../../src/model/event.ts'
 import type { Image } from '../../../src/model/image.ts'
+import type { Migration } from '../../../src/model/migration.ts'
 import type { DiscoveredNode, Node } from '../../../src/model/node.ts'
 import type { Operation, OperationKind } from '../../../src/model/operation.ts'
 import type { Project } from '../../../src/model/project.ts'
@@ -66,7 +67,7 @@ export function makeOperation(at: number, operation: OperationKind, state: Opera
   }
 }
 
-type Scene = { vms: Vm[]; nodes: Node[]; discovered?: DiscoveredNode[]; images: Image[]; operations: Operation[]; events: Event[]; users: User[]; tokens: Token[]; audit: AuditRecord[]; roles: RoleResource[]; projects: Project[]; sessions: SessionView[]; freshness: Freshness }
+type Scene = { vms: Vm[]; nodes: Node[]; discovered?: DiscoveredNode[]; migrations?: Migration[]; images: Image[]; operations: Operation[]; events: Event[]; users: User[]; tokens: Token[]; audit: AuditRecord[]; roles: RoleResource[]; projects: Project[]; sessions: SessionView[]; freshness: Freshness }
 
 export function makeScene(): Scene {
   const phases: VmPhase[] = ['running', 'running', 'stopped', 'running', 'paused', 'running', 'starting', 'running', 'failed', 'running', 'stopping', 'unknown', 'running', 'running', 'deleting']
@@ -157,6 +158,11 @@ export function makeStandIn(): StandIn {
         return Promise.resolve(vm)
       },
       replace: unused,
+      migrate: (_caller, ref, body, options) => {
+        write('vm.migrate', body, options)
+        return Promise.resolve(operationOn(ref, 'vm-migrate'))
+      },
+      migrationTargets: () => ({ node: 'n2', reason: 'most memory free', considered: [{ node: 'n2', fits: true, reason: '512 MiB of memory free' }, { node: 'n3', fits: false, reason: 'is not in touch' }] }),
       recover: (_caller, ref, body, options) => {
         write('vm.recover', body, options)
         return Promise.resolve(get(scene.vms, ref))
@@ -194,6 +200,14 @@ export function makeStandIn(): StandIn {
         write('node.remove', { ref, body }, options)
         return Promise.resolve(null)
       },
+      drain: (_caller, ref, body, options) => {
+        write('node.drain', { ref, body }, options)
+        return Promise.resolve(operationOn(scene.vms[0]!.name, 'node-drain'))
+      },
+      uncordon: (_caller, ref, options) => {
+        write('node.uncordon', ref, options)
+        return Promise.resolve(get(scene.nodes, ref))
+      },
       discovered: () => ({ items: scene.discovered ?? [], next: null, total: scene.discovered?.length ?? 0 }),
       admit: (_caller, ref, options) => {
         write('node.admit', ref, options)
@@ -222,6 +236,7 @@ export function makeStandIn(): StandIn {
         return Promise.resolve(null)
       },
     },
+    migrations: { list: (_caller, query) => listPage(scene.migrations ?? [], shape<Migration>({ ended: (migration) => migration.status.endedAt, vmId: (migration) => migration.spec.vm.id }), query, view), get: (_caller, ref) => get(scene.migrations ?? [], ref) },
     operations: {
       list: (_caller, query) => listPage(scene.operations, operationShape, query, view),
       get: (_caller, ref) => get(scene.operations, ref),

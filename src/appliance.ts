@@ -6,7 +6,7 @@ import type { Config } from './config.ts'
 import { selfSigned } from './drivers/crypto/authority.ts'
 import { askNode } from './drivers/node-https.ts'
 import { readOrNull, writePrivateFile } from './membership-file.ts'
-import { MdnsDiscovery } from './p2p/discovery.ts'
+import type { MdnsDiscovery } from './p2p/discovery.ts'
 import type { ApplianceNotice, Discovery } from './ports/discovery.ts'
 
 const fileName = 'appliance.json'

@@ -1,18 +1,20 @@
 // The list of nodes: state, role, load, and the consensus they form.
 import { html } from 'hono/html'
 import type { ClusterView } from '../../src/model/cluster.ts'
-import type { Node } from '../../src/model/node.ts'
+import type { DiscoveredNode, Node } from '../../src/model/node.ts'
 import { bytes, count, duration, many, percent, unknown } from './figures.ts'
 import type { Frame, Html } from './frame.ts'
 import { icon } from './icon.ts'
+import { nodesFound } from './node-membership.ts'
 import { asOf } from './note.ts'
 import { fullnessMark, quorumRing, ratioBar } from './picture.ts'
 import { nodeStateWord, roleIcons, state } from './state.ts'
 
-export type NodeList = { readonly nodes: readonly Node[]; readonly cluster: ClusterView }
+export type NodeList = { readonly nodes: readonly Node[]; readonly cluster: ClusterView; readonly found: readonly DiscoveredNode[] }
 
 export function nodesPage(frame: Frame, data: NodeList): Html {
   return html`<div class="head"><div><div class="row title"><h1>Nodes</h1>${asOf(frame)}</div>${nodesLine(data)}</div><div class="row"><a class="btn main" href="/access#join">${icon(frame, 'plus')}Add node</a></div></div>
+${nodesFound(frame, data.found)}
 ${nodesTable(frame, data.nodes)}
 ${nodesConsensus(frame, data)}`
 }

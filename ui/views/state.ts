@@ -36,6 +36,7 @@ export const roleIcons: Readonly<Record<Node['status']['role'], string>> = { lea
 export const noQuorumReason = 'has no quorum'
 
 export function nodeStateWord(node: Node): StateWord {
+  if (node.status.conditions.some((condition) => condition.type === 'Leaving')) return { word: 'Leaving', tone: 'warn', icon: 's-maint' }
   if (!node.status.ready) {
     return node.status.lastSeenAt === null && node.status.version === ''
       ? { word: 'Joining', tone: 'go', icon: 's-busy', spin: true }

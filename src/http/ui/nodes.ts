@@ -1,13 +1,16 @@
 // The list of nodes and the page of one.
 import { Hono } from 'hono'
+import { html } from 'hono/html'
 import type { Caller } from '../../app/face.ts'
 import type { Node } from '../../model/node.ts'
 import type { Frame } from '../../../ui/views/frame.ts'
 import { nodeCells as cellsCard, nodeFacts, nodeFigures, nodeHead, nodePage, nodeVms, type NodeDetails } from '../../../ui/views/node.ts'
 import { nodesConsensus, nodesLine, nodesPage, nodesTable, type NodeList } from '../../../ui/views/nodes.ts'
+import { nodeRemoveDialog, nodeRenameDialog, nodesFound } from '../../../ui/views/node-membership.ts'
 import { callerOf, type HttpEnv } from '../context.ts'
 import type { Cell } from './cell.ts'
-import { answerPage, refOf, requestFrame, type Ui } from './page.ts'
+import { closedDialogs, nodeMembershipRoutes, type NodeDialogs } from './node-membership.ts'
+import { answerPage, refOf, requestFrame, type Ui, type UiContext } from './page.ts'
 import { answerRedirect, fieldOf, formOf, writeOptionsOf } from './write.ts'
 
 const nodesMax = 1000
@@ -21,12 +24,8 @@ export function nodesRoutes(ui: Ui): Hono<HttpEnv> {
       const frame = requestFrame(ui, context)
       return answerPage(ui, context, frame, { title: 'Nodes', section: 'nodes', live: 'page=nodes' }, nodesPage(frame, readNodes(ui, callerOf(context))))
     })
-    .get('/nodes/:ref', (context) => {
-      const caller = callerOf(context)
-      const frame = requestFrame(ui, context)
-      const data = readNode(ui, caller, app.nodes.get(caller, refOf(context)))
-      return answerPage(ui, context, frame, { title: data.node.name, section: 'nodes', crumbs: [{ text: 'Nodes', href: '/nodes' }], live: `page=node&id=${data.node.id}` }, nodePage(frame, data))
-    })
+    .get('/nodes/:ref', (context) => answerNode(ui, context, app.nodes.get(callerOf(context), refOf(context)), closedDialogs, 200))
+    .route('/', nodeMembershipRoutes(ui, (context, node, dialogs, status) => answerNode(ui, context, node, dialogs, status)))
     .post('/nodes/:ref/schedulable', async (context) => {
       const caller = callerOf(context)
       const node = app.nodes.get(caller, refOf(context))
@@ -35,8 +34,15 @@ export function nodesRoutes(ui: Ui): Hono<HttpEnv> {
     })
 }
 
+function answerNode(ui: Ui, context: UiContext, node: Node, dialogs: NodeDialogs, status: number): Response | Promise<Response> {
+  const frame = requestFrame(ui, context)
+  const data = readNode(ui, callerOf(context), node)
+  const body = html`${nodePage(frame, data)}${nodeRenameDialog(frame, node, dialogs.renaming)}${nodeRemoveDialog(frame, node, dialogs.removing)}`
+  return answerPage(ui, context, frame, { title: node.name, section: 'nodes', crumbs: [{ text: 'Nodes', href: '/nodes' }], live: `page=node&id=${node.id}`, status }, body)
+}
+
 function readNodes(ui: Ui, caller: Caller): NodeList {
-  return { nodes: ui.app.nodes.list(caller, { limit: nodesMax, after: null, sort: null, filter: null }).items, cluster: ui.app.membership.view(caller) }
+  return { nodes: ui.app.nodes.list(caller, { limit: nodesMax, after: null, sort: null, filter: null }).items, cluster: ui.app.membership.view(caller), found: ui.app.nodes.discovered(caller).items }
 }
 
 function readNode(ui: Ui, caller: Caller, node: Node): NodeDetails {
@@ -50,6 +56,7 @@ export function nodesCells(ui: Ui, caller: Caller): (frame: Frame) => Cell[] {
     const data = readNodes(ui, caller)
     return [
       { id: 'nodes-line', html: nodesLine(data) },
+      { id: 'nodes-found', html: nodesFound(frame, data.found) },
       { id: 'nodes-table', html: nodesTable(frame, data.nodes) },
       { id: 'nodes-raft', html: nodesConsensus(frame, data) },
     ]

@@ -1,7 +1,9 @@
 // What is really so on a lab's hosts, asked of libvirt, QEMU's processes and the file system, never of NovaCron.
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
+import { Api } from './lab-api.ts'
 import type { Lab } from './lab-runner.ts'
 import { run, type Ran } from './lab-runner.ts'
 
@@ -59,17 +61,24 @@ export class Truth {
   }
 }
 
-/** A VM's serial console through the API of a node. */
+/** A VM's serial console through the API of a node: by a ticket for each connection, and again by itself after every break until it is closed. */
 export class ConsoleReader {
-  readonly #socket: WebSocket
+  readonly #lab: Lab
+  readonly #node: string
+  readonly #vmId: string
+  #socket: WebSocket | null = null
+  #closed = false
   text = ''
+  /** How often it was connected. */
+  connections = 0
+  /** Why the last connection ended. */
+  lastClose = ''
 
   constructor(lab: Lab, node: string, vmId: string) {
-    this.#socket = new WebSocket(`${lab.node(node).url.replace('https', 'wss')}/api/v1/vms/${vmId}/console`, {
-      ca: readFileSync(lab.report?.caFile ?? ''), headers: { authorization: `Bearer ${lab.report?.token ?? ''}` },
-    })
-    this.#socket.on('message', (data: Buffer) => (this.text += data.toString()))
-    this.#socket.on('error', () => {})
+    this.#lab = lab
+    this.#node = node
+    this.#vmId = vmId
+    void this.#keep()
   }
 
   /** The last whole tick that was read; 0 before the first. */
@@ -78,14 +87,38 @@ export class ConsoleReader {
   }
 
   send(text: string): void {
-    this.#socket.send(Buffer.from(text))
+    this.#socket?.send(Buffer.from(text))
   }
 
   get isOpen(): boolean {
-    return this.#socket.readyState === WebSocket.OPEN
+    return this.#socket?.readyState === WebSocket.OPEN
   }
 
   close(): void {
-    this.#socket.terminate()
+    this.#closed = true
+    this.#socket?.terminate()
+  }
+
+  async #keep(): Promise<void> {
+    const api = new Api(this.#lab)
+    while (!this.#closed) {
+      const { status, body } = await api.call(this.#node, 'POST', `/api/v1/vms/${this.#vmId}/console`, { body: { type: 'serial' } })
+      if (status === 200 && !this.#closed) await this.#follow(`${this.#lab.node(this.#node).url.replace('https', 'wss')}${String((body as { url: unknown }).url)}`)
+      await delay(200)
+    }
+  }
+
+  async #follow(url: string): Promise<void> {
+    const socket = new WebSocket(url, { ca: readFileSync(this.#lab.report?.caFile ?? '') })
+    this.#socket = socket
+    const { promise, resolve } = Promise.withResolvers<void>()
+    socket.on('open', () => this.connections++)
+    socket.on('message', (data: Buffer) => (this.text += data.toString()))
+    socket.on('error', () => {})
+    socket.on('close', (code, reason) => {
+      this.lastClose = `${code} ${reason.toString()}`
+      resolve()
+    })
+    await promise
   }
 }

@@ -14,7 +14,7 @@ document.createElement = (name, options) => {
   return stand;
 };
 
-const { Terminal } = await import(screen.dataset.terminal);
+const [{ Terminal }, { keepConsole, isLeave, leave }] = await Promise.all([import(screen.dataset.terminal), import(screen.dataset.link)]);
 const terminal = new Terminal({
   cols: 100, rows: 30, scrollback: 5000, fontSize: 13, cursorBlink: !matchMedia('(prefers-reduced-motion:reduce)').matches, screenReaderMode: true,
   fontFamily: getComputedStyle(screen).fontFamily, theme: { background: '#0c1015', foreground: '#dfe4e8', cursor: '#67c1f6' }
@@ -38,39 +38,30 @@ fit();
 addEventListener('resize', fit);
 document.addEventListener('fullscreenchange', fit);
 
-let socket, delay = 500, stopped = false;
 const encoder = new TextEncoder();
-function state(text, tone) { word.textContent = text; word.className = `state ${tone}`; }
-function connect() {
-  state('Connecting', 'go');
-  const url = new URL(screen.dataset.src, location.href);
-  url.protocol = 'wss:';
-  socket = new WebSocket(url);
-  socket.binaryType = 'arraybuffer';
-  socket.onopen = () => { delay = 500; state('Connected', 'ok'); say('Console connected'); };
-  socket.onmessage = e => terminal.write(typeof e.data === 'string' ? e.data : new Uint8Array(e.data));
-  socket.onclose = e => {
-    if (stopped) return;
-    if (e.code === 1008) { location.href = `/login?next=${encodeURIComponent(location.pathname)}`; return; }
-    state('Waiting for the VM', 'warn');
-    setTimeout(connect, delay);
-    delay = Math.min(delay * 2, 5000);
-  };
-}
-connect();
-addEventListener('pagehide', () => { stopped = true; socket.close(); });
-addEventListener('pageshow', e => { if (e.persisted) { stopped = false; connect(); } });
+const link = keepConsole({
+  box: screen, word, say, note: document.querySelector('#console-note'), again: document.querySelector('#console-again'),
+  attach(socket, up) {
+    // A guest may have nothing to say; one that cannot be reached is told by a close at once.
+    let told = false;
+    const tell = () => { if (!told && socket.readyState === WebSocket.OPEN) { told = true; up(); } };
+    socket.addEventListener('open', () => setTimeout(tell, 400), { once: true });
+    socket.addEventListener('message', e => { tell(); terminal.write(new Uint8Array(e.data)); });
+  }
+});
 
 const send = text => {
-  if (socket.readyState !== WebSocket.OPEN) return;
+  const { socket } = link;
+  if (socket?.readyState !== WebSocket.OPEN) return;
   const bytes = encoder.encode(text);
   for (let at = 0; at < bytes.length; at += 16384) socket.send(bytes.subarray(at, at + 16384));
 };
 terminal.onData(send);
 terminal.onBinary(text => send(text));
 terminal.attachCustomKeyEventHandler(e => {
-  if (e.type === 'keydown' && e.ctrlKey && e.shiftKey && e.key === 'Escape') { terminal.blur(); document.querySelector('main').focus(); return false; }
-  return true;
+  if (!isLeave(e)) return true;
+  leave();
+  return false;
 });
 acts['console-paste'] = () => navigator.clipboard?.readText().then(text => { terminal.paste(text); terminal.focus(); }, () => say('This browser does not let pages read the clipboard'));
 acts['console-full'] = () => { if (document.fullscreenElement) document.exitFullscreen(); else screen.closest('.card').requestFullscreen(); };

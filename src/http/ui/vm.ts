@@ -3,6 +3,7 @@ import { Hono } from 'hono'
 import { html } from 'hono/html'
 import type { Caller } from '../../app/face.ts'
 import { OperationalError } from '../../model/error.ts'
+import type { ConsoleType } from '../../model/console.ts'
 import type { Event } from '../../model/event.ts'
 import type { Operation } from '../../model/operation.ts'
 import type { Vm, VmAction } from '../../model/vm.ts'
@@ -30,10 +31,8 @@ export function vmRoutes(ui: Ui): Hono<HttpEnv> {
   return new Hono<HttpEnv>()
     .get('/vms/:ref', (context) => answerVm(ui, context, null))
     .get('/vms/:ref/delete', (context) => answerVm(ui, context, {}))
-    .get('/vms/:ref/console', (context) => {
-      const { vm, frame } = vmAndFrame(ui, context)
-      return answerVmPage(ui, context, vm, frame, { title: 'Console', scripts: consoleScripts(frame), styles: consoleStyles(frame) }, vmConsolePage(frame, vm))
-    })
+    .get('/vms/:ref/console', (context) => answerConsole(ui, context, 'serial'))
+    .get('/vms/:ref/screen', (context) => answerConsole(ui, context, 'screen'))
     .get('/vms/:ref/why', (context) => {
       const { vm, frame } = vmAndFrame(ui, context)
       return answerVmPage(ui, context, vm, frame, { title: 'Why?' }, vmWhyPage(frame, vm, app.vms.explain(callerOf(context), vm.id)))
@@ -96,6 +95,12 @@ async function act(ui: Ui, context: UiContext): Promise<Response> {
     { target: '#say', swap: 'innerHTML', html: html`${said}` },
   ]
   return answerParts(context, parts, 202)
+}
+
+function answerConsole(ui: Ui, context: UiContext, type: ConsoleType): Response | Promise<Response> {
+  const { vm, frame } = vmAndFrame(ui, context)
+  const options = { title: type === 'serial' ? 'Console' : 'Screen', scripts: consoleScripts(frame, type), styles: consoleStyles(frame, type) }
+  return answerVmPage(ui, context, vm, frame, options, vmConsolePage(frame, vm, type))
 }
 
 function vmAndFrame(ui: Ui, context: UiContext): { readonly vm: Vm; readonly frame: Frame } {

@@ -11,7 +11,7 @@ import { createIdentity } from '../../../src/drivers/crypto/identity.ts'
 import { systemRandom } from '../../../src/drivers/crypto/random.ts'
 import { createVault } from '../../../src/drivers/crypto/vault.ts'
 import { OperationalError, type ErrorCode } from '../../../src/model/error.ts'
-import type { NodeId, TokenId, UserId, VmId } from '../../../src/model/id.ts'
+import type { NodeId, TokenId, UserId } from '../../../src/model/id.ts'
 import type { Vm } from '../../../src/model/vm.ts'
 import { ByteQueue } from '../../../src/ports/byte-queue.ts'
 import type { Clock } from '../../../src/ports/clock.ts'
@@ -209,9 +209,9 @@ describe('who may', () => {
 
 describe('where there is no console', () => {
   test('a VM that is off, and one whose node is out of reach, get no ticket', () => {
-    it.world.report(it.vmId as VmId, it.nodeId, 'stopped')
+    it.world.report(it.vmId, it.nodeId, 'stopped')
     expect(() => issue()).toThrow(expect.objectContaining({ code: 'STATE_CONFLICT' }) as Error)
-    it.world.report(it.vmId as VmId, it.nodeId, 'running')
+    it.world.report(it.vmId, it.nodeId, 'running')
     issue()
     it.cut.value = true
     it.time.ms += 100

@@ -107,6 +107,17 @@ test('Ctrl-] leaves the console of a terminal', async () => {
   expect(ran.stderr).toContain('left the console')
 })
 
+test('the console of a terminal comes back by itself, and says that it does', async () => {
+  let prompts = 0
+  const ran = await run(['vm', 'console', 'web'], {
+    env, terminal: true,
+    onOutput: (text, stdin) => void (text.endsWith('login: ') && stdin.write(++prompts === 1 ? 'exit' : '\u001d')),
+  })
+  expect(ran.code).toBe(0)
+  expect(prompts).toBe(2)
+  expect(ran.stderr).toContain('opened again')
+})
+
 test('login keeps an API token in a private profile, which later commands use; logout revokes it', async () => {
   const home = emptyHome()
   const path = join(home.HOME, '.config/novacron/profiles.json')

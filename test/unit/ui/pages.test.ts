@@ -6,7 +6,7 @@ import { makePages, readAsset } from './pages.ts'
 import { admin, idOf, makeVm, refusal } from './stand-in.ts'
 
 const paths = [
-  '/', '/vms', '/vms?q=phase:running&sort=-memory&limit=50', '/vms/new', '/vms/web-01', '/vms/web-01/console', '/vms/web-01/edit', '/vms/web-01/events', '/vms/web-01/delete', '/nodes', '/nodes/n1',
+  '/', '/vms', '/vms?q=phase:running&sort=-memory&limit=50', '/vms/new', '/vms/web-01', '/vms/web-01/console', '/vms/web-01/screen', '/vms/web-01/edit', '/vms/web-01/events', '/vms/web-01/delete', '/nodes', '/nodes/n1',
   '/images', '/images/tiny/delete', '/operations', `/operations/${idOf(3, 1)}`, '/events', '/access',
 ]
 

@@ -108,25 +108,30 @@ export class MigrationHosts {
     for (const host of [this.source, this.target]) await host.close()
   }
 
-  /** Boots tiny on the source, and makes at the target what a migration finds there. */
-  async guest(options: { readonly dataMiB?: number } = {}): Promise<MovingGuest> {
+  /** Boots tiny on the source and waits until it ticks. @param dataMiB written into a second disk */
+  async guest(dataMiB: number): Promise<MovingGuest> {
     const id = randomUUID()
-    const domainName = `guest.${id.slice(-8)}`
-    const volumes = async (host: MigrationHost, epoch: number): Promise<DomainSpec> => {
-      const root = await host.storage.createVolume({ vmId: id, name: 'root', sizeBytes: 2 ** 30, image: this.#image })
-      const data = options.dataMiB === undefined ? [] : [await host.storage.createVolume({ vmId: id, name: 'data', sizeBytes: options.dataMiB * 2 ** 20, image: null })]
-      const seedPath = await host.storage.writeSeed(id, { hostname: 'guest', userData: '#cloud-config\n{}\n' })
-      const disks = [root, ...data].map(({ name, path }) => ({ name, path, format: 'qcow2' as const, bus: 'virtio' as const, readOnly: false }))
-      return { id, domainName, title: 'guest', epoch, cpus: 1, memoryMiB: 128, firmware: 'bios', disks, seedPath, nics: [{ network: 'nat', mac: '52:54:00:aa:bb:cc' }] }
-    }
-    const spec = await volumes(this.source, 1)
-    const dataPath = spec.disks[1]?.path
-    if (dataPath !== undefined && options.dataMiB !== undefined) await run('qemu-io', ['-f', 'qcow2', '-c', `write -P 0x5a 0 ${options.dataMiB}M`, dataPath])
+    const spec = await this.#spec(this.source, { id, epoch: 1, dataMiB })
+    await run('qemu-io', ['-f', 'qcow2', '-c', `write -P 0x5a 0 ${dataMiB}M`, spec.disks[1]!.path])
     await this.source.hypervisor.define(spec)
     await this.source.hypervisor.boot(id, 1)
     const ticks = await followTicks(this.source, id)
     await until(() => ticks.last() > 1, 'the guest to tick', 45_000)
-    return { id, spec, target: await volumes(this.target, 2), ticks }
+    return { id, dataMiB, spec, target: await this.#spec(this.target, { id, epoch: 2, dataMiB }), ticks }
+  }
+
+  /** Empty disks at the target, as the operation's first step makes them. */
+  async prepareTarget({ id, dataMiB }: MovingGuest): Promise<void> {
+    await this.target.storage.deleteVolumes(id)
+    await this.#spec(this.target, { id, epoch: 2, dataMiB })
+  }
+
+  async #spec(host: MigrationHost, { id, epoch, dataMiB }: { readonly id: string; readonly epoch: number; readonly dataMiB: number }): Promise<DomainSpec> {
+    const root = await host.storage.createVolume({ vmId: id, name: 'root', sizeBytes: 2 ** 30, image: this.#image })
+    const data = await host.storage.createVolume({ vmId: id, name: 'data', sizeBytes: dataMiB * 2 ** 20, image: null })
+    const seedPath = await host.storage.writeSeed(id, { hostname: 'guest', userData: '#cloud-config\n{}\n' })
+    const disks = [root, data].map(({ name, path }) => ({ name, path, format: 'qcow2' as const, bus: 'virtio' as const, readOnly: false }))
+    return { id, domainName: `guest.${id.slice(-8)}`, title: 'guest', epoch, cpus: 1, memoryMiB: 128, firmware: 'bios', disks, seedPath, nics: [{ network: 'nat', mac: '52:54:00:aa:bb:cc' }] }
   }
 
   /** @returns the address under which the source reaches the target's relay, through a link that can be cut */
@@ -148,7 +153,7 @@ export class MigrationHosts {
   }
 }
 
-export type MovingGuest = { readonly id: string; readonly spec: DomainSpec; readonly target: DomainSpec; readonly ticks: Ticks }
+export type MovingGuest = { readonly id: string; readonly dataMiB: number; readonly spec: DomainSpec; readonly target: DomainSpec; ticks: Ticks }
 export type Ticks = { last(): number; close(): Promise<void> }
 
 /** Reads the guest's console, which counts. */

@@ -12,7 +12,7 @@ describe('typed parameters', () => {
       { name: 'n', value: { kind: 'int', value: -1 } },
     ])
     const bytes = writer.finish()
-    expect(bytes.subarray(0, 24).toString('hex')).toBe('00000003' + '00000009' + '62616e647769647468000000' + '00000004')
+    expect(bytes.subarray(0, 24).toString('hex')).toBe('000000030000000962616e64776964746800000000000004')
     expect(Object.fromEntries(readTypedParams(new XdrReader(bytes)))).toEqual({ bandwidth: 2n ** 40n, disk: 'vda', n: -1 })
   })
 

@@ -1,6 +1,6 @@
 // The simulated world: hosts on one network and one time line, what must hold in it, and the loop that lets it happen.
 import { createHash } from 'node:crypto'
-import type { Halt } from '../../src/cluster/status.ts'
+import { emptyConfiguration, majorityHas, type Halt } from '../../src/cluster/status.ts'
 import { SimNetwork } from '../../src/drivers/sim/network.ts'
 import { SimRelayWire } from '../../src/drivers/sim/relay.ts'
 import { makeCommand, type Command } from '../../src/model/command.ts'
@@ -10,6 +10,8 @@ import { joinProofText } from '../../src/model/node-proof.ts'
 import type { JoinRequest } from '../../src/model/join.ts'
 import type { Log, LogFields } from '../../src/ports/log.ts'
 import type { ClusterNode } from '../../src/node.ts'
+import { votersWanted } from '../../src/planner/membership.ts'
+import type { Configuration } from '../../src/raft/types.ts'
 import type { Caller } from '../../src/app/face.ts'
 import { Checker } from './checker.ts'
 import { EventQueue } from './event-queue.ts'
@@ -151,15 +153,20 @@ export class World {
     this.#executing = new Set(owner.keys())
   }
 
-  /** From here on the voters stay who they are, and what is committed has to be on a majority of their disks. */
+  /**
+   * From here on what is committed has to be on a majority of the voters' disks. Where the voters have just changed, an entry may have been
+   * committed under the former configuration: with the entry that changed it, or right before.
+   */
   watchDurability(): void {
+    let [former, current] = [this.#configurationOf(this.hosts[0]), this.#configurationOf(this.hosts[0])]
     this.checker.onCommitted = ({ index, term, nodeId }) => {
       const host = this.hosts.find((each) => each.name === nodeId)
       const status = host?.node?.cluster.status()
       if (host === undefined || status === undefined) return
+      if (JSON.stringify(status.configuration) !== JSON.stringify(current)) [former, current] = [current, status.configuration]
       const isMajority = (holds: (voter: SimHost) => boolean): boolean => {
-        const { voters } = status.configuration
-        return this.hosts.filter((each) => voters.includes(each.nodeId) && holds(each)).length > voters.length / 2
+        const holders = new Set<string>(this.hosts.filter(holds).map((each) => each.nodeId))
+        return majorityHas(current, (id) => holders.has(id)) || majorityHas(former, (id) => holders.has(id))
       }
       if (!isMajority((voter) => voter.holdsDurably(index, term))) this.checker.violate(`entry ${index} was committed by ${nodeId}, but is not durable on a majority`)
       // §5.4.2 of the Raft paper: a leader commits earlier terms' entries only together with one of its own.
@@ -168,6 +175,10 @@ export class World {
         this.checker.violate(`entry ${index} of term ${term} was committed by ${nodeId}, leader of term ${status.term}, before an entry of that term`)
       }
     }
+  }
+
+  #configurationOf(host: SimHost | undefined): Configuration {
+    return host?.node?.cluster.status().configuration ?? emptyConfiguration
   }
 
   #checkBounds(): void {
@@ -274,7 +285,7 @@ export async function formCluster(world: World, count: number): Promise<Caller> 
     host.members = answer.members
     world.boot(host)
   }
-  const isWhole = (): boolean => hosts.every((host) => host.isServing && hosts.every((other) => other.nodeId === host.nodeId || host.node?.cluster.state.tables.node.has(other.nodeId))) && votersOf(first).length === Math.min(3, count)
+  const isWhole = (): boolean => hosts.every((host) => host.isServing && hosts.every((other) => other.nodeId === host.nodeId || host.node?.cluster.state.tables.node.has(other.nodeId))) && hasItsVoters(first, count)
   await world.until('every node is a member', 60_000, isWhole)
   await world.until('every node is ready', 60_000, () => hosts.every((host) => host.node?.app.readiness() === null))
   world.watchDurability()
@@ -294,8 +305,9 @@ function drawHostOptions(random: SimRandom): HostOptions {
   }
 }
 
-function votersOf(host: SimHost): readonly string[] {
-  return host.node?.cluster.status().configuration.voters ?? []
+function hasItsVoters(host: SimHost, count: number): boolean {
+  const { voters = [], votersOutgoing = [] } = host.node?.cluster.status().configuration ?? {}
+  return voters.length === votersWanted(count, count) && votersOutgoing.length === 0
 }
 
 /** Everything that can happen without time passing has happened when it resolves. */

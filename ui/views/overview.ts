@@ -22,6 +22,7 @@ export type Overview = {
   readonly phases: Readonly<Record<string, number>>
   readonly troubled: readonly Vm[]
   readonly operations: readonly Operation[]
+  readonly charts: Html
 }
 
 export function overviewPage(frame: Frame, data: Overview): Html {
@@ -29,6 +30,7 @@ export function overviewPage(frame: Frame, data: Overview): Html {
   if (total === 0 && data.operations.length === 0) return firstRun(frame, data)
   return html`<div class="head"><div>${overviewHead(frame, data)}</div><div class="row">${changeLink(frame, { href: '/vms/new', text: 'Create VM', icon: 'plus', look: 'main', key: 'c' })}</div></div>
 ${overviewFigures(frame, data)}
+${data.charts}
 <div class="grid">
 ${overviewMap(frame, data)}
 ${overviewAttention(frame, data)}
@@ -125,14 +127,17 @@ export function overviewFigures(frame: Frame, data: Overview): Html {
   const storage = sumLoad(data.nodes, (load) => ({ used: load.storageUsedBytes, of: load.storageTotalBytes }))
   const allocated = data.nodes.reduce((sum, node) => sum + node.status.allocated.memoryMiB, 0)
   const cpuRatio = busyOf === 0 ? null : busy / busyOf
+  const promisedCpus = data.nodes.reduce((sum, node) => sum + node.status.allocated.cpus, 0)
+  const disks = data.vms?.reduce((sum, vm) => sum + vm.spec.disks.reduce((total, disk) => total + (disk.sizeGiB ?? 0), 0), 0) ?? null
+  const promisedBytes = disks === null ? null : disks * 2 ** 30
   return html`<section aria-label="Cluster figures" class="grid same live" id="figures">
 <a class="card stat c3" href="/vms"><h2>${icon(frame, 'vm')}Virtual machines</h2><div class="v">${count(phase('running'))} <small>of ${count(total)} running</small></div>${partsBar(
     [{ fill: 'o', ratio: share(phase('running')) }, { fill: 'q', ratio: share(off) }, { fill: 'w', ratio: share(phase('paused')) }, { fill: 'x', ratio: share(phase('failed')) }, { fill: 'a', ratio: share(other) }],
     `${count(phase('running'))} running, ${foot}, ${count(phase('failed'))} failed`,
   )}<div class="foot"><span>${foot}</span>${phase('failed') > 0 ? state(frame, vmStateWords.failed, { text: `${count(phase('failed'))} failed` }) : ''}</div></a>
-${statCard(frame, { icon: 'cpu', title: 'CPU', value: cpuRatio === null ? '–' : String(Math.round(cpuRatio * 100)), small: `% of ${many(threads, 'thread')}`, ratio: cpuRatio, foot: ['now', `${count(data.nodes.reduce((sum, node) => sum + node.status.allocated.cpus, 0))} promised to VMs`] })}
-${statCard(frame, { icon: 'memory', title: 'Memory', ...sizeOf(memory), foot: [memory.of === 0 ? '' : `${bytes(memory.of - memory.used)} free`, `${bytes(allocated * 1024 * 1024)} promised`] })}
-${statCard(frame, { icon: 'storage', title: 'Storage', ...sizeOf(storage), foot: [storage.of === 0 ? '' : `${bytes(storage.of - storage.used)} free`, 'pool local, all nodes'] })}
+${statCard(frame, { icon: 'cpu', title: 'CPU', value: cpuRatio === null ? '–' : String(Math.round(cpuRatio * 100)), small: `% of ${many(threads, 'thread')}`, ratio: cpuRatio, promised: threads === 0 ? null : promisedCpus / threads, foot: ['now', `${count(promisedCpus)} promised to VMs`] })}
+${statCard(frame, { icon: 'memory', title: 'Memory', ...sizeOf(memory), promised: memory.of === 0 ? null : (allocated * 2 ** 20) / memory.of, foot: [memory.of === 0 ? '' : `${bytes(memory.of - memory.used)} free`, `${bytes(allocated * 1024 * 1024)} promised`] })}
+${statCard(frame, { icon: 'storage', title: 'Storage', ...sizeOf(storage), promised: storage.of === 0 || promisedBytes === null ? null : promisedBytes / storage.of, foot: [storage.of === 0 ? '' : `${bytes(storage.of - storage.used)} free`, promisedBytes === null ? 'pool local, all nodes' : `${bytes(promisedBytes)} promised`] })}
 </section>`
 }
 
@@ -143,8 +148,8 @@ function sizeOf(sum: Sum): { readonly value: string; readonly small: string; rea
   return { value, small: unit === ofUnit ? `of ${of} ${unit}` : `${unit} of ${of} ${ofUnit}`, ratio: sum.used / sum.of }
 }
 
-function statCard(frame: Frame, stat: { readonly icon: string; readonly title: string; readonly value: string; readonly small: string; readonly ratio: number | null; readonly foot: readonly [string, string] }): Html {
-  return html`<a class="card stat c3" href="/nodes"><h2>${icon(frame, stat.icon)}${stat.title}</h2><div class="v">${stat.value} <small>${stat.small}${stat.ratio === null ? '' : fullnessMark(frame, stat.ratio)}</small></div>${ratioBar(stat.ratio ?? 0, stat.ratio === null ? `${stat.title}: not known` : `${stat.title} ${percent(stat.ratio)} used`)}<div class="foot"><span>${stat.foot[0]}</span><span>${stat.foot[1]}</span></div></a>`
+function statCard(frame: Frame, stat: { readonly icon: string; readonly title: string; readonly value: string; readonly small: string; readonly ratio: number | null; /** Promised to VMs. */ readonly promised: number | null; readonly foot: readonly [string, string] }): Html {
+  return html`<a class="card stat c3" href="/nodes"><h2>${icon(frame, stat.icon)}${stat.title}</h2><div class="v">${stat.value} <small>${stat.small}${stat.ratio === null ? '' : fullnessMark(frame, stat.ratio)}</small></div>${ratioBar(stat.ratio ?? 0, stat.ratio === null ? `${stat.title}: not known` : `${stat.title} ${percent(stat.ratio)} used${stat.promised === null ? '' : `, ${percent(stat.promised)} promised to VMs`}`, stat.promised === null || stat.promised === 0 ? {} : { markRatio: Math.min(1, stat.promised) })}<div class="foot"><span>${stat.foot[0]}</span><span>${stat.foot[1]}</span></div></a>`
 }
 
 /** Ring of voters and the nodes with their VMs: a live cell. */

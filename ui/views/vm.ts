@@ -20,6 +20,7 @@ export type VmDetails = {
   readonly vm: Vm
   readonly operation: Operation | null
   readonly events: readonly Event[]
+  readonly charts: Html
   /** Set where the page was asked with its delete dialog open. */
   readonly deleting: { readonly error?: string } | null
 }
@@ -91,6 +92,7 @@ export function vmPage(frame: Frame, data: VmDetails): Html {
   return html`${vmHead(frame, vm, 'overview')}
 ${vmTrouble(frame, vm)}
 ${vmOperation(frame, data.operation)}
+${data.charts}
 <div class="grid"><div class="c8 col wide">${disksCard(frame, vm)}${nicsCard(vm)}${vmEventsCard(frame, vm, data.events)}</div>
 <div class="c4 col wide">${vmDetailsCard(frame, vm)}</div></div>
 ${vmMenu(frame, vm)}

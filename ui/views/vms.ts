@@ -18,6 +18,8 @@ export type VmList = {
   readonly next: string | null
   readonly list: ListState
   readonly counts: Readonly<Record<string, number>>
+  /** CPU of the last hour, by id. */
+  readonly sparks: ReadonlyMap<string, Html>
   /** What is wrong with the filter or cursor; the list is empty then. */
   readonly mistake: string | null
 }
@@ -51,7 +53,8 @@ const columns: readonly Column[] = [
   { text: 'Name', sort: 'name' },
   { text: 'State', sort: 'phase' },
   { text: 'Node', sort: 'node', look: 'w0' },
-  { text: 'CPU', sort: 'cpus', look: 'num w1' },
+  { text: 'Load', look: 'w1' },
+  { text: 'CPU', sort: 'cpus', look: 'num w2' },
   { text: 'Memory', sort: 'memory', look: 'num' },
   { text: 'Address', sort: 'address', look: 'w2' },
   { text: 'Age', sort: 'created', look: 'w3 num' },
@@ -66,7 +69,7 @@ export function vmSection(frame: Frame, data: VmList): Html {
   return html`<section class="card live" id="vms" aria-label="VM list">
 <table role="table" class="tbl cards stick" data-rows><caption class="vh">Virtual machines, sorted by ${list.sort.replace('-', '')}, ${direction}</caption>
 <thead role="rowgroup"><tr role="row"><th role="columnheader" scope="col"><label class="hit"><input class="all" type="checkbox"><span class="vh">Select all on this page</span></label></th>${columnHeads(frame, columns, list, { target: '#vms', defaults: vmListDefaults })}</tr></thead>
-<tbody role="rowgroup">${data.items.map((vm) => vmRow(frame, vm))}</tbody></table>
+<tbody role="rowgroup">${data.items.map((vm) => vmRow(frame, vm, data.sparks.get(vm.id)))}</tbody></table>
 ${pager(list, { shown: data.items.length, total: data.total, next: data.next }, { target: '#vms', defaults: vmListDefaults, noun: data.total === 1 ? 'VM' : 'VMs' })}
 </section>`
 }
@@ -77,8 +80,8 @@ function nothing(frame: Frame, data: VmList): Html {
   return emptyNote(frame, { icon: 'vm', title: 'No VMs yet', text: 'A name and an image are enough to create one.', action: changeLink(frame, { href: '/vms/new', text: 'Create VM', icon: 'plus' }) })
 }
 
-function vmRow(frame: Frame, vm: Vm): Html {
-  return html`<tr role="row" id="row-${vm.id}"><td role="cell" class="a-pick"><label class="hit"><input class="pick" type="checkbox" name="id" value="${vm.id}" data-name="${vm.name}"><span class="vh">Select ${vm.name}</span></label></td><th role="rowheader" scope="row" class="a-name nowrap"><a class="name" href="${vmPath(vm)}">${vm.name}</a><span class="tags">${labelTexts(vm.labels).slice(0, 3).map((label) => html`<span class="tag">${label}</span>`)}</span></th><td role="cell" class="a-sub nowrap">${vmStateCell(frame, vm)}</td><td role="cell" class="w0 nowrap">${vmNodeCell(vm)}</td><td role="cell" class="num w1">${count(vm.spec.cpus)}</td><td role="cell" class="num a-end nowrap">${mebibytes(vm.spec.memoryMiB)}</td><td role="cell" class="w2 mono nowrap">${vmAddressCell(vm)}</td><td role="cell" class="w3 num nowrap dim">${ageTag(frame, vm.status.createdAt)}</td><td role="cell" class="a-act num"><button type="button" class="btn bare sq" popovertarget="vm-menu" data-path="${vmPath(vm)}" data-name="${vm.name}" aria-label="Actions for ${vm.name}">${icon(frame, 'more')}</button></td></tr>`
+function vmRow(frame: Frame, vm: Vm, spark: Html | undefined): Html {
+  return html`<tr role="row" id="row-${vm.id}"><td role="cell" class="a-pick"><label class="hit"><input class="pick" type="checkbox" name="id" value="${vm.id}" data-name="${vm.name}"><span class="vh">Select ${vm.name}</span></label></td><th role="rowheader" scope="row" class="a-name nowrap"><a class="name" href="${vmPath(vm)}">${vm.name}</a><span class="tags">${labelTexts(vm.labels).slice(0, 3).map((label) => html`<span class="tag">${label}</span>`)}</span></th><td role="cell" class="a-sub nowrap">${vmStateCell(frame, vm)}</td><td role="cell" class="w0 nowrap">${vmNodeCell(vm)}</td><td role="cell" class="w1">${spark ?? unknown}</td><td role="cell" class="num w2">${count(vm.spec.cpus)}</td><td role="cell" class="num a-end nowrap">${mebibytes(vm.spec.memoryMiB)}</td><td role="cell" class="w2 mono nowrap">${vmAddressCell(vm)}</td><td role="cell" class="w3 num nowrap dim">${ageTag(frame, vm.status.createdAt)}</td><td role="cell" class="a-act num"><button type="button" class="btn bare sq" popovertarget="vm-menu" data-path="${vmPath(vm)}" data-name="${vm.name}" aria-label="Actions for ${vm.name}">${icon(frame, 'more')}</button></td></tr>`
 }
 
 /** Live cells of a row; each has an id of its own. */

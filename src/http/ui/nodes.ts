@@ -5,10 +5,12 @@ import type { Caller } from '../../app/face.ts'
 import type { Node } from '../../model/node.ts'
 import type { Frame } from '../../../ui/views/frame.ts'
 import { nodeCells as cellsCard, nodeFacts, nodeFigures, nodeHead, nodePage, nodeVms, type NodeDetails } from '../../../ui/views/node.ts'
+import { chartScripts, chartsSection, chartStyles, type ChartRange } from '../../../ui/views/metrics.ts'
 import { nodesConsensus, nodesLine, nodesPage, nodesTable, type NodeList } from '../../../ui/views/nodes.ts'
 import { nodeRemoveDialog, nodeRenameDialog, nodesFound } from '../../../ui/views/node-membership.ts'
 import { callerOf, type HttpEnv } from '../context.ts'
 import type { Cell } from './cell.ts'
+import { chartCells, rangeOf, readCharts, sparkCells } from './charts.ts'
 import { closedDialogs, nodeMembershipRoutes, type NodeDialogs } from './node-membership.ts'
 import { answerPage, refOf, requestFrame, type Ui, type UiContext } from './page.ts'
 import { answerRedirect, fieldOf, formOf, writeOptionsOf } from './write.ts'
@@ -22,7 +24,7 @@ export function nodesRoutes(ui: Ui): Hono<HttpEnv> {
   return new Hono<HttpEnv>()
     .get('/nodes', (context) => {
       const frame = requestFrame(ui, context)
-      return answerPage(ui, context, frame, { title: 'Nodes', section: 'nodes', live: 'page=nodes' }, nodesPage(frame, readNodes(ui, callerOf(context))))
+      return answerPage(ui, context, frame, { title: 'Nodes', section: 'nodes', live: 'page=nodes' }, nodesPage(frame, readNodes(ui, callerOf(context), frame)))
     })
     .get('/nodes/:ref', (context) => answerNode(ui, context, app.nodes.get(callerOf(context), refOf(context)), closedDialogs, 200))
     .route('/', nodeMembershipRoutes(ui, (context, node, dialogs, status) => answerNode(ui, context, node, dialogs, status)))
@@ -36,28 +38,32 @@ export function nodesRoutes(ui: Ui): Hono<HttpEnv> {
 
 function answerNode(ui: Ui, context: UiContext, node: Node, dialogs: NodeDialogs, status: number): Response | Promise<Response> {
   const frame = requestFrame(ui, context)
-  const data = readNode(ui, callerOf(context), node)
+  const data = readNode(ui, callerOf(context), node, { frame, range: rangeOf(context) })
   const body = html`${nodePage(frame, data)}${nodeRenameDialog(frame, node, dialogs.renaming)}${nodeRemoveDialog(frame, node, dialogs.removing)}`
-  return answerPage(ui, context, frame, { title: node.name, section: 'nodes', crumbs: [{ text: 'Nodes', href: '/nodes' }], live: `page=node&id=${node.id}`, status }, body)
+  return answerPage(ui, context, frame, { title: node.name, section: 'nodes', crumbs: [{ text: 'Nodes', href: '/nodes' }], live: `page=node&id=${node.id}`, status, scripts: chartScripts(frame), styles: chartStyles(frame) }, body)
 }
 
-function readNodes(ui: Ui, caller: Caller): NodeList {
-  return { nodes: ui.app.nodes.list(caller, { limit: nodesMax, after: null, sort: null, filter: null }).items, cluster: ui.app.membership.view(caller), found: ui.app.nodes.discovered(caller).items }
+function readNodes(ui: Ui, caller: Caller, frame: Frame): NodeList {
+  const nodes = ui.app.nodes.list(caller, { limit: nodesMax, after: null, sort: null, filter: null }).items
+  const sparks = sparkCells(ui, caller, frame, { kind: 'node', ids: nodes.map((node) => node.id) })
+  return { nodes, sparks: new Map([...sparks].map(([id, cell]) => [id, cell.html])), cluster: ui.app.membership.view(caller), found: ui.app.nodes.discovered(caller).items }
 }
 
-function readNode(ui: Ui, caller: Caller, node: Node): NodeDetails {
+/** `charts` only where the whole page is made: they are no live part of it. */
+function readNode(ui: Ui, caller: Caller, node: Node, charts: { readonly frame: Frame; readonly range: ChartRange } | null): NodeDetails {
   const { app } = ui
+  const read = charts === null ? null : readCharts(ui, caller, { kind: 'node', id: node.id, page: `/nodes/${node.name}` }, charts.range)
   const vms = app.vms.list(caller, { limit: vmsDrawnMax, after: null, sort: null, filter: `node:${node.name}` })
-  return { node, vms: vms.items, vmsTotal: vms.total, events: app.records.events(caller, { limit: eventsShown, after: null, sort: null, filter: `resource:${node.id}` }).items }
+  return { node, vms: vms.items, vmsTotal: vms.total, events: app.records.events(caller, { limit: eventsShown, after: null, sort: null, filter: `resource:${node.id}` }).items, charts: charts === null || read === null ? html`` : chartsSection(charts.frame, read) }
 }
 
 export function nodesCells(ui: Ui, caller: Caller): (frame: Frame) => Cell[] {
   return (frame) => {
-    const data = readNodes(ui, caller)
+    const data = readNodes(ui, caller, frame)
     return [
       { id: 'nodes-line', html: nodesLine(data) },
       { id: 'nodes-found', html: nodesFound(frame, data.found) },
-      { id: 'nodes-table', html: nodesTable(frame, data.nodes) },
+      { id: 'nodes-table', html: nodesTable(frame, data) },
       { id: 'nodes-raft', html: nodesConsensus(frame, data) },
     ]
   }
@@ -65,13 +71,14 @@ export function nodesCells(ui: Ui, caller: Caller): (frame: Frame) => Cell[] {
 
 export function nodeCells(ui: Ui, caller: Caller, id: string): (frame: Frame) => Cell[] {
   return (frame) => {
-    const data = readNode(ui, caller, ui.app.nodes.get(caller, id))
+    const data = readNode(ui, caller, ui.app.nodes.get(caller, id), null)
     return [
       { id: 'node-head', html: nodeHead(frame, data.node) },
       { id: 'node-figures', html: nodeFigures(frame, data.node) },
       { id: 'node-cells', html: cellsCard(data) },
       { id: 'node-vms', html: nodeVms(frame, data) },
       { id: 'node-facts', html: nodeFacts(frame, data.node) },
+      ...chartCells(ui, caller, frame, { kind: 'node', id, page: '' }),
     ]
   }
 }

@@ -1,10 +1,13 @@
 // The overview page.
 import { Hono } from 'hono'
+import { html } from 'hono/html'
 import type { Caller } from '../../app/face.ts'
 import { overviewAttention, overviewConsensus, overviewFigures, overviewHead, overviewMap, overviewOperations, overviewPage, type Overview } from '../../../ui/views/overview.ts'
+import { chartScripts, chartsSection, chartStyles } from '../../../ui/views/metrics.ts'
 import type { Frame } from '../../../ui/views/frame.ts'
 import { callerOf, type HttpEnv } from '../context.ts'
 import type { Cell } from './cell.ts'
+import { chartCells, rangeOf, readCharts } from './charts.ts'
 import { answerPage, requestFrame, type Ui } from './page.ts'
 
 const nodesMax = 1000
@@ -16,7 +19,9 @@ const operationsMax = 6
 export function overviewRoutes(ui: Ui): Hono<HttpEnv> {
   return new Hono<HttpEnv>().get('/', (context) => {
     const frame = requestFrame(ui, context)
-    return answerPage(ui, context, frame, { title: 'Overview', section: 'overview', live: 'page=overview' }, overviewPage(frame, readOverview(ui, callerOf(context))))
+    const read = readCharts(ui, callerOf(context), { kind: 'cluster' }, rangeOf(context))
+    const data = { ...readOverview(ui, callerOf(context)), charts: read === null ? html`` : chartsSection(frame, read) }
+    return answerPage(ui, context, frame, { title: 'Overview', section: 'overview', live: 'page=overview', scripts: chartScripts(frame), styles: chartStyles(frame) }, overviewPage(frame, data))
   })
 }
 
@@ -33,6 +38,7 @@ export function readOverview(ui: Ui, caller: Caller): Overview {
     phases,
     troubled: [...troubled('failed'), ...troubled('unknown')].slice(0, troubledMax),
     operations: app.operations.list(caller, { ...all, limit: operationsMax }).items,
+    charts: html``,
   }
 }
 
@@ -46,6 +52,7 @@ export function overviewCells(ui: Ui, caller: Caller): (frame: Frame) => Cell[] 
       { id: 'ov-attention', html: overviewAttention(frame, data) },
       { id: 'ov-ops', html: overviewOperations(frame, data.operations) },
       { id: 'ov-raft', html: overviewConsensus(data) },
+      ...chartCells(ui, caller, frame, { kind: 'cluster' }),
     ]
   }
 }

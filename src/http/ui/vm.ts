@@ -16,8 +16,10 @@ import { vmRecoverPage, type VmRecoverForm } from '../../../ui/views/vm-recover.
 import { vmWhyPage } from '../../../ui/views/vm-why.ts'
 import { vmStateCell } from '../../../ui/views/vms.ts'
 import { vmPath } from '../../../ui/views/vm-words.ts'
+import { chartScripts, chartsSection, chartStyles } from '../../../ui/views/metrics.ts'
 import { callerOf, type HttpEnv } from '../context.ts'
 import type { Cell } from './cell.ts'
+import { chartCells, rangeOf, readCharts, type ChartSubject } from './charts.ts'
 import { answerPage, isPartial, refOf, requestFrame, type PageOptions, type Ui, type UiContext } from './page.ts'
 import { answerParts, answerRedirect, fieldOf, formOf, problemOf, statusOf, writeOptionsOf, type Part } from './write.ts'
 
@@ -115,8 +117,13 @@ function answerVmPage(ui: Ui, context: UiContext, vm: Vm, frame: Frame, options:
 function answerVm(ui: Ui, context: UiContext, deleting: { readonly error?: string } | null, status = 200): Response | Promise<Response> {
   const { vm, frame } = vmAndFrame(ui, context)
   const caller = callerOf(context)
-  const body = vmPage(frame, { vm, operation: operationOf(ui, caller, vm), events: eventsOf(ui, caller, vm.id, eventsShown), deleting })
-  return answerPage(ui, context, frame, { title: vm.name, section: 'vms', crumbs: [{ text: 'Virtual machines', href: '/vms' }], live: `page=vm&id=${vm.id}`, status }, body)
+  const charts = readCharts(ui, caller, subjectOf(vm), rangeOf(context))
+  const body = vmPage(frame, { vm, operation: operationOf(ui, caller, vm), events: eventsOf(ui, caller, vm.id, eventsShown), charts: charts === null ? html`` : chartsSection(frame, charts), deleting })
+  return answerPage(ui, context, frame, { title: vm.name, section: 'vms', crumbs: [{ text: 'Virtual machines', href: '/vms' }], live: `page=vm&id=${vm.id}`, status, scripts: chartScripts(frame), styles: chartStyles(frame) }, body)
+}
+
+function subjectOf(vm: Vm): ChartSubject {
+  return { kind: 'vm', id: vm.id, page: vmPath(vm) }
 }
 
 /** The operation that runs on it, or the last one where it ended just now or failed. */
@@ -142,6 +149,7 @@ function vmPageCells(ui: Ui, caller: Caller, frame: Frame, vm: Vm): Cell[] {
     { id: 'vm-op', html: vmOperation(frame, operationOf(ui, caller, vm)) },
     { id: 'vm-details', html: vmDetailsCard(frame, vm) },
     { id: 'vm-events', html: vmEventsCard(frame, vm, eventsOf(ui, caller, vm.id, eventsShown)) },
+    ...chartCells(ui, caller, frame, subjectOf(vm)),
   ]
 }
 

@@ -11,6 +11,7 @@ import { vmPath } from '../../../ui/views/vm-words.ts'
 import { callerOf, type HttpEnv } from '../context.ts'
 import { ask, askUrl } from './list-query.ts'
 import type { Cell } from './cell.ts'
+import { sparkCells } from './charts.ts'
 import { answerPage, isPartial, requestFrame, type Ui, type UiContext } from './page.ts'
 import { answerParts, fieldOf, formOf, problemOf, writeOptionsOf } from './write.ts'
 
@@ -21,8 +22,9 @@ export function vmsRoutes(ui: Ui): Hono<HttpEnv> {
       const caller = callerOf(context)
       const frame = requestFrame(ui, context)
       const listed = ask(context, vmListDefaults, (query) => app.vms.list(caller, query))
+      const sparks = new Map([...sparkCells(ui, caller, frame, { kind: 'vm', ids: listed.items.map((vm) => vm.id) })].map(([id, cell]) => [id, cell.html]))
       const query = new URL(context.req.url).searchParams.toString()
-      return answerPage(ui, context, frame, { title: 'Virtual machines', section: 'vms', live: `page=vms${query === '' ? '' : `&${query}`}` }, vmsPage(frame, { ...listed, counts: app.vms.counts(caller) }))
+      return answerPage(ui, context, frame, { title: 'Virtual machines', section: 'vms', live: `page=vms${query === '' ? '' : `&${query}`}` }, vmsPage(frame, { ...listed, counts: app.vms.counts(caller), sparks }))
     })
     .post('/vms/bulk', (context) => actOnSeveral(ui, context))
 }
@@ -85,6 +87,7 @@ export function vmsCells(ui: Ui, caller: Caller, query: URLSearchParams): (frame
         { id: `node-${vm.id}`, html: vmNodeCell(vm) },
         { id: `addr-${vm.id}`, html: vmAddressCell(vm) },
       ]),
+      ...sparkCells(ui, caller, frame, { kind: 'vm', ids: rows.map((vm) => vm.id) }).values(),
     ]
   }
 }

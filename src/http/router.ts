@@ -35,7 +35,7 @@ export type RouterDependencies = {
   readonly appliance: Appliance
 }
 /** `join` is null where discovery is switched off: then only root on the host makes it join. */
-export type Appliance = { readonly status: () => Pick<ReturnType<Control['status']>, 'name' | 'fingerprint' | 'removed'>; readonly join: (() => Control['join']) | null }
+export type Appliance = { readonly status: () => Pick<ReturnType<Control['status']>, 'name' | 'fingerprint' | 'removed'>; readonly join: Control['join'] | null }
 
 /** @param app null while the node is in no cluster: then nobody has a credential */
 export function createRouter(app: App | null, dependencies: RouterDependencies): Hono<HttpEnv> {
@@ -120,7 +120,7 @@ function mountUnclustered(router: Hono<HttpEnv>, { status, join }: Appliance): v
   router.post('/api/v1/appliance/join', async (context) => {
     const token = joinTokenOf(context.req.raw.headers)
     if (join === null) throw new OperationalError('FORBIDDEN', 'Discovery is switched off on this host: run "novacron cluster join TOKEN" on it.')
-    return context.json(await join()({ token }))
+    return context.json(await join({ token }))
   })
   router.post('/api/v1/session', () => {
     throw unauthenticated('This node is in no cluster: nobody can sign in yet.')

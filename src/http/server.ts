@@ -105,7 +105,7 @@ export async function startHttp(options: HttpOptions): Promise<Http> {
 
 /** Whether it may be invited does not change while it runs. */
 function applianceOf(control: Control): RouterDependencies['appliance'] {
-  return { status: () => control.status(), join: control.status().discovery ? () => control.join : null }
+  return { status: () => control.status(), join: control.status().discovery ? (body) => control.join(body) : null }
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

@@ -15,16 +15,23 @@ type HttpContext = Context<HttpEnv>
 
 /** Registers every route, and 405 for the other methods of its path. */
 export function mountApi(router: Hono<HttpEnv>, table: readonly Route[], dependencies: Dependencies): void {
-  const methods = new Map<string, string[]>()
+  const paths = new Map<string, Route[]>()
   for (const route of table) {
     const path = route.path.replaceAll(/\{(\w+)\}/g, ':$1')
-    methods.set(path, [...(methods.get(path) ?? []), ...(route.method === 'GET' ? ['GET', 'HEAD'] : [route.method])])
-    router.on(route.method, path, async (context) => {
-      context.set('route', route.path)
-      return route.credential === 'caller' ? serve(context, route, dependencies) : serveOpen(context, route, dependencies)
-    })
+    paths.set(path, [...(paths.get(path) ?? []), route])
   }
-  for (const [path, allowed] of methods) router.all(path, (context) => refuseMethod(context.req.method, allowed))
+  // What is asked first answers: a path that is fixed is nobody's name, with whatever method.
+  const inOrder = [...paths].toSorted(([left], [right]) => Number(left.includes(':')) - Number(right.includes(':')))
+  for (const [path, routes] of inOrder) {
+    for (const route of routes) {
+      router.on(route.method, path, async (context) => {
+        context.set('route', route.path)
+        return route.credential === 'caller' ? serve(context, route, dependencies) : serveOpen(context, route, dependencies)
+      })
+    }
+    const allowed = routes.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
+    router.all(path, (context) => refuseMethod(context.req.method, allowed))
+  }
 }
 
 /** @throws METHOD_NOT_ALLOWED */

@@ -13,7 +13,7 @@ export const nodeRoutes: readonly CallerRoute[] = [
     handle: (caller, { app, query }) => ({ status: 200, body: app.nodes.list(caller, listQueryOf(query)) }),
   },
   {
-    method: 'GET', path: `${base}/discovered`, operationId: 'listDiscoveredNodes', tag: 'Nodes', credential: 'caller', right: 'administer cluster', query: readParameters,
+    method: 'GET', path: `${base}/discovered`, operationId: 'listDiscoveredNodes', tag: 'Nodes', credential: 'caller', right: 'read cluster', query: readParameters,
     summary: 'List appliances on the local network that are in no cluster, as this node hears them',
     answers: { 200: { description: 'All that were heard of lately', schema: schemas.discoveredNodeList } }, errors: [],
     handle: (caller, { app }) => ({ status: 200, body: app.nodes.discovered(caller) }),

@@ -61,12 +61,14 @@ describe('with a credential', () => {
     const target = route.path.replaceAll(/\{\w+\}/g, known[route.path.split('/')[3] ?? ''] ?? 'x') + (route.operationId === 'importImage' ? '?name=tiny' : route.operationId === 'appendUpload' ? '?offset=0' : '')
     const body = route.body?.schema === 'binary' ? { body: 'QFI', headers: { 'Content-Type': 'application/octet-stream' } }
       : route.operationId === 'signIn' ? { json: { name: 'admin', password: 'correct horse' }, token: null }
-      : route.operationId === 'join' ? { json: {}, token: 'ncj_good' }
+      : route.operationId === 'getStanding' ? { token: null, headers: { Authorization: `Node ${'0'.repeat(36)}.${'A'.repeat(86)}` } }
+      : route.operationId === 'join' || route.operationId === 'joinAppliance' ? { json: {}, token: 'ncj_good' }
       : route.method === 'PATCH' ? { json: {}, headers: { 'Content-Type': 'application/merge-patch+json' } }
       : route.method === 'POST' || route.method === 'PUT' ? { json: route.operationId === 'createVm' ? { name: 'db', spec: { cpus: 1, memoryMiB: 64 } } : {} } : {}
     const answer = await served.ask(target, { method: route.method, ...body })
     expectSecure(answer)
     if (route.operationId === 'openConsole') return expect(answer).toMatchObject({ status: 400, json: { code: 'MALFORMED' } })
+    if (route.operationId === 'joinAppliance') return expect(answer).toMatchObject({ status: 409, json: { code: 'ALREADY_MEMBER' } })
     expect(Object.keys(route.answers).map(Number), answer.text).toContain(answer.status)
     expect(answer.headers['novacron-index']).toBe('7')
     const declared = route.answers[answer.status]?.schema

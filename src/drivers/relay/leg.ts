@@ -86,7 +86,8 @@ export class AcceptLeg implements Leg {
       socket.write(`${JSON.stringify({ ok: true })}\n`)
       this.#stopPulse = startPulse(socket, (reason) => {
         this.#cut()
-        this.#onCut(reason)
+        // A source that took its leave is done: well or not, it knows.
+        if (reason !== null) this.#onCut(reason)
       })
       return null
     }
@@ -154,7 +155,7 @@ export class ConnectLeg implements Leg {
       pulse.destroy()
       throw new Error('it was given up')
     }
-    this.#stopPulse = startPulse(pulse, (reason) => this.#cut(reason))
+    this.#stopPulse = startPulse(pulse, (reason) => this.#cut(reason ?? 'the other host let go of it'))
     const { directory, owner } = this.#order
     await makeDirectory(directory, owner)
     const paths = socketPaths(directory)

@@ -200,40 +200,4 @@
     }
   });
   $('#form-errors')?.focus();
-
-  // upload with progress; the file goes to the API as it is
-  const up = $('[data-upload]');
-  if (up) {
-    let x;
-    const note = (head, text) => {
-      const d = document.createElement('div'), h = document.createElement('p'), p = document.createElement('p');
-      d.className = 'note bad'; d.setAttribute('role', 'alert'); h.className = 'b'; h.textContent = head; p.textContent = text;
-      const g2 = document.createElement('div'); g2.className = 'grow'; g2.append(h, p); d.append(g2); $('#upload-note').replaceChildren(d);
-    };
-    const stop = $('[data-do=upload-cancel]', up), end = () => { $('#upload-progress').hidden = stop.hidden = true; };
-    acts['upload-cancel'] = () => { x?.abort(); };
-    up.addEventListener('submit', e => {
-      e.preventDefault();
-      const file = up.elements.file.files[0], name = up.elements.name.value.trim();
-      $('#upload-note').replaceChildren();
-      if (!file || !name) return note('A name and a file are needed', 'Nothing was sent.');
-      x = new XMLHttpRequest();
-      x.open('POST', `${up.dataset.upload}?name=${encodeURIComponent(name)}`);
-      x.setRequestHeader('Content-Type', 'application/octet-stream');
-      x.setRequestHeader('X-CSRF-Token', up.dataset.csrf);
-      const bar = $('progress', up), w = $('[data-upload-word]', up), fig = $('[data-upload-figure]', up);
-      $('#upload-progress').hidden = stop.hidden = false; w.textContent = 'Uploading';
-      x.upload.onprogress = p => { bar.value = 100 * p.loaded / p.total; fig.textContent = `${Math.floor(bar.value)} %`; };
-      x.upload.onload = () => { w.textContent = 'Checking the image'; };
-      x.onload = () => {
-        end();
-        if (x.status < 300) { location.href = '/images'; return; }
-        let p = {}; try { p = JSON.parse(x.responseText); } catch { /* no problem document */ }
-        note(p.title || 'The image was not taken', `${p.detail || `The node answered ${x.status}.`} ${p.code || ''}`);
-      };
-      x.onerror = () => { end(); note('The upload broke off', 'Nothing was kept. Try again.'); };
-      x.onabort = () => { end(); say('Upload cancelled'); };
-      x.send(file);
-    });
-  }
 })();

@@ -12,6 +12,7 @@ import { addressOf, callerOf, type HttpEnv } from '../context.ts'
 import type { Cell } from './cell.ts'
 import { frameOf, looksOf, type Ui, type UiContext } from './page.ts'
 import { eventsCells } from './events.ts'
+import { imagesCells } from './images.ts'
 import { nodeCells, nodesCells } from './nodes.ts'
 import { operationCells, operationsCells } from './operations.ts'
 import { overviewCells } from './overview.ts'
@@ -50,6 +51,8 @@ function chooseCells(ui: Ui, caller: Caller, query: URLSearchParams): (frame: Fr
       return nodesCells(ui, caller)
     case 'node':
       return isId(id) ? nodeCells(ui, caller, id) : () => []
+    case 'images':
+      return imagesCells(ui, caller, query)
     case 'operations':
       return operationsCells(ui, caller, query)
     case 'operation':

@@ -12,7 +12,7 @@ import type { Project } from '../../../src/model/project.ts'
 import type { RoleResource } from '../../../src/model/role.ts'
 import type { SessionView } from '../../../src/model/session.ts'
 import type { Token } from '../../../src/model/token.ts'
-import type { Upload } from '../../../src/model/upload.ts'
+import { uploadCreateSchema, type Upload } from '../../../src/model/upload.ts'
 import type { User } from '../../../src/model/user.ts'
 import { vmCreateSchema, type Vm } from '../../../src/model/vm.ts'
 import type { ByteStream } from '../../../src/ports/transport.ts'
@@ -55,7 +55,7 @@ const node: Node = {
     load: { cpuRatio: 0.5, memoryUsedBytes: 1, memoryTotalBytes: 2, storageUsedBytes: 1, storageTotalBytes: 2, loopDelayMs: 1, uptimeSeconds: 9 },
   },
 }
-const upload: Upload = { ...base(uuid(0xe2), 'big'), kind: 'upload', spec: { sizeBytes: 10 }, status: { offset: 0, node: 'n1', user: 'admin', createdAt: at, expiresAt: at } }
+let upload: Upload = { ...base(uuid(0xe2), 'big'), kind: 'upload', spec: { sizeBytes: 10 }, status: { offset: 0, node: 'n1', user: 'admin', createdAt: at, expiresAt: at } }
 const image: Image = { ...base(uuid(0xe1), 'tiny'), kind: 'image', spec: { format: 'qcow2', sha256: 'a'.repeat(64), sizeBytes: 1, virtualSizeBytes: 1, os: '' }, status: { nodes: ['n1'], uses: 0, usedBy: { count: 0, names: [] }, copiesWanted: 2, fetching: [], createdAt: at, conditions: [] } }
 const operation: Operation = {
   ...base(uuid(0xa1), 'o1'), kind: 'operation', spec: { operation: 'vm-start', target: { kind: 'vm', id: uuid(1), name: 'web' }, force: false, timeoutSeconds: 60 },
@@ -145,12 +145,23 @@ export function createSmallApp(): SmallApp {
       admit: async () => node,
     },
     uploads: {
-      list: async () => ({ items: [], next: null, total: 0 }), create: async () => upload, get: async () => upload,
-      async append(_caller, _ref, _offset, source) {
-        for await (const _chunk of source);
+      list: async () => ({ items: [], next: null, total: 0 }), get: async () => upload,
+      async create(_caller, body) {
+        const parsed = uploadCreateSchema.safeParse(body)
+        if (!parsed.success) throw new OperationalError('INVALID', 'It is not valid.')
+        upload = { ...upload, name: parsed.data.name, spec: parsed.data.spec, status: { ...upload.status, offset: 0 } }
         return upload
       },
-      finish: async () => image, delete: async () => null,
+      async append(_caller, _ref, offset, source) {
+        if (offset !== upload.status.offset) throw new OperationalError('STATE_CONFLICT', `It goes on at ${upload.status.offset}.`)
+        for await (const chunk of source) upload = { ...upload, status: { ...upload.status, offset: upload.status.offset + chunk.length } }
+        return upload
+      },
+      async finish() {
+        app.imported.push({ name: upload.name, bytes: upload.status.offset })
+        return image
+      },
+      delete: async () => null,
     },
     images: {
       list: (_caller, query) => page([image], query), get: (_caller, ref) => one([image], ref),

@@ -7,7 +7,7 @@ import { admin, idOf, makeVm, refusal } from './stand-in.ts'
 
 const paths = [
   '/', '/vms', '/vms?q=phase:running&sort=-memory&limit=50', '/vms/new', '/vms/web-01', '/vms/web-01/console', '/vms/web-01/screen', '/vms/web-01/edit', '/vms/web-01/events', '/vms/web-01/delete', '/nodes', '/nodes/n1',
-  '/images', '/images/tiny/delete', '/operations', `/operations/${idOf(3, 1)}`, '/events', '/access',
+  '/images', '/images/tiny/delete', '/images/tiny/edit', '/operations', `/operations/${idOf(3, 1)}`, '/events', '/access', '/users', '/users/mara', '/users/mara/delete', '/projects', '/projects/shop/edit', '/projects/shop/delete', '/audit',
 ]
 
 /** Elements that are never closed in HTML. */
@@ -84,7 +84,7 @@ describe('pages', () => {
     const page = await (await makePages().get('/')).text()
     const navigation = page.slice(page.indexOf('<nav class="nav"'), page.indexOf('<header class="topbar"'))
     const links = [...navigation.matchAll(/href="(\/[a-z]*)"/g)].map((match) => match[1])
-    expect(links).toEqual(['/', '/', '/vms', '/images', '/nodes', '/operations', '/events', '/access'])
+    expect(links).toEqual(['/', '/', '/vms', '/images', '/nodes', '/operations', '/events', '/access', '/projects', '/users', '/audit'])
     for (const link of links) expect((await makePages().get(link!)).status).toBe(200)
   })
 
@@ -148,6 +148,25 @@ describe('who may what', () => {
     const page = await (await makePages({ caller }).get('/vms/web-01')).text()
     expect(page).toContain('Your role may look, but not change anything')
     expect(page).toMatch(/id="act-stop"[^>]*aria-disabled="true"/)
+  })
+
+  test('whoever has a role in a project alone sees its VMs, and no nodes', async () => {
+    const caller: Caller = { ...admin, bindings: [{ role: 'operator', scope: 'project:shop' }] }
+    const pages = makePages({ caller })
+    expect((await pages.get('/')).headers.get('Location')).toBe('/vms')
+    const page = await (await pages.get('/access')).text()
+    const navigation = page.slice(page.indexOf('<nav class="nav"'), page.indexOf('<header class="topbar"'))
+    expect([...navigation.matchAll(/href="(\/[a-z]*)"/g)].map((match) => match[1])).toEqual(['/', '/vms', '/images', '/operations', '/events', '/access', '/projects'])
+  })
+
+  test('without any role there is the own page, with its buttons alive', async () => {
+    const pages = makePages({ caller: { ...admin, bindings: [] } })
+    expect((await pages.get('/')).headers.get('Location')).toBe('/access')
+    const page = await (await pages.get('/access')).text()
+    expect(page).toContain('without a role')
+    expect(page).not.toMatch(/id="pw-go"[^>]*aria-disabled/)
+    const navigation = page.slice(page.indexOf('<nav class="nav"'), page.indexOf('<header class="topbar"'))
+    expect([...navigation.matchAll(/href="(\/[a-z]*)"/g)].map((match) => match[1])).toEqual(['/', '/access'])
   })
 
   test('errors keep the shell', async () => {

@@ -93,7 +93,7 @@ export function makeScene(): Scene {
 }
 
 export const admin: Caller = {
-  actor: { kind: 'user', id: idOf(5, 0), name: 'admin', address: '10.0.0.9' }, userId: idOf(5, 0), userName: 'admin', bindings: [{ role: 'administrator', scope: '*' }],
+  actor: { kind: 'user', id: idOf(5, 0), name: 'admin', address: '10.0.0.9' }, userId: idOf(5, 0), userName: 'admin', bindings: [{ role: 'administrator', scope: 'cluster' }],
   session: { id: 's1', expiresMs: nowMs + 3_600_000, csrf: 'csrf-of-this-session' },
 }
 export const cookie = 'good-cookie'
@@ -103,7 +103,7 @@ function shape<T extends Named>(fields: ListShape<T>['fields'], sortDefault = 'n
   return { id: (record) => record.id, name: (record) => record.name, labels: (record) => record.labels ?? {}, fields: { name: (record) => record.name, ...fields }, sortDefault }
 }
 const vmShape = shape<Vm>({ phase: (vm) => vm.status.phase, node: (vm) => vm.status.node ?? '', cpus: (vm) => vm.spec.cpus, memory: (vm) => vm.spec.memoryMiB, created: (vm) => vm.status.createdAt, address: (vm) => vm.status.addresses[0] ?? '' })
-const operationShape = shape<Operation>({ created: (operation) => operation.status.startedAt, state: (operation) => operation.status.state, target: (operation) => operation.spec.target.name, targetId: (operation) => operation.spec.target.id, actor: (operation) => operation.status.actor, node: (operation) => operation.status.node ?? '' }, '-created')
+const operationShape = shape<Operation>({ operation: (operation) => operation.spec.operation, created: (operation) => operation.status.startedAt, state: (operation) => operation.status.state, target: (operation) => operation.spec.target.name, targetId: (operation) => operation.spec.target.id, actor: (operation) => operation.status.actor, node: (operation) => operation.status.node ?? '' }, '-created')
 const eventShape = shape<Event>({ id: (event) => Number(event.id), kind: (event) => event.kind, type: (event) => event.type, resource: (event) => event.resourceId, actor: (event) => event.actor }, '-id')
 const auditShape: ListShape<AuditRecord> = { id: (record) => record.id, name: (record) => record.target, labels: () => ({}), fields: { id: (record) => Number(record.id) }, sortDefault: '-id' }
 

@@ -1,6 +1,6 @@
 // Signing in, sessions and API tokens. All of it works without quorum; only signing out needs one to be heard everywhere.
 import { OperationalError } from '../model/error.ts'
-import type { RoleBinding } from '../model/role.ts'
+import { normalBindings, type RoleBinding } from '../model/role.ts'
 import { apiTokenPrefix, type StoredToken } from '../model/token.ts'
 import type { StoredUser } from '../model/user.ts'
 import type { Cancel } from '../ports/clock.ts'
@@ -140,5 +140,5 @@ function wholeSeconds(timeMs: number): number {
 }
 
 function callerOf(user: StoredUser, actor: Caller['actor'], { session, bindings }: { readonly session: Caller['session']; readonly bindings: readonly RoleBinding[] }): Caller {
-  return { actor, userId: user.id, userName: user.name, bindings, session }
+  return { actor, userId: user.id, userName: user.name, bindings: normalBindings(bindings), session }
 }

@@ -37,7 +37,7 @@ export class SignInGuard {
     log.warn('sign-in failed', { address, known: user !== undefined })
     this.#context.sightings.note({
       id: this.#context.newId(), index: this.#context.state.index, timeMs: this.#context.ports.clock.nowMs(),
-      actor: { kind: 'user', id: user?.id ?? '', name: user?.name ?? 'an unknown user', address },
+      actor: { kind: 'user', id: user?.id ?? '', name: user?.name ?? '(unknown)', address },
       command: input.what, target: user?.name ?? '', code: 'SIGN_IN_FAILED', detail: user?.spec.disabled === true ? 'The user is disabled.' : 'User name or password is wrong.',
     })
     return false

@@ -20,7 +20,17 @@ export type Frame = {
   readonly nav: 'rail' | 'full' | null
   /** Path and query of this page. */
   readonly path: string
-  readonly user: { readonly name: string; readonly role: string; readonly administrator: boolean; readonly session: boolean }
+  readonly user: {
+    readonly name: string
+    readonly role: string
+    /** Of the whole cluster. */
+    readonly administrator: boolean
+    /** May look at the whole cluster; else only at what is of their projects. */
+    readonly cluster: boolean
+    /** Has a role at all. */
+    readonly looks: boolean
+    readonly session: boolean
+  }
   readonly cluster: {
     readonly name: string
     readonly node: string

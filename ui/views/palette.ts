@@ -18,7 +18,10 @@ const pages = [
   { href: '/nodes', icon: 'node', text: 'Nodes', hint: 'Page · G N' },
   { href: '/operations', icon: 'ops', text: 'Operations', hint: 'Page · G P' },
   { href: '/events', icon: 'events', text: 'Events', hint: 'Page · G E' },
-  { href: '/access', icon: 'access', text: 'Access: password, tokens, users', hint: 'Page' },
+  { href: '/access', icon: 'access', text: 'Access: password, sessions, tokens', hint: 'Page' },
+  { href: '/projects', icon: 'tag', text: 'Projects', hint: 'Page' },
+  { href: '/users', icon: 'user', text: 'Users', hint: 'Page' },
+  { href: '/audit', icon: 'shield', text: 'Audit', hint: 'Page' },
 ] as const
 
 /** Options of the list box that fit `query`. */

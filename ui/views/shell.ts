@@ -10,7 +10,7 @@ import { operationTitle } from './operation-words.ts'
 import { paletteOptions } from './palette.ts'
 import { operationStateWords } from './state.ts'
 
-export type Section = 'overview' | 'vms' | 'images' | 'nodes' | 'operations' | 'events' | 'access' | ''
+export type Section = 'overview' | 'vms' | 'images' | 'nodes' | 'operations' | 'events' | 'access' | 'users' | 'projects' | 'audit' | ''
 
 export type Crumb = { readonly text: string; readonly href: string }
 
@@ -85,11 +85,11 @@ function navigation(frame: Frame, section: Section): Html {
   const number = (value: number, id: string) => html`<span class="n" id="${id}">${value === 0 ? '' : count(value)}</span>`
   return html`<nav class="nav" id="nav" popover aria-label="Main">
 <a class="brand" href="/">${icon(frame, 'logo')}<span>${frame.cluster.name}<small>NovaCron ${frame.version}</small></span></a>
-<ul>${link('overview', '/', 'overview', 'Overview')}</ul>
-<h2>Workloads</h2><ul>${link('vms', '/vms', 'vm', 'Virtual machines', number(counts.vms, 'n-vms'))}${link('images', '/images', 'image', 'Images', number(counts.images, 'n-images'))}</ul>
-<h2>Infrastructure</h2><ul>${link('nodes', '/nodes', 'node', 'Nodes', number(counts.nodes, 'n-nodes'))}</ul>
-<h2>Activity</h2><ul>${link('operations', '/operations', 'ops', 'Operations', runningBadge(frame))}${link('events', '/events', 'events', 'Events')}</ul>
-<h2>Administration</h2><ul>${link('access', '/access', 'access', 'Access')}</ul>
+${frame.user.cluster ? html`<ul>${link('overview', '/', 'overview', 'Overview')}</ul>` : ''}
+${frame.user.looks ? html`<h2>Workloads</h2><ul>${link('vms', '/vms', 'vm', 'Virtual machines', number(counts.vms, 'n-vms'))}${link('images', '/images', 'image', 'Images', number(counts.images, 'n-images'))}</ul>${frame.user.cluster ? html`
+<h2>Infrastructure</h2><ul>${link('nodes', '/nodes', 'node', 'Nodes', number(counts.nodes, 'n-nodes'))}</ul>` : ''}
+<h2>Activity</h2><ul>${link('operations', '/operations', 'ops', 'Operations', runningBadge(frame))}${link('events', '/events', 'events', 'Events')}</ul>` : ''}
+<h2>Administration</h2><ul>${link('access', '/access', 'access', 'Access')}${frame.user.looks ? link('projects', '/projects', 'tag', 'Projects') : ''}${frame.user.administrator ? html`${link('users', '/users', 'user', 'Users')}${link('audit', '/audit', 'shield', 'Audit')}` : ''}</ul>
 ${pulse(frame)}
 </nav>`
 }
@@ -127,7 +127,7 @@ function tabBar(frame: Frame, section: Section): Html {
   const link = (names: readonly Section[], href: string, symbol: string, text: string) =>
     html`<a href="${href}"${names.includes(section) ? html` aria-current="page"` : ''}>${icon(frame, symbol)}${text}</a>`
   return html`<nav class="tabbar" aria-label="Quick">
-${link(['overview'], '/', 'overview', 'Overview')}${link(['vms'], '/vms', 'vm', 'VMs')}${link(['nodes'], '/nodes', 'node', 'Nodes')}${link(['operations', 'events'], '/operations', 'ops', 'Activity')}
+${frame.user.cluster ? link(['overview'], '/', 'overview', 'Overview') : ''}${frame.user.looks ? link(['vms'], '/vms', 'vm', 'VMs') : ''}${frame.user.cluster ? link(['nodes'], '/nodes', 'node', 'Nodes') : ''}${frame.user.looks ? link(['operations', 'events'], '/operations', 'ops', 'Activity') : link(['access'], '/access', 'access', 'Access')}
 <button type="button" popovertarget="nav">${icon(frame, 'menu')}Menu</button>
 </nav>`
 }

@@ -37,7 +37,7 @@ function titleOf(status: number): string {
   return status >= 500 ? 'Error' : 'Not done'
 }
 
-const sections = ['vms', 'images', 'nodes', 'operations', 'events', 'access'] as const
+const sections = ['vms', 'images', 'nodes', 'operations', 'events', 'access', 'users', 'projects', 'audit'] as const
 
 function sectionOf(path: string): (typeof sections)[number] | '' {
   return sections.find((section) => path.split('/')[1] === section) ?? ''
@@ -45,6 +45,6 @@ function sectionOf(path: string): (typeof sections)[number] | '' {
 
 function backOf(path: string): { readonly href: string; readonly text: string } {
   const section = sectionOf(path)
-  const texts = { vms: 'All virtual machines', images: 'All images', nodes: 'All nodes', operations: 'All operations', events: 'All events', access: 'Back to access' } as const
+  const texts = { vms: 'All virtual machines', images: 'All images', nodes: 'All nodes', operations: 'All operations', events: 'All events', access: 'Back to access', users: 'All users', projects: 'All projects', audit: 'The audit' } as const
   return section === '' ? { href: '/', text: 'Overview' } : { href: `/${section}`, text: texts[section] }
 }

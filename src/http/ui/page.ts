@@ -5,9 +5,11 @@ import type { App, Caller, Freshness } from '../../app/face.ts'
 import { OperationalError } from '../../model/error.ts'
 import type { Node } from '../../model/node.ts'
 import type { Operation } from '../../model/operation.ts'
+import { allows, isClusterAdministrator } from '../../model/role.ts'
 import type { Frame, Html } from '../../../ui/views/frame.ts'
 import { shell, type ShellOptions } from '../../../ui/views/shell.ts'
 import { callerOf, type HttpEnv, type UiOptions } from '../context.ts'
+import { permittedList } from './permitted.ts'
 
 export type Ui = { readonly app: App; readonly options: UiOptions }
 export type UiContext = Context<HttpEnv>
@@ -50,7 +52,7 @@ function knownTimeZone(name: string): string {
 export function frameOf(ui: Ui, caller: Caller, looks: Looks, path: string): Frame {
   const { app, options } = ui
   const freshness = app.freshness()
-  const nodes = app.nodes.list(caller, { limit: nodesMax, after: null, sort: null, filter: null })
+  const nodes = permittedList(() => app.nodes.list(caller, { limit: nodesMax, after: null, sort: null, filter: null }))
   return {
     ...looks,
     asset: options.assetUrl,
@@ -59,7 +61,7 @@ export function frameOf(ui: Ui, caller: Caller, looks: Looks, path: string): Fra
     formKey: randomBytes(12).toString('base64url'),
     nowMs: options.clock.nowMs(),
     path,
-    user: { name: caller.userName, role: roleOf(caller), administrator: isAdministrator(caller), session: caller.session !== null },
+    user: { name: caller.userName, looks: caller.bindings.length > 0, administrator: isClusterAdministrator(caller.bindings), cluster: allows(caller.bindings, 'read', ''), role: roleOf(caller), session: caller.session !== null },
     cluster: clusterOf(freshness, nodes.items),
     counts: {
       vms: Object.values(app.vms.counts(caller)).reduce((sum, value) => sum + value, 0),
@@ -67,7 +69,7 @@ export function frameOf(ui: Ui, caller: Caller, looks: Looks, path: string): Fra
       nodes: nodes.total,
       operationsRunning: app.operations.list(caller, { limit: 1, after: null, sort: null, filter: 'state:running' }).total,
     },
-    refusal: refusalOf(caller, freshness),
+    refusal: refusalOf(caller, freshness, path.split('?', 1)[0]!),
   }
 }
 
@@ -85,14 +87,11 @@ function clusterOf(freshness: Freshness, nodes: readonly Node[]): Frame['cluster
   }
 }
 
-function refusalOf(caller: Caller, freshness: Freshness): string | null {
+/** The own password, sessions and tokens are everybody's to change. */
+function refusalOf(caller: Caller, freshness: Freshness, path: string): string | null {
   if (!freshness.quorum) return 'This node has no quorum: nothing can be changed from here'
-  if (caller.bindings.every((binding) => binding.role === 'viewer')) return 'Your role may look, but not change anything'
+  if (caller.bindings.length > 0 && caller.bindings.every((binding) => binding.role === 'viewer') && path !== '/access') return 'Your role may look, but not change anything'
   return null
-}
-
-function isAdministrator(caller: Caller): boolean {
-  return caller.bindings.some((binding) => binding.role === 'administrator' && binding.scope === '*')
 }
 
 function roleOf(caller: Caller): string {

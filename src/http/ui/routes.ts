@@ -4,6 +4,7 @@ import type { App } from '../../app/face.ts'
 import { OperationalError } from '../../model/error.ts'
 import type { HttpEnv, UiOptions } from '../context.ts'
 import { accessRoutes } from './access.ts'
+import { auditRoutes } from './audit.ts'
 import { answerPageError } from './errors.ts'
 import { eventsRoutes } from './events.ts'
 import { imagesRoutes } from './images.ts'
@@ -13,7 +14,9 @@ import { nodesRoutes } from './nodes.ts'
 import { operationsRoutes } from './operations.ts'
 import { overviewRoutes } from './overview.ts'
 import type { Ui } from './page.ts'
+import { projectsRoutes } from './projects.ts'
 import { searchRoutes } from './search.ts'
+import { usersRoutes } from './users.ts'
 import { vmRoutes } from './vm.ts'
 import { vmFormRoutes } from './vm-form.ts'
 import { vmsRoutes } from './vms.ts'
@@ -29,7 +32,7 @@ export function uiRoutes(app: App, options: UiOptions): Hono<HttpEnv> {
     if (context.get('route') === 'other') context.set('route', `/${context.req.path.split('/')[1] ?? ''}`)
   })
   // Forms first: /vms/new is no VM's name here.
-  const parts = [loginRoutes, overviewRoutes, vmFormRoutes, vmsRoutes, vmRoutes, nodesRoutes, imagesRoutes, operationsRoutes, eventsRoutes, accessRoutes, searchRoutes, liveRoutes]
+  const parts = [loginRoutes, overviewRoutes, vmFormRoutes, vmsRoutes, vmRoutes, nodesRoutes, imagesRoutes, operationsRoutes, eventsRoutes, accessRoutes, usersRoutes, projectsRoutes, auditRoutes, searchRoutes, liveRoutes]
   for (const part of parts) pages.route('/', part(ui))
   // A person gets a page that says so; a program gets the answer of the API.
   pages.get('*', (context, next) => {

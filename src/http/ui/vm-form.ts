@@ -10,6 +10,7 @@ import { mebibytes } from '../../../ui/views/figures.ts'
 import type { Frame, Html } from '../../../ui/views/frame.ts'
 import { vmPath } from '../../../ui/views/vm-words.ts'
 import { callerOf, type HttpEnv } from '../context.ts'
+import { permittedList } from './permitted.ts'
 import { answerPage, isPartial, refOf, requestFrame, type Ui, type UiContext } from './page.ts'
 import { commandOf, labelsOf, numberOf, specOf } from './vm-draft.ts'
 import { answerParts, answerRedirect, fieldOf, formOf, problemOf, statusOf, writeOptionsOf } from './write.ts'
@@ -69,7 +70,7 @@ async function create(ui: Ui, context: UiContext): Promise<Response> {
 async function createForm(ui: Ui, context: UiContext, draft: VmDraft, errors: FieldErrors, problem: Problem | null): Promise<VmCreateForm> {
   const caller = callerOf(context)
   const all = { limit: choicesMax, after: null, sort: null, filter: null }
-  return { draft, errors, problem, images: ui.app.images.list(caller, all).items, nodes: ui.app.nodes.list(caller, all).items, summary: await summaryOf(ui, context, draft) }
+  return { draft, errors, problem, images: ui.app.images.list(caller, all).items, nodes: permittedList(() => ui.app.nodes.list(caller, all)).items, summary: await summaryOf(ui, context, draft) }
 }
 
 /** Asks with a dry run whether and where it fits. */

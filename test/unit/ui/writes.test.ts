@@ -189,8 +189,47 @@ describe('access', () => {
 
   test('a user is removed only under their name', async () => {
     const pages = makePages()
-    expect((await pages.post('/access/users/mara/delete', {})).status).toBe(422)
-    expect((await pages.post('/access/users/mara/delete', { confirm: 'mara' })).status).toBe(303)
+    expect((await pages.post('/users/mara/delete', {})).status).toBe(422)
+    expect(pages.app.writes).toEqual([])
+    expect((await pages.post('/users/mara/delete', { confirm: 'mara' })).status).toBe(303)
+  })
+
+  test('a token can be bound to less than its maker may', async () => {
+    const pages = makePages()
+    await pages.post('/access/tokens', { name: 'ci2', days: '', role: 'viewer', scope: 'project:shop' })
+    expect(pages.app.writes[0]?.body).toEqual({ name: 'ci2', spec: { bindings: [{ role: 'viewer', scope: 'project:shop' }] } })
+  })
+
+  test('a user is added, gets roles, is shut out and signed out', async () => {
+    const pages = makePages()
+    await pages.post('/users', { name: 'anna', displayName: 'Anna', role: 'operator', scope: 'project:shop', password: 'a long passphrase' })
+    expect((await pages.post('/users/mara/roles', { role: 'viewer', scope: 'cluster' })).status).toBe(303)
+    await pages.post('/users/mara/disable', {})
+    await pages.post('/users/mara/sign-out', {})
+    await pages.post(`/users/mara/sessions/${pages.app.scene.sessions[1]!.id}/revoke`, {})
+    expect(pages.app.writes.map((write) => write.what)).toEqual(['user.create', 'role.grant', 'user.patch', 'session.revokeAll', 'session.revoke'])
+    expect(pages.app.writes[0]?.body).toEqual({ name: 'anna', spec: { displayName: 'Anna', bindings: [{ role: 'operator', scope: 'project:shop' }] }, password: 'a long passphrase' })
+    expect(pages.app.writes[2]?.body).toEqual({ spec: { disabled: true } })
+  })
+
+  test('what is wrong with a new user stands at its field, and the password is not sent back', async () => {
+    const pages = makePages()
+    pages.app.refuse = refusal('INVALID', 'x', [{ path: 'password', message: 'must not be one of the passwords that are tried first' }])
+    const response = await pages.post('/users', { name: 'anna', role: 'operator', scope: 'cluster', password: 'password1234' })
+    expect(response.status).toBe(422)
+    const page = await response.text()
+    expect(page).toMatch(/id="us-password-err">.*Must not be one of the passwords that are tried first\./)
+    expect(page).toContain('value="anna"')
+    expect(page).not.toContain('password1234')
+  })
+
+  test('a project is made, renamed and deleted under its name', async () => {
+    const pages = makePages()
+    await pages.post('/projects', { name: 'store', description: 'x' })
+    await pages.post('/projects/shop/edit', { name: 'store', description: 'y' })
+    expect((await pages.post('/projects/shop/delete', { confirm: 'shpo' })).status).toBe(422)
+    expect((await pages.post('/projects/shop/delete', { confirm: 'shop' })).status).toBe(303)
+    expect(pages.app.writes.map((write) => write.what)).toEqual(['project.create', 'project.patch', 'project.delete'])
   })
 })
 

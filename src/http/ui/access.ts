@@ -64,7 +64,7 @@ function readAccess(ui: Ui, caller: Caller, extra: Extra): Access {
 
 function answerAccess(ui: Ui, context: UiContext, extra: Extra, status = 200): Response | Promise<Response> {
   const frame = requestFrame(ui, context)
-  return answerPage(ui, context, frame, { title: 'Access', section: 'access', status }, accessPage(frame, readAccess(ui, callerOf(context), extra)))
+  return answerPage(ui, context, frame, { title: 'Access', section: 'access', live: 'page=access', status }, accessPage(frame, readAccess(ui, callerOf(context), extra)))
 }
 
 async function changePassword(ui: Ui, context: UiContext): Promise<Response> {

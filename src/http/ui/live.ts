@@ -80,6 +80,8 @@ class LiveStream {
   readonly #context: UiContext
   readonly #caller: Caller
   readonly #cellsOf: (frame: Frame) => readonly Cell[]
+  /** The own page is the one where everybody may change something. */
+  readonly #path: string
   readonly #onClose: () => void
   readonly #encoder = new TextEncoder()
   readonly #cancels: Cancel[] = []
@@ -98,6 +100,7 @@ class LiveStream {
     this.#context = context
     this.#caller = callerOf(context)
     this.#cellsOf = cellsOf
+    this.#path = new URL(context.req.url).searchParams.get('page') === 'access' ? '/access' : ''
     this.#onClose = onClose
     this.readable = new ReadableStream<Uint8Array>(
       {
@@ -154,7 +157,7 @@ class LiveStream {
     this.#dirty = false
     this.#lastMs = options.clock.monotonicMs()
     try {
-      const frame = frameOf(this.#ui, this.#caller, looksOf(this.#context.req.raw.headers), '')
+      const frame = frameOf(this.#ui, this.#caller, looksOf(this.#context.req.raw.headers), this.#path)
       this.#tellTouch(frame)
       const parts = []
       for (const cell of [...shellCells(frame), ...this.#cellsOf(frame)]) {

@@ -5,7 +5,7 @@
   if (!section || !window.uPlot) return;
   const note = section.querySelector('[data-charts-note]'), areas = [...section.querySelectorAll('[data-plot]')], every = Number(section.dataset.every) * 1000;
   const zone = document.cookie.match(/(?:^|; )tz=([^;]*)/), timeZone = zone ? decodeURIComponent(zone[1]) : 'UTC';
-  const plots = new Map();
+  const plots = new Map(), powers = Array.from({ length: 50 }, (_, i) => 2 ** i);
   let last = null, failures = 0;
 
   const bytes = v => { const u = ['B', 'KiB', 'MiB', 'GiB', 'TiB']; let i = 0; while (v >= 1024 && i < 4) { v /= 1024; i++; } return `${Number(v.toPrecision(3))}\u00a0${u[i]}`; };
@@ -34,9 +34,9 @@
       scales: { x: { time: true }, y: { range: (_, __, max) => [0, Math.max(top, (max || 0) * 1.1) || 1] } },
       axes: [
         { ...axis, size: 24, space: 70, values: (_, splits) => splits.map(s => time(s, false)) },
-        { ...axis, size: 62, space: 36, values: (_, splits) => splits.map(v => unit(v)) }
+        { ...axis, size: 62, space: 36, ...(area.dataset.unit.startsWith('bytes') ? { incrs: powers } : {}), values: (_, splits) => splits.map(v => unit(v)) }
       ],
-      legend: { live: true },
+      legend: { live: true, markers: { width: 2, dash: (_, i) => i === 2 ? 'dashed' : 'solid' } },
       series: [
         { label: 'At', value: (_, v) => v == null ? '–' : time(v, true) },
         ...data.slice(1).map((_, i) => ({ label: names[i] ?? '', stroke: tones[i], width: 1.5, dash: i === 0 ? undefined : [4, 3], spanGaps: false, points: { show: (u, s, a, b) => b - a < 2 }, value: (_, v) => v == null ? '–' : unit(v) }))

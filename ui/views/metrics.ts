@@ -85,7 +85,7 @@ function chartCard(frame: Frame, metrics: MetricsView, chart: Chart): Html {
   const body = known.length === 0
     ? html`<p class="none dim">${metrics.kind === 'vm' && chart.key === 'network' ? 'Not counted for networks in user mode.' : 'Nothing was measured in this time.'}</p>`
     : html`<div class="chart"><svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true"><path class="gl" d="M0 0H100M0 50H100M0 100H100"/>${series.map((each, at) => lines(each.points, top, at))}</svg><div class="y" aria-hidden="true"><span>${valueText(unit, top)}</span><span>${valueText(unit, top / 2)}</span><span>${valueText(unit, 0)}</span></div><div class="x" aria-hidden="true"><span>${clock(frame, metrics.startAt)}</span><span>${clock(frame, Date.parse(metrics.startAt) + (series[0]?.points.length ?? 0) * metrics.stepSeconds * 1000)}</span></div></div>`
-  const names = series.map((each, at) => html`<span class="${at === 0 ? 'one' : 'two'}">${chart.words[at] ?? each.title}</span>`)
+  const names = series.map((each, at) => html`<span class="${at === 0 ? 'solid' : 'dashed'}">${chart.words[at] ?? each.title}</span>`)
   return html`<figure class="card stat c3 plot"><figcaption><h3>${chart.title}</h3>${figureNow(metrics, chart)}</figcaption><div class="area" role="img" aria-label="${sentence(chart, series)}" data-plot="${chart.names.join(',')}" data-words="${chart.words.join(',')}" data-unit="${unit}" data-top="${String(limit)}" hx-morph-skip>${body}</div><p class="key" aria-hidden="true">${names}</p></figure>`
 }
 

@@ -128,8 +128,9 @@ export function overviewFigures(frame: Frame, data: Overview): Html {
   const allocated = data.nodes.reduce((sum, node) => sum + node.status.allocated.memoryMiB, 0)
   const cpuRatio = busyOf === 0 ? null : busy / busyOf
   const promisedCpus = data.nodes.reduce((sum, node) => sum + node.status.allocated.cpus, 0)
-  const disks = data.vms?.reduce((sum, vm) => sum + vm.spec.disks.reduce((total, disk) => total + (disk.sizeGiB ?? 0), 0), 0) ?? null
-  const promisedBytes = disks === null ? null : disks * 2 ** 30
+  const disks = data.vms?.flatMap((vm) => vm.spec.disks) ?? null
+  // A disk as large as its image says no size.
+  const promisedBytes = disks === null || disks.some((disk) => disk.sizeGiB === undefined) ? null : disks.reduce((sum, disk) => sum + (disk.sizeGiB ?? 0), 0) * 2 ** 30
   return html`<section aria-label="Cluster figures" class="grid same live" id="figures">
 <a class="card stat c3" href="/vms"><h2>${icon(frame, 'vm')}Virtual machines</h2><div class="v">${count(phase('running'))} <small>of ${count(total)} running</small></div>${partsBar(
     [{ fill: 'o', ratio: share(phase('running')) }, { fill: 'q', ratio: share(off) }, { fill: 'w', ratio: share(phase('paused')) }, { fill: 'x', ratio: share(phase('failed')) }, { fill: 'a', ratio: share(other) }],

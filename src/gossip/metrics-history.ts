@@ -109,7 +109,7 @@ export class MetricsHistory {
   /** Where no part was lost, a VM that was not mentioned has not changed; where all were listed, it is off. */
   #noteUnchanged(node: NodeEntry, nodeId: string, message: SampleMessage, nowMs: number): void {
     if (!node.complete) return
-    for (const id of [...node.vmIds]) {
+    for (const id of node.vmIds) {
       const entry = this.#vms.get(id)
       if (entry === undefined || entry.nodeId !== nodeId) {
         node.vmIds.delete(id)

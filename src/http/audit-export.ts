@@ -8,7 +8,8 @@ const columns = ['at', 'actor', 'actorKind', 'address', 'command', 'target', 'ou
 const recordsTogether = 200
 const types: Readonly<Record<AuditFormat, string>> = { csv: 'text/csv; charset=utf-8; header=present', jsonl: 'application/jsonl; charset=utf-8' }
 
-export function answerAuditExport(records: Iterable<AuditRecord>, format: AuditFormat): Response {
+/** @param index of the state that is read */
+export function answerAuditExport(records: Iterable<AuditRecord>, format: AuditFormat, index: number): Response {
   const pieces = renderPieces(records, format)
   const encoder = new TextEncoder()
   const body = new ReadableStream<Uint8Array>({
@@ -19,7 +20,7 @@ export function answerAuditExport(records: Iterable<AuditRecord>, format: AuditF
     },
     cancel: () => void pieces.return(),
   })
-  return new Response(body, { headers: { 'Content-Type': types[format], 'Content-Disposition': `attachment; filename="audit.${format}"`, 'Cache-Control': 'no-store' } })
+  return new Response(body, { headers: { 'Content-Type': types[format], 'Content-Disposition': `attachment; filename="audit.${format}"`, 'Cache-Control': 'no-store', 'Novacron-Index': String(index) } })
 }
 
 function* renderPieces(records: Iterable<AuditRecord>, format: AuditFormat): Generator<string, void> {

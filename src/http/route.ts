@@ -44,7 +44,7 @@ type RouteBase = {
   /** `json`: what a binary route takes instead as application/json. */
   readonly body?: { readonly required: boolean; readonly types: readonly string[]; readonly schema: SchemaRef | 'binary'; readonly json?: SchemaRef }
   /** Successful answers. */
-  readonly answers: Readonly<Record<number, { readonly description: string; readonly schema?: SchemaRef }>>
+  readonly answers: Readonly<Record<number, { readonly description: string; readonly schema?: SchemaRef; /** Media types of an answer that is no JSON. */ readonly types?: readonly string[] }>>
   /** Codes beyond those that any request may get. */
   readonly errors: readonly ErrorCode[]
 }

@@ -54,12 +54,12 @@ export const eventRoutes = (watchEvents: WatchEvents): readonly CallerRoute[] =>
   },
   {
     method: 'GET', path: '/api/v1/audit/export', operationId: 'exportAudit', tag: 'Events', summary: 'All audit records that match, as a file: CSV, or a JSON document on each line', credential: 'caller', right: 'administer cluster', query: exportParameters,
-    answers: { 200: { description: 'The file: text/csv or application/jsonl' } }, errors: ['INVALID', 'FORBIDDEN'],
+    answers: { 200: { description: 'The file', types: ['text/csv', 'application/jsonl'] } }, errors: ['INVALID', 'FORBIDDEN'],
     handle: (caller, { app, query }) => {
       const { sort, filter } = listQueryOf(query)
       // The first record is looked for before anything is answered: a filter that cannot be read is an error, not half a file.
       app.records.audit(caller, { limit: 1, after: null, sort, filter })
-      return answerAuditExport(app.records.exportAudit(caller, { sort, filter }), query['format'] as AuditFormat)
+      return answerAuditExport(app.records.exportAudit(caller, { sort, filter }), query['format'] as AuditFormat, app.freshness().index)
     },
   },
 ]

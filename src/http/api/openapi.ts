@@ -47,7 +47,7 @@ export function openApi(table: readonly Route[], version: string): Json {
 function operationOf(route: Route): Json {
   return {
     operationId: route.operationId, summary: route.summary, tags: [route.tag],
-    ...(route.credential === 'caller' ? { 'x-novacron-right': route.right } : {}),
+    ...(route.credential === 'caller' ? { description: `Right: ${route.right}.` } : {}),
     ...(route.credential === 'caller' ? {} : { security: route.credential === 'joinToken' ? [{ joinToken: [] }] : [] }),
     parameters: parametersOf(route),
     ...(route.body === undefined ? {} : {
@@ -83,7 +83,8 @@ function parametersOf(route: Route): readonly Json[] {
 function responsesOf(route: Route): Json {
   const responses: Record<string, unknown> = {}
   for (const [status, answer] of Object.entries(route.answers)) {
-    const content = answer.schema === undefined ? undefined : { 'application/json': { schema: refTo(answer.schema) }, ...(route.operationId === 'listEvents' ? { 'text/event-stream': { schema: { type: 'string' } } } : {}) }
+    const texts = answer.types === undefined ? undefined : Object.fromEntries(answer.types.map((type) => [type, { schema: { type: 'string' } }]))
+    const content = answer.schema === undefined ? texts : { 'application/json': { schema: refTo(answer.schema) }, ...(route.operationId === 'listEvents' ? { 'text/event-stream': { schema: { type: 'string' } } } : {}) }
     responses[status] = { description: answer.description, ...(content === undefined ? {} : { content }) }
   }
   const byStatus = new Map<number, ErrorCode[]>()

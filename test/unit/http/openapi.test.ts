@@ -19,7 +19,7 @@ const jsonSchema: z.ZodType = z.lazy(() => z.union([z.boolean(), z.looseObject({
 const content = z.record(z.string().regex(/^[\w.+-]+\/[\w.+-]+$/), z.strictObject({ schema: jsonSchema }))
 const parameter = z.strictObject({ name: z.string().min(1), in: z.enum(['path', 'query', 'header', 'cookie']), required: z.boolean(), description: z.string().optional(), schema: jsonSchema })
 const operation = z.strictObject({
-  operationId: z.string().regex(/^[a-z][A-Za-z]+$/), summary: z.string().min(1), tags: z.array(z.string()).min(1),
+  operationId: z.string().regex(/^[a-z][A-Za-z]+$/), summary: z.string().min(1), description: z.string().min(1).optional(), tags: z.array(z.string()).min(1),
   security: z.array(z.record(z.string(), z.array(z.string()))).optional(), parameters: z.array(parameter),
   requestBody: z.strictObject({ required: z.boolean(), content }).optional(),
   responses: z.record(z.string().regex(/^[1-5]\d\d$/), z.strictObject({ description: z.string().min(1), content: content.optional() })),

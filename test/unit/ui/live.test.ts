@@ -150,7 +150,7 @@ describe('live', () => {
     await pages.clock.advance(10)
     await left.cancel()
     pages.app.identity.authenticateSession = () => Promise.resolve(null)
-    await pages.clock.advance(4100)
+    await pages.clock.advance(5100)
     expect(right.take().map((message) => message.event)).toContain('logout')
     expect(right.done).toBe(true)
     expect(pages.clock.pending).toBe(before)

@@ -51,7 +51,7 @@ function whyThisPhase(context: AppContext, vm: StoredVm, phase: VmPhase): Reason
   if (message !== '') {
     return [{ topic: 'state', text: message, since, cause, remedy: (Object.hasOwn(remedies, code) ? remedies[code as ErrorCode] : undefined) ?? null }]
   }
-  return [{ topic: 'state', text: `It has been ${vm.report.phase} since then.`, since, cause, remedy: null }]
+  return [{ topic: 'state', text: `It is ${vm.report.phase}, by its host's own word.`, since, cause, remedy: null }]
 }
 
 function whyWaiting(context: AppContext, vm: StoredVm, operation: StoredOperation | null): Reason[] {

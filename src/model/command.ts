@@ -119,13 +119,14 @@ export const commandPayloads = {
     drainId: operationIdSchema.optional(),
     ...guardSchema,
   }),
-  /** A step of a moving operation ended on its node; conditional on step, direction and node. `gone`: an undo found that it had come through. */
+  /** A step of a moving operation ended on its node; conditional on step, direction and node. `gone`: an undo found that it had come through; `lost`: said by the source, of a target that is silent. */
   'operation.advance': z.strictObject({
     id: operationIdSchema, nodeId: nodeIdSchema, step: z.number().int(), direction: z.enum(['forward', 'back']),
     outcome: z.discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('done'), outputs: moveOutputsSchema }),
       z.strictObject({ kind: z.literal('failed'), code: z.string().max(64), message: z.string().max(2000) }),
       z.strictObject({ kind: z.literal('gone'), outputs: moveOutputsSchema }),
+      z.strictObject({ kind: z.literal('lost'), message: z.string().max(2000) }),
     ]),
   }),
   /** No new VMs, and those that are there move away. */

@@ -58,7 +58,8 @@ class Drain {
   /** Begins what may begin; null while something is left to wait for. */
   async look(): Promise<Outcome | null> {
     const { state } = this.#ports.consensus
-    const moving = movesOnNode(state, this.#nodeId).filter((move) => move.move.sourceId === this.#nodeId)
+    // What another node has yet to clean up is not this one's.
+    const moving = movesOnNode(state, this.#nodeId).filter((move) => move.move.sourceId === this.#nodeId && (!move.move.freed || move.nodeId === this.#nodeId))
     const left = vmsOnNode(state, this.#nodeId)
     this.#total = Math.max(this.#total, left.length)
     this.#ports.progress.report(this.#operation.id, { phase: 'VMs', processedBytes: this.#total - left.length, totalBytes: this.#total, downtimeMs: null })
@@ -67,14 +68,13 @@ class Drain {
     let stuck = 0
     for (const vm of left) {
       const attempt = this.#attempts.get(vm.id)
-      if (attempt !== undefined && attempt.failures >= attemptsMax) stuck++
+      if ((attempt !== undefined && attempt.failures >= attemptsMax) || isHalfDeleted(vm)) stuck++
       else if (room > 0 && vm.operationId === null && !vm.deleting && (attempt === undefined || attempt.againMs <= this.#ports.clock.monotonicMs())) {
         if (await this.#begin(vm)) room--
       }
     }
     if (left.length === 0 && moving.length === 0) return { kind: 'done' }
-    if (stuck < left.length || moving.some((move) => !move.move.freed)) return null
-    return left.length === 0 ? null : { kind: 'failed', code: 'NO_FIT', message: this.#staying(left) }
+    return stuck < left.length || moving.length > 0 ? null : { kind: 'failed', code: 'NO_FIT', message: this.#staying(left) }
   }
 
   /** What became of the migration that was begun. */
@@ -120,10 +120,15 @@ class Drain {
 
   #staying(left: readonly StoredVm[]): string {
     const named = left.toSorted((one, other) => (one.name < other.name ? -1 : 1)).slice(0, namesShownMax)
-    const reasons = named.map((vm) => `${vm.name}: ${this.#attempts.get(vm.id)?.reason ?? ''}`)
+    const reasons = named.map((vm) => `${vm.name}: ${this.#attempts.get(vm.id)?.reason ?? 'is half deleted: delete it again'}`)
     const more = left.length > namesShownMax ? `; and ${left.length - namesShownMax} more` : ''
     return `${left.length === 1 ? 'A VM stays' : `${left.length} VMs stay`}, for no other node takes ${left.length === 1 ? 'it' : 'them'}: ${reasons.join('; ')}${more}`.slice(0, 2_000)
   }
+}
+
+/** Nothing is done with it until somebody deletes it again. */
+function isHalfDeleted(vm: StoredVm): boolean {
+  return vm.deleting && vm.operationId === null
 }
 
 function pause(clock: Clock, signal: AbortSignal): Promise<void> {

@@ -14,6 +14,7 @@ import { drainNode } from './drain-node.ts'
 import { migrateVmSteps } from './migrate-vm.ts'
 import { moveVmSteps, serveVolumes } from './move-vm.ts'
 import { OperationRunner } from './operation-runner.ts'
+import { TargetWatch } from './target-watch.ts'
 import { VmPlace } from './vm-place.ts'
 
 export type OperationsPorts = {
@@ -31,9 +32,20 @@ export type OperationsPorts = {
   readonly ready: () => ReadonlySet<string>
 }
 
-export function createOperations(options: { readonly nodeId: NodeId }, ports: OperationsPorts): OperationRunner {
+export function createOperations(options: { readonly nodeId: NodeId }, ports: OperationsPorts): { start(): void; stop(): Promise<void> } {
   const place = new VmPlace(options, ports)
   const moves = { 'vm-migrate': migrateVmSteps(options, { ...ports, place }), 'vm-move': moveVmSteps({ ...ports, place }) }
   serveVolumes(options, ports)
-  return new OperationRunner({ nodeId: options.nodeId, handlers: { moves, drain: (operation, signal) => drainNode(operation, { nodeId: options.nodeId, signal }, ports) } }, ports)
+  const runner = new OperationRunner({ nodeId: options.nodeId, handlers: { moves, drain: (operation, signal) => drainNode(operation, { nodeId: options.nodeId, signal }, ports) } }, ports)
+  const watch = new TargetWatch(options, ports)
+  return {
+    start() {
+      runner.start()
+      watch.start()
+    },
+    async stop() {
+      watch.stop()
+      await runner.stop()
+    },
+  }
 }

@@ -3,7 +3,7 @@ import type { CommandPayload } from '../model/command.ts'
 import { isMove, stepsOf, type MoveOperation } from '../state/migration.ts'
 import type { StoredOperation } from '../model/operation.ts'
 
-export type StepOutcome = CommandPayload<'operation.advance'>['outcome']
+export type StepOutcome = Exclude<CommandPayload<'operation.advance'>['outcome'], { readonly kind: 'lost' }>
 
 export type StepContext<Operation extends StoredOperation = StoredOperation> = {
   readonly operation: Operation

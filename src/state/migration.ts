@@ -113,8 +113,14 @@ export function advance(transaction: Transaction, payload: CommandOf<'operation.
   const operation = transaction.require('operation', payload.id)
   if (!isMove(operation) || operation.state !== 'running') return { id: operation.id }
   const { move } = operation
-  if (operation.step !== payload.step || move.direction !== payload.direction || operation.nodeId !== payload.nodeId) return { id: operation.id }
+  if (operation.step !== payload.step || move.direction !== payload.direction) return { id: operation.id }
   const { outcome } = payload
+  if (outcome.kind === 'lost') {
+    const waits = move.direction === 'forward' && stepAt(operation).returns && payload.nodeId === move.sourceId && operation.nodeId === move.targetId
+    if (waits) turnBack(transaction, operation, { code: 'PEER_UNREACHABLE', message: outcome.message })
+    return { id: operation.id }
+  }
+  if (operation.nodeId !== payload.nodeId) return { id: operation.id }
   if (outcome.kind === 'failed') {
     if (move.direction === 'forward' && stepAt(operation).returns) turnBack(transaction, operation, { code: outcome.code, message: outcome.message })
     return { id: operation.id }

@@ -163,9 +163,32 @@ export class Clients {
       const labels = { tier: String(random.integer(5)) }
       return { what: `relabel ${vm}`, run: (app, caller, options) => app.vms.patch(caller, vm, { labels }, options) }
     }
+    if (kind < 72) return this.#drawMove(vm)
     const action = random.pick(['start', 'start', 'stop', 'stop', 'restart', 'pause', 'resume', 'reset'] as const)
     const body = action === 'stop' ? { force, timeoutSeconds: 5 } : {}
     return { what: `${action} ${vm}`, run: (app, caller, options) => app.vms.act(caller, vm, action, body, options) }
+  }
+
+  /** Moves a VM, takes that back, or drains a node and lets it take VMs again. */
+  #drawMove(vm: string): Request {
+    const random = this.#random
+    const node = random.pick(this.#world.hosts).name
+    const what = random.integer(20)
+    if (what < 12) {
+      const body = random.chance(0.7) ? { node } : {}
+      return { what: `migrate ${vm} ${JSON.stringify(body)}`, run: (app, caller, options) => app.vms.migrate(caller, vm, body, options) }
+    }
+    if (what < 16) {
+      return {
+        what: `cancel what runs on ${vm}`,
+        run: async (app, caller, options) => {
+          const { operation } = app.vms.get(caller, vm).status
+          return operation === null ? null : app.operations.cancel(caller, operation, options)
+        },
+      }
+    }
+    if (what < 17) return { what: `drain ${node}`, run: (app, caller, options) => app.nodes.drain(caller, node, { concurrency: random.between(1, 3) }, options) }
+    return { what: `uncordon ${node}`, run: (app, caller, options) => app.nodes.uncordon(caller, node, options) }
   }
 
   #anyHost(): SimHost | null {

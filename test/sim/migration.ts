@@ -166,6 +166,28 @@ export function leftovers(world: Pick<World, 'hosts'>, state: State): string | n
   return null
 }
 
+/** A domain or a volume on a host that does not own its VM; null where there is none. */
+export function foreignLeftovers(world: { readonly hosts: readonly SimHost[] }, state: State): string | null {
+  for (const vm of state.tables.vm.values()) {
+    if (vm.operationId !== null || vm.assignment === null) continue
+    for (const host of world.hosts) {
+      if (vm.assignment.nodeId === host.nodeId) continue
+      if (host.machine.get(vm.id) !== undefined) return `${host.name} has a domain of ${vm.name}`
+      if ((host.pool.volumes.get(vm.id)?.size ?? 0) > 0) return `${host.name} has volumes of ${vm.name}`
+    }
+  }
+  return null
+}
+
+/** An ended migration that the history does not tell as it was; null where there is none. */
+export function untold(state: State): string | null {
+  for (const operation of state.tables.operation.values()) {
+    if (operation.move === undefined || operation.endedMs === null) continue
+    if (state.tables.migration.get(operation.id)?.outcome !== operation.state) return `operation ${operation.name} is ${operation.state}, the history says ${state.tables.migration.get(operation.id)?.outcome}`
+  }
+  return null
+}
+
 function isAt(operation: StoredOperation, point: Point): boolean {
   if (!isMove(operation) || operation.state !== 'running') return false
   return operation.move.direction === point.direction && stepsOf(operation)[operation.step]?.name === point.step

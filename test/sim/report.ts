@@ -17,6 +17,7 @@ export type SeedReport = {
   readonly vmStarts: number
   readonly vmStops: number
   readonly operations: number
+  readonly migrations: Readonly<Record<string, number>>
   readonly entriesChecked: number
   readonly statesCompared: number
   readonly lastIndex: number
@@ -48,6 +49,8 @@ export function renderTotals(reports: readonly SeedReport[], wallMs: number): st
   const sum = (of: (report: SeedReport) => number): number => reports.reduce((total, report) => total + of(report), 0)
   const faults: Record<string, number> = {}
   for (const report of reports) for (const [kind, count] of Object.entries(report.faults)) faults[kind] = (faults[kind] ?? 0) + count
+  const migrations: Record<string, number> = {}
+  for (const report of reports) for (const [kind, count] of Object.entries(report.migrations)) migrations[kind] = (migrations[kind] ?? 0) + count
   const failed = reports.filter((report) => report.failure !== null).map((report) => report.seed).toSorted((left, right) => left - right)
   const figures: readonly (readonly [string, string | number])[] = [
     ['seeds', `${reports.length}, failed ${failed.length}${failed.length > 0 ? ` (${failed.slice(0, 20).join(', ')})` : ''}`],
@@ -59,6 +62,7 @@ export function renderTotals(reports: readonly SeedReport[], wallMs: number): st
     ['entries', `${sum((report) => report.lastIndex)} committed, ${sum((report) => report.entriesChecked)} applications checked, ${sum((report) => report.statesCompared)} states compared`],
     ['elections', `${sum((report) => report.elections)}, leader changes ${sum((report) => report.leaderChanges)}, snapshots installed ${sum((report) => report.snapshots)}`],
     ['virtual machines', `${sum((report) => report.vmStarts)} starts, ${sum((report) => report.vmStops)} stops, ${sum((report) => report.operations)} operations`],
+    ['migrations', Object.entries(migrations).toSorted(([left], [right]) => (left < right ? -1 : 1)).map(([kind, count]) => `${kind} ${count}`).join(', ')],
     ['faults', `${sum(faultsOf)}: ${Object.entries(faults).toSorted(([left], [right]) => (left < right ? -1 : 1)).map(([kind, count]) => `${kind} ${count}`).join(', ')}`],
   ]
   const width = Math.max(...figures.map(([name]) => name.length))

@@ -1,6 +1,7 @@
 // One seed: forms a cluster, lets clients and faults loose on it, heals it, and sees whether everything held and everything ended.
 import { Clients } from './clients.ts'
 import { FaultPlan } from './faults.ts'
+import { foreignLeftovers, untold } from './migration.ts'
 import { minimum, shortcoming, type SeedReport } from './report.ts'
 import { describe, formCluster, World } from './world.ts'
 
@@ -40,6 +41,7 @@ export async function runSeed(seed: number, options: { readonly onNote: ((note: 
     vmStarts: world.vmStarts,
     vmStops: world.vmStops,
     operations: operationsOf(world),
+    migrations: migrationsOf(world),
     entriesChecked: checker.entriesChecked,
     statesCompared: checker.statesCompared,
     lastIndex: checker.lastIndex,
@@ -70,6 +72,7 @@ async function story(world: World, progress: Partial<{ clients: Clients; plan: F
   clients.stop()
   await world.until(() => `every operation has ended, but for ${unfinished(world).join('; ')}`, settlingMs, () => unfinished(world).length === 0)
   await world.until('every node is where the history ends', recoveryMs, () => alive(world).every((host) => host.node?.cluster.state.index === world.checker.lastIndex))
+  await world.until(() => `nothing is left where it does not belong, but ${misplaced(world) ?? 'nothing'}`, recoveryMs, () => misplaced(world) === null)
   await world.run(endMs)
   if (world.checker.violation !== null) return
   world.checker.finish(alive(world).flatMap((host) => (host.node === null ? [] : [{ nodeId: host.name, cluster: host.node.cluster }])))
@@ -83,6 +86,21 @@ function unfinished(world: World): readonly string[] {
   if (state === undefined) return ['no leader']
   const damaged = new Set(world.hosts.filter((host) => host.isDamaged).map((host) => host.nodeId as string))
   return [...state.tables.operation.values()].filter((operation) => operation.endedMs === null && !damaged.has(operation.nodeId ?? '')).map((operation) => `${operation.spec.operation} of ${operation.spec.target.name} (${operation.state}, step ${operation.step}) at ${state.tables.node.get(operation.nodeId ?? '')?.name ?? 'nowhere'}`)
+}
+
+function misplaced(world: World): string | null {
+  const state = world.leader?.node?.cluster.state
+  if (state === undefined) return 'there is no leader'
+  return foreignLeftovers({ hosts: alive(world) }, state) ?? untold(state)
+}
+
+/** Ended migrations by outcome. */
+function migrationsOf(world: World): Readonly<Record<string, number>> {
+  const states = world.hosts.flatMap((host) => (host.node === null ? [] : [host.node.cluster.state]))
+  const counts: Record<string, number> = {}
+  const latest = states.toSorted((left, right) => right.index - left.index)[0]
+  for (const { live, outcome } of latest?.tables.migration.values() ?? []) counts[`${live ? 'live' : 'cold'} ${outcome}`] = (counts[`${live ? 'live' : 'cold'} ${outcome}`] ?? 0) + 1
+  return counts
 }
 
 function operationsOf(world: World): number {

@@ -158,6 +158,22 @@ describe('a live migration', () => {
     expect(where(operationId)).toBe('forward transfer on n1')
   })
 
+  it('is given up by the source where the target is silent, in its turn and before the point of no return only', () => {
+    const vm = running()
+    const { operationId } = migrate(vm, n2)
+    const lost = (nodeId: NodeId) => world.run('operation.advance', { id: operationId, nodeId, step: operationOf(operationId).step, direction: 'forward', outcome: { kind: 'lost', message: 'silent' } })
+    lost(n2)
+    expect(where(operationId)).toBe('forward prepare on n2')
+    lost(n1)
+    expect(where(operationId)).toBe('back prepare on n2')
+    expect(vmOf(vm).operationId).toBeNull()
+    advance(operationId, done())
+    const again = migrate(vm, n2).operationId
+    for (let step = 0; step < 3; step++) advance(again, done())
+    world.run('operation.advance', { id: again, nodeId: n1, step: 3, direction: 'forward', outcome: { kind: 'lost', message: 'silent' } })
+    expect(where(again)).toBe('forward switch on n2')
+  })
+
   it('past the point of no return nothing fails it', () => {
     const { operationId } = migrate(running(), n2)
     for (let step = 0; step < 2; step++) advance(operationId, done())

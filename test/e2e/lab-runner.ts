@@ -67,8 +67,9 @@ export class Lab {
   }
 
   /** `lab up`, which must succeed. */
-  async up(nodes?: number): Promise<Report> {
-    const ran = await novacron(['lab', 'up', '--dir', this.dir, ...(nodes === undefined ? [] : ['--nodes', String(nodes)])], { timeoutMs: 420_000 })
+  /** @param joined how many of them form the cluster */
+  async up(nodes?: number, joined?: number): Promise<Report> {
+    const ran = await novacron(['lab', 'up', '--dir', this.dir, ...(nodes === undefined ? [] : ['--nodes', String(nodes)]), ...(joined === undefined ? [] : ['--join', String(joined)])], { timeoutMs: 420_000 })
     if (ran.code !== 0) throw new Error(`lab up failed: ${ran.stderr}`)
     this.report = parseReport(ran.stdout)
     return this.report

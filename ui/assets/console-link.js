@@ -8,12 +8,13 @@ const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
 
 /**
  * @param box the element that carries data-path, data-type and data-csrf
- * @param attach takes an open-to-be WebSocket; calls `up` once the guest is there
- * @returns {{ close(): void, again(): void, open: boolean }} `again` ends a wait
+ * @param again a button that ends a wait
+ * @param attach takes a WebSocket that is about to open; calls `up` once the guest is there
+ * @returns {{ socket: WebSocket | null }} the present connection
  */
 export function keepConsole({ box, word, note, again, attach, say }) {
   const { path, type, csrf } = box.dataset;
-  let delayMs = delayMsMin, socket = null, stopped = false, wake = () => {}, wasUp = false;
+  let delayMs = delayMsMin, socket = null, stopped = false, wake = () => {}, wasUp = false, turn = 0;
   function state(text, tone, sentence = '') {
     word.textContent = text;
     word.className = `state ${tone}`;
@@ -60,7 +61,8 @@ export function keepConsole({ box, word, note, again, attach, say }) {
   }
 
   async function run() {
-    for (let first = true; !stopped; first = false) {
+    const own = ++turn;
+    for (let first = true; !stopped && own === turn; first = false) {
       if (first) state('Connecting', 'go');
       const url = await ticket();
       if (stopped) return;

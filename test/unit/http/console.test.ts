@@ -1,7 +1,7 @@
 // The WebSocket of consoles; what tickets are worth is tested with the use cases.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { serve, type Served } from './harness.ts'
+import { clock, serve, type Served } from './harness.ts'
 import { session, token } from './small-app.ts'
 
 let served: Served
@@ -90,6 +90,35 @@ test('a right that is withdrawn ends it within a second', async () => {
   expect(await closed).toMatchObject({ code: 1008 })
   expect(performance.now() - startedMs).toBeLessThan(1000)
   served.app.revoked = false
+})
+
+test('ends after an hour without a key, and after twelve hours in any case', async () => {
+  const shift = { ms: 0 }
+  const late = await serve({ clock: { ...clock, monotonicMs: () => clock.monotonicMs() + shift.ms } })
+  await late.ask('/api/v1/vms', { method: 'POST', json: { name: 'web', spec: { cpus: 1, memoryMiB: 64 } } })
+  const [before, here] = [served, late]
+  try {
+    served = here
+    const first = await opened()
+    await until(first.text, /login/)
+    shift.ms += 3_599_000
+    first.socket.send(Buffer.from('x'), { binary: true })
+    await until(first.text, /x/)
+    shift.ms += 3_601_000
+    expect(await first.closed).toMatchObject({ code: 4010 })
+    const second = await opened()
+    for (let hour = 0; hour < 12; hour++) {
+      shift.ms += 3_599_000
+      second.socket.send(Buffer.from(`${hour};`), { binary: true })
+      await until(second.text, new RegExp(`${hour};`))
+    }
+    shift.ms += 600_000
+    second.socket.send(Buffer.from('!'), { binary: true })
+    expect(await second.closed).toMatchObject({ code: 4011 })
+  } finally {
+    served = before
+    await late.http.stop()
+  }
 })
 
 test('no ticket reaches the log', async () => {

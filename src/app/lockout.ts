@@ -42,12 +42,14 @@ export class Lockout {
     trim(this.#records, recordsMax)
   }
 
-  succeeded(name: string, address: string): void {
+  /** @returns whether failures had been counted */
+  succeeded(name: string, address: string): boolean {
     const pair = `${name}\n${address}`
-    this.#records.delete(pair)
+    const hadFailed = this.#records.delete(pair)
     this.#trusted.delete(pair)
     this.#trusted.add(pair)
     trim(this.#trusted, recordsMax)
+    return hadFailed
   }
 
   #waitMs(key: string, free: number, pauseMs: number): number {

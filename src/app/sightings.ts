@@ -33,7 +33,7 @@ const noteSchema = z.strictObject({
 /** A sign-in that failed, or a write that was refused before it was proposed. */
 export type Note = z.infer<typeof noteSchema>
 /** `name` is a hash: what is typed there may be a password. */
-const failureSchema = z.strictObject({ name: text(64), address: text(64) })
+const failureSchema = z.strictObject({ name: text(64), address: text(64), /** It has signed in after all: what failed before counts no more. */ cleared: z.literal(true).optional() })
 export type Failure = z.infer<typeof failureSchema>
 const messageSchema = z.strictObject({
   hello: z.boolean().optional(),
@@ -109,7 +109,9 @@ export class Sightings {
 
   tellFailure(failure: Failure): void {
     this.#untold.failures.push(failure)
-    this.#soon()
+    // Whoever has proved who they are may go on to another node at once.
+    if (failure.cleared === true) this.#tell()
+    else this.#soon()
   }
 
   sessions(): Iterable<SessionSeen> {

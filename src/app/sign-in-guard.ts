@@ -13,7 +13,7 @@ export class SignInGuard {
   constructor(context: AppContext) {
     this.#context = context
     this.#lockout = new Lockout(context.ports.clock)
-    context.sightings.onFailure(({ name, address }) => this.#lockout.failed(name, address))
+    context.sightings.onFailure(({ name, address, cleared }) => void (cleared === true ? this.#lockout.succeeded(name, address) : this.#lockout.failed(name, address)))
   }
 
   /**
@@ -29,7 +29,7 @@ export class SignInGuard {
     if (waitSeconds > 0) throw new OperationalError('TOO_MANY_ATTEMPTS', `Too many failed attempts. Try again in ${waitSeconds} s.`, { data: { retryAfterSeconds: waitSeconds } })
     const good = await vault.verifyPassword(input.password.slice(0, passwordCharactersMax), user === undefined || user.spec.disabled ? null : user.passwordHash)
     if (good && user !== undefined) {
-      this.#lockout.succeeded(name, address)
+      if (this.#lockout.succeeded(name, address)) this.#context.sightings.tellFailure({ name, address, cleared: true })
       return true
     }
     this.#lockout.failed(name, address)

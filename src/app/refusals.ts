@@ -73,7 +73,7 @@ type Write = { readonly caller: Caller; readonly command: string; readonly targe
 
 function isWrite(given: readonly unknown[]): boolean {
   const has = (value: unknown, key: string) => typeof value === 'object' && value !== null && key in value
-  return has(given[0], 'bindings') && given.some((value) => has(value, 'idempotencyKey') && (value as { readonly dryRun: boolean }).dryRun !== true)
+  return has(given[0], 'bindings') && given.some((value) => has(value, 'idempotencyKey') && !(value as { readonly dryRun: boolean }).dryRun)
 }
 
 /** `vm.create`, `vm.stop`: as the commands themselves are called. */

@@ -32,7 +32,7 @@ async function formOnce(): Promise<void> {
     defer(() => place.remove())
     const three = await timed('daemons', () => raiseHosts(dir, 3))
     const access = await timed('form', async () => {
-      const made = await formCluster(three, effortOf(stepLimitMs))
+      const { access: made } = await formCluster(three, effortOf(stepLimitMs))
       await awaitHealthy(three, made, effortOf(stepLimitMs))
       return made
     })

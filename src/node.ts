@@ -7,6 +7,7 @@ import { farewellMethod, MembershipController, type MembershipOptions } from './
 import { NodeController } from './controllers/node.ts'
 import { VmController } from './controllers/vm.ts'
 import { ImageImporter } from './operations/import-image.ts'
+import { Attendance } from './gossip/attendance.ts'
 import { Presence } from './gossip/presence.ts'
 import { ProgressGossip } from './gossip/progress.ts'
 import { featureLevel } from './model/feature-level.ts'
@@ -18,6 +19,7 @@ import { createOperations } from './operations/operations.ts'
 import type { Clock, Random } from './ports/clock.ts'
 import type { Discovery } from './ports/discovery.ts'
 import type { HostProbe, Hypervisor } from './ports/hypervisor.ts'
+import type { PeerImages } from './ports/image-supply.ts'
 import { noImageSource, type ImageSource } from './ports/image-source.ts'
 import type { Log } from './ports/log.ts'
 import type { LogStore } from './ports/log-store.ts'
@@ -41,6 +43,7 @@ export type NodePorts = {
   readonly storage: StorageDriver
   /** Absent where nothing is fetched from addresses. */
   readonly imageSource?: ImageSource
+  readonly peerImages?: PeerImages
   /** Without one no running VM leaves this node or comes to it. */
   readonly relay?: MigrationRelay
   readonly probe: HostProbe
@@ -79,8 +82,6 @@ export type ClusterNode = {
 const presencePeriodMs = 1_000
 /** A node not heard of for so long gets no copies of images. */
 const imageHostAgeMsMax = 10_000
-/** Nor a VM from a node that is drained. */
-const moveTargetAgeMsMax = 5_000
 
 export function createNode(options: NodeOptions, given: NodePorts): ClusterNode {
   const ports = watchPorts(given)
@@ -89,15 +90,15 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
   const clusterOptions = { ...options.cluster, nodeId, ...(options.onHalted === undefined ? {} : { onHalted: options.onHalted }) }
   const cluster = new Cluster(clusterOptions, ports)
   const presence = new Presence({ nodeId, version, appliedIndex: () => cluster.state.index, periodMs: presencePeriodMs }, { gossip, clock, probe, log })
-  const imageFetcher = new ImageFetcher({ nodeId }, { clock, random, log, consensus: cluster, storage, streams: ports.streams })
+  const imageFetcher = new ImageFetcher({ nodeId }, { clock, random, log, consensus: cluster, storage, streams: ports.streams, ...(ports.peerImages === undefined ? {} : { peerImages: ports.peerImages }) })
   const { metrics, http } = createNodeMetrics(nodeId, ports, cluster)
   const progress = new ProgressGossip({ gossip, clock })
   const appPorts = { progress, ...ports, history: metrics, http, consensus: cluster, presence, imageSupply: imageFetcher, imageSource: ports.imageSource ?? noImageSource }
   const app = createApp({ nodeId, version }, appPorts)
   const shared = { clock, random, log, consensus: cluster }
   const vmController = new VmController({ nodeId }, { ...shared, hypervisor, storage, supply: imageFetcher })
-  const ready = () => new Set([...cluster.state.tables.node.keys()].filter((id) => id === nodeId || (presence.of(id)?.ageMs ?? Number.POSITIVE_INFINITY) < moveTargetAgeMsMax))
-  const operations = createOperations({ nodeId }, { ...shared, hypervisor, storage, relay: ports.relay ?? null, streams: ports.streams, supply: imageFetcher, progress, ready })
+  const attendance = new Attendance({ nodeId, nodeIds: () => cluster.state.tables.node.keys(), appliedIndex: () => cluster.state.index }, { presence, clock })
+  const operations = createOperations({ nodeId }, { ...shared, hypervisor, storage, relay: ports.relay ?? null, streams: ports.streams, supply: imageFetcher, progress, attendance })
   const nodeController = new NodeController({ nodeId }, { ...shared, announcement: () => announcementOf(options, ports) })
   const controllers: { start(): void; stop(): void }[] = [
     nodeController,
@@ -128,6 +129,7 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
       presence.start()
       metrics?.start()
       vmController.start()
+      attendance.start()
       operations.start()
       for (const controller of controllers) controller.start()
       hypervisor.watch((event) => {
@@ -140,6 +142,7 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
       imageFetcher.stop()
       presence.stop()
       metrics?.stop()
+      attendance.stop()
       await operations.stop()
       await vmController.stop()
       await cluster.stop()

@@ -8,6 +8,7 @@ import type { StoredVm } from '../model/vm.ts'
 import { planPlacement } from '../planner/placement.ts'
 import type { Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
+import type { AttendanceView } from '../ports/presence.ts'
 import type { ProgressBoard } from '../ports/progress.ts'
 import { movesOnNode } from '../state/migration.ts'
 import { vmsOnNode } from '../state/query.ts'
@@ -25,8 +26,7 @@ export type DrainPorts = {
   readonly random: Random
   readonly consensus: Consensus & StateHolder
   readonly progress: ProgressBoard
-  /** Nodes that are in touch: others are not moved to. */
-  readonly ready: () => ReadonlySet<string>
+  readonly attendance: AttendanceView
 }
 type Outcome = CommandPayload<'operation.step'>['outcome']
 type Attempt = { failures: number; reason: string; againMs: number; operationId: string | null }
@@ -87,9 +87,9 @@ class Drain {
   }
 
   async #begin(vm: StoredVm): Promise<boolean> {
-    const { clock, random, consensus, ready } = this.#ports
+    const { clock, random, consensus, attendance } = this.#ports
     // A wish for a node does not hold where that node takes no more VMs.
-    const place = planPlacement(consensus.state, { spec: vm.spec, labels: vm.labels, project: vm.project, vmId: vm.id, leaving: this.#nodeId }, ready())
+    const place = planPlacement(consensus.state, { spec: vm.spec, labels: vm.labels, project: vm.project, vmId: vm.id, leaving: this.#nodeId }, attendance.all())
     if (place.kind === 'noFit') {
       this.#failed(vm.id, place.reasons.map(({ node, reason }) => `${node} ${reason}`).join(', ') || 'there is no other node')
       return false

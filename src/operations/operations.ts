@@ -6,6 +6,7 @@ import type { Hypervisor } from '../ports/hypervisor.ts'
 import type { ImageSupply } from '../ports/image-supply.ts'
 import type { Log } from '../ports/log.ts'
 import type { MigrationRelay } from '../ports/migration.ts'
+import type { AttendanceView } from '../ports/presence.ts'
 import type { ProgressBoard } from '../ports/progress.ts'
 import type { StorageDriver } from '../ports/storage.ts'
 import type { PeerStreams } from '../ports/transport.ts'
@@ -28,8 +29,7 @@ export type OperationsPorts = {
   readonly streams: PeerStreams
   readonly supply: ImageSupply
   readonly progress: ProgressBoard
-  /** Nodes that are in touch. */
-  readonly ready: () => ReadonlySet<string>
+  readonly attendance: AttendanceView
 }
 
 export function createOperations(options: { readonly nodeId: NodeId }, ports: OperationsPorts): { start(): void; stop(): Promise<void> } {

@@ -4,6 +4,7 @@ import { uuidV7, type NodeId, type OperationId } from '../model/id.ts'
 import type { Cancel, Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
 import type { Log } from '../ports/log.ts'
+import type { AttendanceView } from '../ports/presence.ts'
 import { movesOnNode, type MoveOperation } from '../state/migration.ts'
 import type { StateHolder } from '../state/state.ts'
 import { canFail } from './step.ts'
@@ -12,7 +13,7 @@ const periodMs = 2_000
 const silenceMsMax = 15_000
 const proposeTimeoutMs = 5_000
 
-export type TargetWatchPorts = { readonly clock: Clock; readonly random: Random; readonly log: Log; readonly consensus: Consensus & StateHolder; readonly ready: () => ReadonlySet<string> }
+export type TargetWatchPorts = { readonly clock: Clock; readonly random: Random; readonly log: Log; readonly consensus: Consensus & StateHolder; readonly attendance: AttendanceView }
 
 export class TargetWatch {
   readonly #nodeId: NodeId
@@ -35,13 +36,14 @@ export class TargetWatch {
   }
 
   #look(): void {
-    const { clock, consensus, ready } = this.#ports
+    const { clock, consensus, attendance } = this.#ports
     const waiting = movesOnNode(consensus.state, this.#nodeId).filter((operation) => operation.move.sourceId === this.#nodeId && operation.nodeId === operation.move.targetId && canFail(operation))
-    const heard = ready()
+    // Up, but halted or far behind, it will not take its turn either.
+    const heard = (operation: MoveOperation): boolean => attendance.hasApplied(operation.move.targetId, operation.revision)
     const nowMs = clock.monotonicMs()
-    for (const id of this.#silent.keys()) if (!waiting.some((operation) => operation.id === id && !heard.has(operation.move.targetId))) this.#silent.delete(id)
+    for (const id of this.#silent.keys()) if (!waiting.some((operation) => operation.id === id && !heard(operation))) this.#silent.delete(id)
     for (const operation of waiting) {
-      if (heard.has(operation.move.targetId)) continue
+      if (heard(operation)) continue
       const sinceMs = this.#silent.get(operation.id) ?? nowMs
       this.#silent.set(operation.id, sinceMs)
       if (nowMs - sinceMs >= silenceMsMax) void this.#giveUp(operation)
@@ -52,7 +54,7 @@ export class TargetWatch {
     const { clock, random, log, consensus } = this.#ports
     const name = consensus.state.tables.node.get(operation.move.targetId)?.name ?? operation.move.targetId
     const head = { id: uuidV7(clock.nowMs(), random.bytes(10)), actor: { kind: 'node' as const, id: this.#nodeId, name: 'operations', address: '' } }
-    const outcome = { kind: 'lost' as const, message: `${name} has not been heard of for ${silenceMsMax / 1000} seconds.` }
+    const outcome = { kind: 'lost' as const, message: `${name} has not taken part for ${silenceMsMax / 1000} seconds.` }
     try {
       await consensus.propose(makeCommand('operation.advance', head, { id: operation.id as OperationId, nodeId: this.#nodeId, step: operation.step, direction: 'forward', outcome }), { timeoutMs: proposeTimeoutMs })
     } catch (error) {

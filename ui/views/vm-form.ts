@@ -15,6 +15,7 @@ import { labelsText, vmPath } from './vm-words.ts'
 /** What is typed in, as it was typed. */
 export type VmDraft = {
   readonly name: string
+  readonly project: string
   readonly image: string
   readonly size: string
   readonly cpus: string
@@ -46,6 +47,8 @@ export type VmCreateForm = {
   readonly problem: Problem | null
   readonly images: readonly Image[]
   readonly nodes: readonly Node[]
+  /** Projects in which its reader may make VMs. */
+  readonly projects: readonly string[]
   readonly summary: VmSummary
 }
 
@@ -60,7 +63,7 @@ export type VmSummary = {
 }
 
 const labels: Readonly<Record<keyof VmDraft, string>> = {
-  name: 'Name', image: 'Image', size: 'Size', cpus: 'CPUs', memory: 'Memory', disk: 'Disk', network: 'Network', node: 'Node', strategy: 'Placement', apart: 'Keep apart from', labels: 'Labels', firmware: 'Firmware', userData: 'User data', start: 'Start',
+  name: 'Name', project: 'Project', image: 'Image', size: 'Size', cpus: 'CPUs', memory: 'Memory', disk: 'Disk', network: 'Network', node: 'Node', strategy: 'Placement', apart: 'Keep apart from', labels: 'Labels', firmware: 'Firmware', userData: 'User data', start: 'Start',
 }
 
 export function vmCreatePage(frame: Frame, data: VmCreateForm): Html {
@@ -87,7 +90,7 @@ ${place(frame, data)}
 function basics(frame: Frame, data: VmCreateForm): Html {
   const { draft, errors, images } = data
   return html`<section class="step" aria-labelledby="st1"><div><h2 id="st1">Basics</h2><p>What it is called and what it starts from.</p></div><div class="col wide">
-${textField(frame, { id: 'vm-name', name: 'name', label: 'Name', value: draft.name, error: errors.name, required: true, help: 'Lower-case letters, digits and hyphens. Also its host name.' })}
+${textField(frame, { id: 'vm-name', name: 'name', label: 'Name', value: draft.name, error: errors.name, required: true, help: 'Lower-case letters, digits and hyphens. Also its host name.' })}${data.projects.length === 1 && data.projects[0] === 'default' ? '' : selectField(frame, { id: 'vm-project', name: 'project', label: 'Project', value: draft.project, error: errors.project, choices: data.projects.map((name) => ({ value: name, text: name })), help: 'Names are unique in a project; roles can hold for one alone.' })}
 ${images.length > 8 ? imageSelect(frame, data) : imagePicks(frame, draft.image, images, errors.image)}</div></section>`
 }
 

@@ -59,7 +59,7 @@ export function commandOf(draft: VmDraft): string {
   const labels = Object.entries(labelsOf(draft.labels).labels ?? {}).flatMap(([key, value]) => ['--label', value === '' ? key : `${key}=${value}`])
   const words = [
     'novacron', 'vm', 'create', draft.name === '' ? 'NAME' : draft.name,
-    ...(draft.image === '' ? [] : ['--image', draft.image]), '--cpus', String(cpus), '--memory', String(memoryMiB),
+    ...(draft.project === 'default' ? [] : ['--project', draft.project]), ...(draft.image === '' ? [] : ['--image', draft.image]), '--cpus', String(cpus), '--memory', String(memoryMiB),
     ...(draft.disk === '' ? [] : ['--disk', draft.disk]), ...(draft.node === '' ? [] : ['--node', draft.node]), ...(draft.strategy === 'pack' ? ['--strategy', 'pack'] : []),
     ...apartOf(draft).flatMap((part) => ['--apart', part]), ...labels, ...(draft.start ? ['--start'] : []),
   ]

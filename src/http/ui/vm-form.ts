@@ -1,6 +1,7 @@
 // Creating and editing a VM from forms.
 import { Hono } from 'hono'
 import type { Caller } from '../../app/face.ts'
+import { allows } from '../../model/role.ts'
 import { OperationalError, type FieldError } from '../../model/error.ts'
 import type { Vm } from '../../model/vm.ts'
 import type { Problem } from '../../../ui/views/note.ts'
@@ -42,13 +43,19 @@ const createOptions = { title: 'Create VM', section: 'vms', crumbs: [{ text: 'Vi
 function emptyDraft(ui: Ui, caller: Caller, query: URLSearchParams): VmDraft {
   const images = ui.app.images.list(caller, { limit: 1, after: null, sort: null, filter: null }).items
   const asked = query.get('image') ?? ''
-  return { name: '', image: asked === '' ? (images[0]?.name ?? '') : asked, size: 'small', cpus: '1', memory: '512', disk: '', network: 'nat', node: query.get('node') ?? '', strategy: 'spread', apart: '', labels: '', firmware: 'bios', userData: '', start: true }
+  return { name: '', project: projectsOf(ui, caller)[0] ?? 'default', image: asked === '' ? (images[0]?.name ?? '') : asked, size: 'small', cpus: '1', memory: '512', disk: '', network: 'nat', node: query.get('node') ?? '', strategy: 'spread', apart: '', labels: '', firmware: 'bios', userData: '', start: true }
+}
+
+/** Those in which the caller may make VMs; the project default first. */
+function projectsOf(ui: Ui, caller: Caller): readonly string[] {
+  const names = ui.app.projects.list(caller, { limit: choicesMax, after: null, sort: null, filter: null }).items.map((project) => project.name).filter((name) => allows(caller.bindings, 'operate', name))
+  return names.toSorted((left, right) => Number(right === 'default') - Number(left === 'default'))
 }
 
 export function draftOf(form: URLSearchParams): VmDraft {
   const field = (name: string) => fieldOf(form, name)
   return {
-    name: field('name'), image: field('image'), size: field('size'), cpus: field('cpus'), memory: field('memory'), disk: field('disk'), network: field('network'),
+    name: field('name'), project: field('project') === '' ? 'default' : field('project'), image: field('image'), size: field('size'), cpus: field('cpus'), memory: field('memory'), disk: field('disk'), network: field('network'),
     node: field('node'), strategy: field('strategy'), apart: field('apart'), labels: field('labels'), firmware: field('firmware'), userData: form.get('userData')?.replaceAll('\r\n', '\n') ?? '', start: field('start') === 'yes',
   }
 }
@@ -56,7 +63,7 @@ export function draftOf(form: URLSearchParams): VmDraft {
 async function create(ui: Ui, context: UiContext): Promise<Response> {
   const draft = draftOf(formOf(context))
   try {
-    const written = await ui.app.vms.create(callerOf(context), { name: draft.name, ...labelsOf(draft.labels), spec: specOf(draft) }, writeOptionsOf(context))
+    const written = await ui.app.vms.create(callerOf(context), { name: draft.name, ...(draft.project === 'default' ? {} : { project: draft.project }), ...labelsOf(draft.labels), spec: specOf(draft) }, writeOptionsOf(context))
     return answerRedirect(context, 'dryRun' in written ? '/vms' : vmPath(written))
   } catch (error) {
     const { errors, rest } = splitErrors(problemOf(error), createFields)
@@ -70,7 +77,7 @@ async function create(ui: Ui, context: UiContext): Promise<Response> {
 async function createForm(ui: Ui, context: UiContext, draft: VmDraft, errors: FieldErrors, problem: Problem | null): Promise<VmCreateForm> {
   const caller = callerOf(context)
   const all = { limit: choicesMax, after: null, sort: null, filter: null }
-  return { draft, errors, problem, images: ui.app.images.list(caller, all).items, nodes: permittedList(() => ui.app.nodes.list(caller, all)).items, summary: await summaryOf(ui, context, draft) }
+  return { draft, errors, problem, images: ui.app.images.list(caller, all).items, nodes: permittedList(() => ui.app.nodes.list(caller, all)).items, projects: projectsOf(ui, caller), summary: await summaryOf(ui, context, draft) }
 }
 
 /** Asks with a dry run whether and where it fits. */
@@ -96,7 +103,7 @@ async function placeOf(ui: Ui, context: UiContext, draft: VmDraft): Promise<Plac
   if (draft.name === '') return { node: asked, reason: '', considered: [] }
   try {
     const options = { ...writeOptionsOf(context), idempotencyKey: null, dryRun: true }
-    const answer = await ui.app.vms.create(callerOf(context), { name: draft.name, ...labelsOf(draft.labels), spec: specOf(draft) }, options)
+    const answer = await ui.app.vms.create(callerOf(context), { name: draft.name, ...(draft.project === 'default' ? {} : { project: draft.project }), ...labelsOf(draft.labels), spec: specOf(draft) }, options)
     const placement = 'dryRun' in answer ? answer.placement : undefined
     if (placement === undefined) return { node: asked, reason: '', considered: [] }
     return { node: placement.node ?? asked, reason: `${placement.node ?? asked}: ${placement.reason}.`, considered: placement.considered }
@@ -109,6 +116,7 @@ async function placeOf(ui: Ui, context: UiContext, draft: VmDraft): Promise<Plac
 
 /** Path in the request → field of the form, the first that fits. */
 const createFields: readonly (readonly [RegExp, keyof VmDraft])[] = [
+  [/^project$/, 'project'],
   [/^name$/, 'name'], [/^spec\.cpus/, 'cpus'], [/^spec\.memoryMiB/, 'memory'], [/^spec\.disks(?:\.\d+)?\.image/, 'image'], [/^spec\.disks/, 'disk'], [/^spec\.nics/, 'network'],
   [/^spec\.placement\.antiAffinity/, 'apart'], [/^spec\.placement\.strategy/, 'strategy'], [/^spec\.placement/, 'node'], [/^labels/, 'labels'], [/^spec\.firmware/, 'firmware'], [/^spec\.cloudInit/, 'userData'],
 ]

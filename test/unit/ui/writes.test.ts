@@ -7,7 +7,7 @@ import { makePages } from './pages.ts'
 import { cookie, idOf, refusal } from './stand-in.ts'
 
 const htmx = { 'HX-Request': 'true' }
-const draft: VmDraft = { name: 'web', image: 'tiny', size: 'custom', cpus: '2', memory: '768', disk: '4', network: 'nat', node: 'n2', strategy: 'pack', apart: 'tier=db, noisy=yes!', labels: 'tier=web, pet', firmware: 'bios', userData: '', start: true }
+const draft: VmDraft = { name: 'web', project: 'default', image: 'tiny', size: 'custom', cpus: '2', memory: '768', disk: '4', network: 'nat', node: 'n2', strategy: 'pack', apart: 'tier=db, noisy=yes!', labels: 'tier=web, pet', firmware: 'bios', userData: '', start: true }
 
 describe('create', () => {
   test('the form becomes the body of a create request', async () => {

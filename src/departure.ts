@@ -6,7 +6,7 @@
 import { mkdir, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { readOrNull, writePrivateFile } from './membership-file.ts'
+import { readOrNull, writePrivateFile, type MembershipRecord } from './membership-file.ts'
 
 const fileName = 'removed.json'
 const departureSchema = z.strictObject({
@@ -45,6 +45,27 @@ export async function finishDeparture(dataDir: string, departure: Departure): Pr
   const done = { ...departure, done: true }
   await write(dataDir, done)
   return done
+}
+
+const nextFileName = 'cluster.next.json'
+
+/** The membership that takes the place of the present one as soon as that is closed. */
+export async function writeNextMembership(dataDir: string, record: MembershipRecord): Promise<void> {
+  await writePrivateFile(join(dataDir, nextFileName), JSON.stringify(record, null, 2))
+}
+
+/**
+ * Puts the former cluster's log and state aside and takes the next membership; false where there is none. The identity and the storage stay.
+ * @param forget makes the node forget what it remembers of the former log
+ */
+export async function changeOver(dataDir: string, options: { readonly nowMs: number; readonly forget: () => Promise<void> }): Promise<boolean> {
+  if ((await readOrNull(join(dataDir, nextFileName))) === null) return false
+  const folder = join(dataDir, `former-${new Date(options.nowMs).toISOString().replaceAll(/[:.]/g, '')}`)
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  for (const name of ['raft', 'state']) await moveIfThere(join(dataDir, name), join(folder, name))
+  await options.forget()
+  await rename(join(dataDir, nextFileName), join(dataDir, 'cluster.json'))
+  return true
 }
 
 async function hasVolumes(dataDir: string): Promise<boolean> {

@@ -10,7 +10,7 @@ import { powerOff } from './power-off.ts'
 import { createVault } from './drivers/crypto/vault.ts'
 import { askToJoin } from './drivers/join-client.ts'
 import { openIdentity } from './identity-file.ts'
-import { putAside, readDeparture, type Departure } from './departure.ts'
+import { changeOver, putAside, readDeparture, writeNextMembership, type Departure } from './departure.ts'
 import { StandingWatch } from './standing.ts'
 import { httpAddressOf, openMember, peerAddressOf, raftDirectory, stateDirectory, type Host, type Member } from './member.ts'
 import { readMembership, writeMembership, type MembershipRecord } from './membership-file.ts'
@@ -20,11 +20,14 @@ import { OperationalError } from './model/error.ts'
 import { featureLevel } from './model/feature-level.ts'
 import { uuidV7, type NodeId, type TokenId, type UserId } from './model/id.ts'
 import type { JoinRequest } from './model/join.ts'
+import { bringSchema, type Bring } from './model/bring.ts'
+import { bringOf } from './state/bring.ts'
+import { orThrow } from './app/write.ts'
 import { joinProofText } from './model/node-proof.ts'
 import { peerIdOfPrivateKey } from './p2p/peer-id.ts'
 import { z } from 'zod'
 
-const joinSchema = z.strictObject({ token: z.string().max(16_384) })
+const joinSchema = z.strictObject({ token: z.string().max(16_384), keepVms: z.boolean().default(false) })
 const adminName = 'admin'
 const firstTokenName = 'initial'
 const keyBytes = 32
@@ -73,6 +76,7 @@ export class Formation {
   /** Opens the membership that was kept; null: the node waits to be told. */
   async resume(record: MembershipRecord | null): Promise<void> {
     this.#departure = await readDeparture(this.#host.config.dataDir)
+    if (await this.#changeOver()) return this.resume(await readMembership(this.#host.config.dataDir))
     if (record !== null) await this.#open(record, false)
   }
 
@@ -135,21 +139,29 @@ export class Formation {
   }
 
   join(body: unknown): Promise<{ readonly nodeId: string; readonly name: string }> {
-    const { token } = parseInput(joinSchema, body)
+    const { token, keepVms } = parseInput(joinSchema, body)
+    const member = this.#member
+    if (keepVms && member !== null) return this.#alone(() => this.#joinWith(member, token))
     return this.#once(() => this.#joinBy(token))
   }
 
-  async #once<T>(action: () => Promise<T>): Promise<T> {
-    if (this.#member !== null) throw new OperationalError('ALREADY_MEMBER', 'This node is in a cluster already. Nothing was changed.')
-    if (this.#busy) throw new OperationalError('STATE_CONFLICT', 'This node is being put into a cluster already.')
+  async #alone<T>(action: () => Promise<T>): Promise<T> {
+    if (this.#busy || this.#departing !== null) throw new OperationalError('STATE_CONFLICT', 'This node is being put into a cluster, or out of one, already.')
     this.#busy = true
     try {
-      const kept = await readMembership(this.#host.config.dataDir)
-      if (kept !== null) throw new OperationalError('ALREADY_MEMBER', `This node belongs to cluster ${kept.clusterName}, which could not be opened: see its log, then restart it. Nothing was changed.`)
       return await action()
     } finally {
       this.#busy = false
     }
+  }
+
+  async #once<T>(action: () => Promise<T>): Promise<T> {
+    if (this.#member !== null) throw new OperationalError('ALREADY_MEMBER', 'This node is in a cluster already. Nothing was changed.')
+    return this.#alone(async () => {
+      const kept = await readMembership(this.#host.config.dataDir)
+      if (kept !== null) throw new OperationalError('ALREADY_MEMBER', `This node belongs to cluster ${kept.clusterName}, which could not be opened: see its log, then restart it. Nothing was changed.`)
+      return await action()
+    })
   }
 
   async #form(clusterName: string): Promise<InitAnswer> {
@@ -187,18 +199,32 @@ export class Formation {
     return { caCertificate: authority.certificatePem, adminUser: adminName, adminPassword: password, token: secret }
   }
 
-  async #joinBy(token: string): Promise<{ readonly nodeId: string; readonly name: string }> {
+  /** The only node of a cluster takes its VMs into another: asked first, then its own cluster is put aside. VMs run on meanwhile. */
+  async #joinWith(member: Member, token: string): Promise<{ readonly nodeId: string; readonly name: string }> {
+    const { cluster } = member.node
+    await cluster.readBarrier()
+    const bring = orThrow(() => bringOf(cluster.state, this.#host.identity.nodeId))
+    return this.#joinBy(token, { bring: bringSchema.parse(bring), from: member })
+  }
+
+  async #joinBy(token: string, along?: { readonly bring: Bring; readonly from: Member }): Promise<{ readonly nodeId: string; readonly name: string }> {
     const { vault, config, identity } = this.#host
     const content = vault.parseJoinToken(token.trim())
     const tlsKey = await createTlsKey()
-    const request = await this.#request(content.t, tlsKey.publicKeyPem)
+    const request = await this.#request(content.t, { tlsPublicKeyPem: tlsKey.publicKeyPem, ...(along === undefined ? {} : { bring: along.bring }) })
     const answer = await askToJoin({ token: token.trim(), fingerprint: content.f, addresses: content.a, request })
     if (answer.clusterId !== content.c || vault.fingerprint(answer.caCertificate) !== content.f) throw new OperationalError('TOKEN_OTHER_CLUSTER', 'The node that answered belongs to another cluster than the token.')
     const record: MembershipRecord = {
       format: 1, clusterId: answer.clusterId, clusterName: answer.clusterName, caCertificate: answer.caCertificate,
       certificatePem: answer.certificatePem, tlsKeyPem: tlsKey.keyPem, members: answer.members,
     }
-    await this.#forget()
+    if (along === undefined) await this.#forget()
+    else {
+      // What follows can be cut short anywhere: the next start finishes it.
+      await writeNextMembership(config.dataDir, record)
+      await this.#close()
+      await this.#changeOver()
+    }
     // Before the node takes part: from here on it is this member and no other, whatever happens.
     await writeMembership(config.dataDir, record)
     const member = await this.#open(record, false)
@@ -207,7 +233,7 @@ export class Formation {
     return { nodeId: identity.nodeId, name: config.name }
   }
 
-  async #request(tokenId: string, tlsPublicKeyPem: string): Promise<JoinRequest> {
+  async #request(tokenId: string, { tlsPublicKeyPem, bring }: Pick<JoinRequest, 'tlsPublicKeyPem' | 'bring'>): Promise<JoinRequest> {
     const { config, identity, version, probe, storage, vault } = this.#host
     const [load, usage] = [await probe.load(), await storage.usage()]
     const { commonName: name, names, addresses } = this.#names()
@@ -218,7 +244,7 @@ export class Formation {
         version, featureLevel, peerAddress: peerAddressOf(config), httpAddress: httpAddressOf(config), accelerator: 'none', hypervisor: '',
         capacity: { cpus: 1, memoryMiB: Math.max(1, Math.floor(load.memoryTotalBytes / 2 ** 20)), storageBytes: usage.totalBytes },
       },
-      tlsPublicKeyPem, names, addresses,
+      tlsPublicKeyPem, names, addresses, ...(bring === undefined ? {} : { bring }),
     }
     return { ...request, proof: vault.signAsNode(joinProofText(tokenId, request)) }
   }
@@ -228,6 +254,12 @@ export class Formation {
     // The cluster's word counts: it may have been renamed.
     const name = this.#member?.node.cluster.state.tables.node.get(identity.nodeId)?.name ?? configured
     return { commonName: name, names: [name, 'localhost'], addresses: [...new Set([advertise, '127.0.0.1'])], nodeId: identity.nodeId }
+  }
+
+  /** From the cluster this node was alone in to the one that has admitted it; false where there is none. */
+  async #changeOver(): Promise<boolean> {
+    const { config, local, clock } = this.#host
+    return changeOver(config.dataDir, { nowMs: clock.nowMs(), forget: () => forgetLog(local) })
   }
 
   /** A log left by an attempt that did not end in a membership is nobody's. */

@@ -229,6 +229,8 @@ export interface Membership {
    * @throws TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_USED, TOKEN_OTHER_CLUSTER, NAME_TAKEN
    */
   admit(token: string, body: unknown, address: string): Promise<unknown>
+  /** Would the join token admit somebody now? Who holds one may send more. */
+  isUsable(token: string): boolean
   /** Whether a node is still a member, told to whoever holds its key. @throws UNAUTHENTICATED */
   standing(nodeId: string, signature: string): NodeStanding
 }
@@ -300,6 +302,8 @@ export interface App {
   waitIndex(index: number, signal: AbortSignal): Promise<void>
   /** Null when ready; else why not. */
   readiness(): string | null
+  /** What a ticket for another member stands for: bytes of an image; null for one that is not valid. */
+  imageForPeer(ticket: string, signal: AbortSignal): AsyncIterable<Uint8Array> | null
   readonly measures: Measures
   /** Figures for /metrics, declared as data: of this node, or of all as they were heard. */
   metrics(caller: Caller, scope: MetricScope): readonly Metric[]

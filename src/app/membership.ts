@@ -95,14 +95,24 @@ export class MembershipUseCases implements Membership {
     })
     const wrappedClusterKey = vault.wrapKey(request.node.wrapKey, this.#keys.clusterKey())
     const actor = { kind: 'system' as const, id: content.t, name: `join token ${content.t.slice(-8)}`, address }
-    await propose(this.#context, actor, 'node.admit', {
-      node: { ...request.node, wrappedClusterKey }, announcement: request.announcement, joinTokenId: content.t as TokenId, joinSecretHash: secretHash,
-    }, null)
+    const admission = { node: { ...request.node, wrappedClusterKey }, announcement: request.announcement, joinTokenId: content.t as TokenId, joinSecretHash: secretHash }
+    if (request.bring === undefined) await propose(this.#context, actor, 'node.admit', admission, null)
+    else await propose(this.#context, actor, 'node.admitWith', { ...admission, bring: request.bring }, null)
     log.info('node admitted', { nodeId: request.node.id, name: request.node.name, address })
     const members = [...this.#context.state.tables.node.values()]
       .filter((node) => node.announcement !== null)
       .map((node) => ({ nodeId: node.id, name: node.name, peerId: node.peerId, address: node.announcement?.peerAddress ?? '' }))
     return { clusterId: cluster.id, clusterName: cluster.name, caCertificate: cluster.caCertificate, certificatePem, wrappedClusterKey, members }
+  }
+
+  isUsable(token: string): boolean {
+    try {
+      const content = this.#context.ports.vault.parseJoinToken(token)
+      this.#requireUsable(content.t, this.#context.ports.vault.sha256Hex(content.s))
+      return true
+    } catch {
+      return false
+    }
   }
 
   standing(nodeId: string, signature: string): NodeStanding {

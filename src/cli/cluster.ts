@@ -45,12 +45,15 @@ function registerInit(cluster: Command, shell: Shell): void {
 
 function registerJoin(cluster: Command, shell: Shell): void {
   const join = withSocket(cluster.command('join <token>').description('Make this host a member of the cluster that made the token'))
-    .action(async (token: string, options: SocketOptions) => {
+    .option('--keep-vms', 'this host is the only one of its cluster: its VMs run on and come along; its users and tokens do not')
+    .option('--yes', 'do not ask')
+    .action(async (token: string, options: SocketOptions & { readonly keepVms?: true; readonly yes?: true }) => {
+      if (options.keepVms === true) await confirmLoss(shell, 'Give up the cluster of this host? Its VMs and images come along; its users, tokens and history are put aside.', options.yes === true)
       shell.progress('joining')
-      const answer = await askControl(options.socket, 'POST', '/join', { token })
+      const answer = await askControl(options.socket, 'POST', '/join', { token, ...(options.keepVms === true ? { keepVms: true } : {}) })
       shell.answer(answer, () => `${escapeText(textAt(answer, 'name'))} is a member\n`)
     })
-  withExample(withJson(join), 'novacron cluster join ncj_eyJjIjoi…')
+  withExample(withJson(join), 'novacron cluster join ncj_eyJjIjoi…', 'novacron cluster join ncj_eyJjIjoi… --keep-vms')
 }
 
 function registerLeave(cluster: Command, shell: Shell): void {

@@ -1,5 +1,6 @@
 // Commands: everything that can change the replicated state. The meaning of a type never changes; new behaviour is a new type.
 import { z } from 'zod'
+import { bringSchema } from './bring.ts'
 import { commandIdSchema, imageIdSchema, labelsSchema, nameSchema, nodeIdSchema, operationIdSchema, projectIdSchema, tokenIdSchema, userIdSchema, vmIdSchema } from './id.ts'
 import { imageCopiesSchema, imageSpecSchema, imageUrlBytesMax } from './image.ts'
 import { bandwidthMiBpsMax, moveOutputsSchema } from './migration.ts'
@@ -29,6 +30,14 @@ export const commandPayloads = {
     announcement: nodeAnnouncementSchema,
     joinTokenId: tokenIdSchema,
     joinSecretHash: z.string(),
+  }),
+  /** The same, and what the host brings along becomes the cluster's. */
+  'node.admitWith': z.strictObject({
+    node: z.strictObject({ id: nodeIdSchema, name: nameSchema, peerId: z.string(), wrapKey: z.string(), wrappedClusterKey: z.string() }),
+    announcement: nodeAnnouncementSchema,
+    joinTokenId: tokenIdSchema,
+    joinSecretHash: z.string(),
+    bring: bringSchema,
   }),
   'node.announce': z.strictObject({ id: nodeIdSchema, announcement: nodeAnnouncementSchema }),
   'node.update': z.strictObject({ id: nodeIdSchema, labels: labelsSchema.optional(), spec: nodeSpecSchema.optional(), ...guardSchema }),

@@ -1,5 +1,6 @@
 // What a joiner and the node that admits it say to one another, under the join token's authority.
 import { z } from 'zod'
+import { bringSchema } from './bring.ts'
 import { nameSchema, nodeIdSchema } from './id.ts'
 import { nodeAnnouncementSchema } from './node.ts'
 
@@ -18,6 +19,8 @@ export const joinRequestSchema = z.strictObject({
   /** IP addresses and names under which it serves HTTPS. */
   names: z.array(z.string().max(255)).max(16),
   addresses: z.array(z.string().max(64)).max(16),
+  /** What the host has and brings along. */
+  bring: bringSchema.optional(),
   /** Signature of the rest by the node's Ed25519 key (model/node-proof.ts): who joins owns the key it joins with. */
   proof: z.string().max(128),
 })

@@ -96,6 +96,7 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
     case 'session.revoke':
       return applyToToken(transaction, command)
     case 'node.admit':
+    case 'node.admitWith':
     case 'node.announce':
     case 'node.update':
     case 'node.rename':

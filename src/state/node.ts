@@ -4,16 +4,24 @@ import type { StoredNode } from '../model/node.ts'
 import type { Outcome } from './apply.ts'
 import { drainNode, uncordonNode } from './drain.ts'
 import { forgetNode, removeNode } from './node-removal.ts'
+import { takeOver } from './bring.ts'
 import { requireCurrent } from './revision.ts'
 import { Refusal, type Transaction } from './transaction.ts'
 import { sayOfVm } from './vm-event.ts'
 
 export const nodesMax = 256
 
-export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.announce' | 'node.update' | 'node.rename' | 'node.remove' | 'node.forget' | 'node.drain' | 'node.uncordon'>): Outcome {
+export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.admitWith' | 'node.announce' | 'node.update' | 'node.rename' | 'node.remove' | 'node.forget' | 'node.drain' | 'node.uncordon'>): Outcome {
   switch (command.type) {
     case 'node.admit':
       return admit(transaction, command.payload)
+    case 'node.admitWith': {
+      const { bring, ...payload } = command.payload
+      const outcome = admit(transaction, payload)
+      // Asked again after a lost answer, it has been taken over already.
+      if (!bring.vms.every((vm) => transaction.get('vm', vm.id)?.assignment?.nodeId === payload.node.id) || bring.vms.length === 0) takeOver(transaction, payload.node.id, bring)
+      return outcome
+    }
     case 'node.announce':
       return announce(transaction, command.payload)
     case 'node.update':

@@ -95,7 +95,7 @@ async function prepare(context: HttpContext, route: Route, { app, clock, stoppin
     bytes = Buffer.from(raw.headers.get('Content-Length') ?? '')
   } else if (hasBody(incoming)) {
     checkMediaType(raw.headers, route)
-    bytes = await readBody(incoming, outgoing, clock, route.credential === 'caller' ? bodyBytesMax : openBodyBytesMax)
+    bytes = await readBody(incoming, outgoing, clock, mayBeLong(route, app, raw.headers) ? bodyBytesMax : openBodyBytesMax)
     if (bytes.length > 0) body = parseJson(bytes)
     if (route.body === undefined && (typeof body !== 'object' || body === null || Object.keys(body).length > 0)) {
       throw new OperationalError('INVALID', 'This request takes no input.', { data: { fields: [{ path: '', message: 'must be empty' }] } })
@@ -107,6 +107,11 @@ async function prepare(context: HttpContext, route: Route, { app, clock, stoppin
     app, params: context.req.param(), query, body, isJson, write, url, headers: raw.headers, address: addressOf(incoming), signal,
     stream: () => streamBody(incoming, clock),
   }
+}
+
+/** Of whoever has shown a credential that counts: a joiner may bring a whole host along. */
+function mayBeLong(route: Route, app: App, headers: Headers): boolean {
+  return route.credential === 'caller' || (route.credential === 'joinToken' && app.membership.isUsable(joinTokenOf(headers)))
 }
 
 /** Fires when the client goes away or the server stops, with an AbortError as reason: the adapter's own is a bare string, which is bad to throw. */

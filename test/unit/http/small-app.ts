@@ -194,7 +194,7 @@ export function createSmallApp(): SmallApp {
       view: () => ({ id: 'c', name: 'lab', node: 'n1', nodeId: 'n1', version: '0', leader: 'n1', leaderId: 'n1', term: 1, quorum: true, voters: ['n1'], learners: [], commitIndex: 7, appliedIndex: 7, nodes: 1, nodesReady: 1, vms: {}, createdAt: at }),
       createJoinToken: async () => ({ id: 'j1', token: 'ncj_x', expiresAt: at }),
       listJoinTokens: () => [{ id: 'j1', createdAt: at, expiresAt: at, state: 'valid', usedBy: null }],
-      revokeJoinToken: async () => null, standing: () => ({ removed: false, at: null, by: null }),
+      revokeJoinToken: async () => null, isUsable: () => true, standing: () => ({ removed: false, at: null, by: null }),
       async admit(joinToken, body) {
         if (joinToken !== 'ncj_good') throw new OperationalError('TOKEN_INVALID', 'The join token is not valid.')
         return { clusterId: 'c', clusterName: 'lab', caCertificate: '', certificatePem: '', wrappedClusterKey: JSON.stringify(body), members: [] }
@@ -217,6 +217,7 @@ export function createSmallApp(): SmallApp {
     readBarrier: async () => { app.calls.push('readBarrier'); return 7 },
     async waitIndex(index) { if (index > 100) throw new OperationalError('OUTCOME_UNKNOWN', 'The index is not here yet.'); app.calls.push(`waitIndex ${index}`) },
     readiness: () => null,
+    imageForPeer: () => null,
     measures: {
       node: (_caller, ref) => measured('node', one([node], ref)), vm: (_caller, ref) => measured('vm', one(vms, ref)), cluster: () => measured('cluster', { id: 'c', name: 'lab' }),
       nodeUsage: (_caller, query) => page([], query), vmUsage: (_caller, query) => page([], query), usageOf: () => null, sparks: () => new Map(),

@@ -1,6 +1,7 @@
 // Apply of nodes that go or change their name: what is refused, what stays known, who is refused for ever.
 import { describe, expect, test } from 'vitest'
 import type { NodeId, TokenId } from '../../../src/model/id.ts'
+import { bringOf } from '../../../src/state/bring.ts'
 import { exportState, importState, stateHash } from '../../../src/state/state.ts'
 import { World, announcement } from './world.ts'
 
@@ -117,6 +118,66 @@ describe('a node is renamed', () => {
     expect(world.outcome('node.rename', { id: second, name: 'n1' })).toBe('NAME_TAKEN')
     expect(world.outcome('node.rename', { id: second, name: 'n9', revision: 1 })).toBe('REVISION_STALE')
     expect(world.outcome('node.rename', { id: second, name: 'n9', ifMatch: 1 })).toBe('PRECONDITION_FAILED')
+  })
+})
+
+describe('a host brings what it has', () => {
+  function two() {
+    const home = new World()
+    const { nodeId } = home.form()
+    const image = home.image(nodeId)
+    const web = home.vm(nodeId, 'web', { runState: 'running', disks: [{ name: 'root', image: 'tiny' }], nics: [{ network: 'nat' }] })
+    home.report(web, nodeId, 'running')
+    const there = new World()
+    there.timeMs += 1_000_000
+    const other = there.form().nodeId
+    const token = there.newId() as TokenId
+    there.run('joinToken.create', { id: token, secretHash: 's', lifeSeconds: 60 })
+    const payload = () => ({
+      node: { id: nodeId, name: 'n2', peerId: 'peer-n2', wrapKey: 'w', wrappedClusterKey: 'k' }, announcement: announcement(), joinTokenId: token, joinSecretHash: 's', bring: bringOf(home.state, nodeId),
+    })
+    return { home, there, nodeId, other, image, web, payload }
+  }
+
+  test('its VMs and images become the cluster\'s, as they are, at the same epoch', () => {
+    const { home, there, nodeId, image, web, payload } = two()
+    expect(there.outcome('node.admitWith', payload())).toBe('done')
+    const [before, after] = [home.state.tables.vm.get(web)!, there.state.tables.vm.get(web)!]
+    expect(after).toMatchObject({ name: 'web', spec: before.spec, domainName: before.domainName, images: before.images, assignment: { nodeId, epoch: 1 }, report: { phase: 'running' }, operationId: null })
+    expect(there.state.tables.image.get(image)?.holders).toEqual([nodeId])
+    expect(there.state.usage.byImage.get(image)).toBe(1)
+    expect(there.state.macs.has(after.spec.nics[0]!.mac!)).toBe(true)
+    expect(there.outcome('node.admitWith', payload())).toBe('done')
+    expect(there.report(web, nodeId, 'running')).toBe('done')
+  })
+
+  test('an image of the same name and content is the same image', () => {
+    const { there, nodeId, other, web, payload } = two()
+    const known = there.image(other)
+    expect(there.outcome('node.admitWith', payload())).toBe('done')
+    expect(there.state.tables.image.size).toBe(1)
+    expect(there.state.tables.image.get(known)?.holders).toEqual([other, nodeId])
+    expect(there.state.tables.vm.get(web)?.images['root']?.imageId).toBe(known)
+  })
+
+  test('everything that is in the way is told, and nothing is changed', () => {
+    const { there, other, payload } = two()
+    there.image(other, 'tiny', 'b'.repeat(64))
+    there.vm(other, 'web')
+    const before = [there.state.tables.node.size, there.state.tables.vm.size, there.state.tables.image.size]
+    const result = there.result('node.admitWith', payload())
+    expect(result).toMatchObject({ kind: 'refused', code: 'NAME_TAKEN', fields: [{ path: 'bring.images.0.name' }, { path: 'bring.vms.0.name' }] })
+    expect(result.kind === 'refused' && result.message).toMatch(/image tiny has another content here; VM web exists here/)
+    expect([there.state.tables.node.size, there.state.tables.vm.size, there.state.tables.image.size]).toEqual(before)
+    expect([...there.state.tables.joinToken.values()].every((token) => token.usedByNodeId === null)).toBe(true)
+  })
+
+  test('only the one node of a cluster, while nothing is under way', () => {
+    const { home, nodeId, web } = two()
+    home.act(web, 'stop')
+    expect(() => bringOf(home.state, nodeId)).toThrow(/Something is under way on VM web/)
+    const { world, nodeId: first } = three()
+    expect(() => bringOf(world.state, first)).toThrow(/Only the one node/)
   })
 })
 

@@ -332,6 +332,7 @@ export function makeStandIn(): StandIn {
         return Promise.resolve(null)
       },
       admit: unused,
+      isUsable: () => false,
       standing: () => ({ removed: false, at: null, by: null }),
     },
     records: {
@@ -346,6 +347,7 @@ export function makeStandIn(): StandIn {
     readBarrier: () => Promise.resolve(900),
     waitIndex: () => Promise.resolve(),
     readiness: () => null,
+    imageForPeer: () => null,
     measures: {
       node: (_caller, ref) => measured('node', ref), vm: (_caller, ref) => measured('vm', ref), cluster: () => measured('cluster', 'lab'),
       nodeUsage: () => ({ items: [], next: null, total: 0 }), vmUsage: () => ({ items: [], next: null, total: 0 }), usageOf: () => null, sparks: () => new Map(),

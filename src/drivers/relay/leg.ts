@@ -261,7 +261,10 @@ async function answerOf(socket: TLSSocket): Promise<void> {
 /** QEMU makes its listening sockets in it, or connects to ours: nobody else has to get in. */
 async function makeDirectory(directory: string, owner: Owner | null): Promise<void> {
   await rm(directory, { recursive: true, force: true })
-  await mkdir(dirname(directory), { recursive: true, mode: 0o711 })
+  const parent = dirname(directory)
+  await mkdir(parent, { recursive: true })
+  // Not by mkdir's mode, from which the service's umask takes what QEMU needs to pass.
+  await chmod(parent, 0o711)
   await mkdir(directory, { mode: 0o700 })
   if (owner !== null) await chown(directory, owner.uid, owner.gid)
 }

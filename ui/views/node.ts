@@ -5,9 +5,10 @@ import type { Node } from '../../src/model/node.ts'
 import type { Vm } from '../../src/model/vm.ts'
 import { eventList } from './events.ts'
 import { agoTag, bytes, count, duration, many, mebibytes, percent, unknown } from './figures.ts'
-import { changeButton, hiddenFields } from './form.ts'
+import { hiddenFields } from './form.ts'
 import type { Frame, Html } from './frame.ts'
 import { icon } from './icon.ts'
+import { nodeDrainButtons } from './node-drain.ts'
 import { nodeMembershipLinks } from './node-membership.ts'
 import { asOf } from './note.ts'
 import { fullnessMark, partsBar, ratioBar, vmCells } from './picture.ts'
@@ -21,15 +22,15 @@ export type NodeDetails = {
   readonly vmsTotal: number
   readonly events: readonly Event[]
   readonly charts: Html
+  readonly migrations: Html
 }
 
 export function nodePage(frame: Frame, data: NodeDetails): Html {
   const { node } = data
-  const open = node.spec.schedulable
-  return html`<div class="head"><div>${nodeHead(frame, node)}</div><form class="row" method="post">${hiddenFields(frame, `${node.id}.${node.revision}`)}<input type="hidden" name="schedulable" value="${open ? 'no' : 'yes'}">${changeButton(frame, { text: open ? 'Close to new VMs' : 'Open to new VMs', icon: open ? 's-maint' : 's-ok', path: `/nodes/${node.name}/schedulable`, command: `${open ? 'Close' : 'Open'} ${node.name} to new VMs` })}${nodeMembershipLinks(frame, node)}${node.name === frame.cluster.node ? '' : html`<a class="btn" href="${node.status.url}">${icon(frame, 'link')}Its own page</a>`}</form></div>
+  return html`<div class="head"><div>${nodeHead(frame, node)}</div><form class="row" method="post">${hiddenFields(frame, `${node.id}.${node.revision}`)}<input type="hidden" name="schedulable" value="no">${nodeDrainButtons(frame, node)}${nodeMembershipLinks(frame, node)}${node.name === frame.cluster.node ? '' : html`<a class="btn" href="${node.status.url}">${icon(frame, 'link')}Its own page</a>`}</form></div>
 ${nodeFigures(frame, node)}
 ${data.charts}
-<div class="grid"><div class="c8 col wide">${nodeCells(data)}${nodeVms(frame, data)}</div>
+<div class="grid"><div class="c8 col wide">${nodeCells(data)}${nodeVms(frame, data)}${data.migrations}</div>
 <div class="c4 col wide">${nodeFacts(frame, node)}<section class="card live" id="node-events" aria-labelledby="ev-h"><header><h2 id="ev-h">Lately</h2><a href="/events?q=${node.name}">Events</a></header><div class="in">${data.events.length === 0 ? html`<p class="dim">Nothing is on record.</p>` : eventList(frame, data.events)}</div></section></div></div>`
 }
 

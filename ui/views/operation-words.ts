@@ -1,6 +1,6 @@
 // Words about operations that several pages use.
 import type { Operation, OperationKind } from '../../src/model/operation.ts'
-import { duration } from './figures.ts'
+import { bytes, duration } from './figures.ts'
 import type { Frame } from './frame.ts'
 
 const verbs: Readonly<Record<OperationKind, string>> = {
@@ -31,11 +31,22 @@ export function stepWord(name: string): string {
   return stepWords[name] ?? name
 }
 
+/** "disks: 152 MiB of 640 MiB, 48 MiB/s"; empty where nothing is told. */
+export function progressLine(operation: Pick<Operation, 'spec' | 'status'>): string {
+  const { progress, bytes: moved, downtimeMs } = operation.status
+  if (progress == null) return moved == null || operation.status.endedAt === null ? '' : `${bytes(moved)} moved${downtimeMs == null ? '' : `, stood still for ${Math.round(downtimeMs)} ms`}`
+  if (operation.spec.operation === 'node-drain') return `${progress.processedBytes} of ${progress.totalBytes} VMs have left`
+  const total = progress.totalBytes === 0 ? '' : ` of ${bytes(progress.totalBytes)}`
+  return `${progress.phase}: ${bytes(progress.processedBytes)}${total}${progress.bytesPerSecond === 0 ? '' : `, ${bytes(progress.bytesPerSecond)}/s`}`
+}
+
 /** Share of the steps that are done, 0…100. */
 export function operationPercent(operation: Pick<Operation, 'status'>): number {
-  const { steps } = operation.status
+  const { steps, progress, error } = operation.status
   if (steps.length === 0) return 0
-  return Math.round((steps.filter((step) => step.state === 'done').length / steps.length) * 100)
+  const total = progress?.totalBytes ?? 0
+  const running = progress == null || total === 0 || error !== null ? 0 : Math.min(1, progress.processedBytes / total)
+  return Math.round(((steps.filter((step) => step.state === 'done').length + running) / steps.length) * 100)
 }
 
 /** "1.4 s", "after 41 s: the guest did not power off", "for 3 s so far". */

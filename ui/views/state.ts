@@ -44,6 +44,7 @@ export function nodeStateWord(node: Node): StateWord {
         ? { word: 'No quorum', tone: 'bad', icon: 's-offline' }
         : { word: 'Unreachable', tone: 'bad', icon: 's-offline' }
   }
+  if (node.spec.draining === true) return { word: 'Draining', tone: 'warn', icon: 's-moving' }
   if (!node.spec.schedulable) return { word: 'Closed to new VMs', tone: 'warn', icon: 's-maint' }
   return { word: 'Ready', tone: 'ok', icon: 's-ok' }
 }

@@ -21,6 +21,7 @@ export type VmDetails = {
   readonly operation: Operation | null
   readonly events: readonly Event[]
   readonly charts: Html
+  readonly migrations: Html
   /** Set where the page was asked with its delete dialog open. */
   readonly deleting: { readonly error?: string } | null
 }
@@ -71,7 +72,7 @@ export function vmActions(frame: Frame, vm: Vm): Html {
   const off = vm.status.phase === 'stopped' || vm.status.phase === 'failed' || vm.status.phase === 'pending'
   return html`<form method="post" class="row" id="vm-actions">${hiddenFields(frame, `${vm.id}.${vm.revision}`)}<span class="group"><a class="btn" href="${path}/console">${icon(frame, 'console')}Console</a>${
     off ? act('start', 'Start', 'play') : act('stop', 'Shut down', 'power')
-  }${act('restart', 'Restart', 'restart')}</span>${vm.status.phase === 'paused' ? act('resume', 'Resume', 'play') : act('pause', 'Pause', 'pause')}<button type="button" class="btn sq" popovertarget="vm-menu" aria-label="More actions">${icon(frame, 'more')}</button></form>`
+  }${act('restart', 'Restart', 'restart')}</span>${vm.status.phase === 'paused' ? act('resume', 'Resume', 'play') : act('pause', 'Pause', 'pause')}${changeLink(frame, { href: `${path}/migrate`, text: 'Migrate', icon: 'migrate' })}<button type="button" class="btn sq" popovertarget="vm-menu" aria-label="More actions">${icon(frame, 'more')}</button></form>`
 }
 
 /** Actions that lose something: in the menu, deletion with typed confirmation. Outside all live cells. */
@@ -93,7 +94,7 @@ export function vmPage(frame: Frame, data: VmDetails): Html {
 ${vmTrouble(frame, vm)}
 ${vmOperation(frame, data.operation)}
 ${data.charts}
-<div class="grid"><div class="c8 col wide">${disksCard(frame, vm)}${nicsCard(vm)}${vmEventsCard(frame, vm, data.events)}</div>
+<div class="grid"><div class="c8 col wide">${disksCard(frame, vm)}${nicsCard(vm)}${data.migrations}${vmEventsCard(frame, vm, data.events)}</div>
 <div class="c4 col wide">${vmDetailsCard(frame, vm)}</div></div>
 ${vmMenu(frame, vm)}
 ${vmDeleteDialog(frame, vm, data.deleting)}`

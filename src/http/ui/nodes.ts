@@ -7,13 +7,16 @@ import type { Frame } from '../../../ui/views/frame.ts'
 import { nodeCells as cellsCard, nodeFacts, nodeFigures, nodeHead, nodePage, nodeVms, type NodeDetails } from '../../../ui/views/node.ts'
 import { chartScripts, chartsSection, chartStyles, type ChartRange } from '../../../ui/views/metrics.ts'
 import { nodesConsensus, nodesLine, nodesPage, nodesTable, type NodeList } from '../../../ui/views/nodes.ts'
+import { migrationsCard } from '../../../ui/views/migrations.ts'
+import { nodeDrainDialog } from '../../../ui/views/node-drain.ts'
 import { nodeRemoveDialog, nodeRenameDialog, nodesFound } from '../../../ui/views/node-membership.ts'
 import { callerOf, type HttpEnv } from '../context.ts'
 import type { Cell } from './cell.ts'
 import { chartCells, rangeOf, readCharts, sparkCells } from './charts.ts'
 import { closedDialogs, nodeMembershipRoutes, type NodeDialogs } from './node-membership.ts'
 import { answerPage, refOf, requestFrame, type Ui, type UiContext } from './page.ts'
-import { answerRedirect, fieldOf, formOf, writeOptionsOf } from './write.ts'
+import { migrationsCell, migrationsOf } from './vm-migrate.ts'
+import { answerRedirect, fieldOf, formOf, problemOf, statusOf, writeOptionsOf } from './write.ts'
 
 const nodesMax = 1000
 const vmsDrawnMax = 200
@@ -28,6 +31,21 @@ export function nodesRoutes(ui: Ui): Hono<HttpEnv> {
     })
     .get('/nodes/:ref', (context) => answerNode(ui, context, app.nodes.get(callerOf(context), refOf(context)), closedDialogs, 200))
     .route('/', nodeMembershipRoutes(ui, (context, node, dialogs, status) => answerNode(ui, context, node, dialogs, status)))
+    .get('/nodes/:ref/drain', (context) => answerNode(ui, context, app.nodes.get(callerOf(context), refOf(context)), closedDialogs, 200, {}))
+    .post('/nodes/:ref/drain', async (context) => {
+      const node = app.nodes.get(callerOf(context), refOf(context))
+      try {
+        await app.nodes.drain(callerOf(context), node.id, { concurrency: Number(fieldOf(formOf(context), 'concurrency')) || 2 }, writeOptionsOf(context))
+      } catch (error) {
+        return answerNode(ui, context, node, closedDialogs, statusOf(error), { error: problemOf(error).detail })
+      }
+      return answerRedirect(context, `/nodes/${node.name}`)
+    })
+    .post('/nodes/:ref/uncordon', async (context) => {
+      const node = app.nodes.get(callerOf(context), refOf(context))
+      await app.nodes.uncordon(callerOf(context), node.id, writeOptionsOf(context))
+      return answerRedirect(context, `/nodes/${node.name}`)
+    })
     .post('/nodes/:ref/schedulable', async (context) => {
       const caller = callerOf(context)
       const node = app.nodes.get(caller, refOf(context))
@@ -36,10 +54,10 @@ export function nodesRoutes(ui: Ui): Hono<HttpEnv> {
     })
 }
 
-function answerNode(ui: Ui, context: UiContext, node: Node, dialogs: NodeDialogs, status: number): Response | Promise<Response> {
+function answerNode(ui: Ui, context: UiContext, node: Node, dialogs: NodeDialogs, status: number, draining: { readonly error?: string } | null = null): Response | Promise<Response> {
   const frame = requestFrame(ui, context)
   const data = readNode(ui, callerOf(context), node, { frame, range: rangeOf(context) })
-  const body = html`${nodePage(frame, data)}${nodeRenameDialog(frame, node, dialogs.renaming)}${nodeRemoveDialog(frame, node, dialogs.removing)}`
+  const body = html`${nodePage(frame, data)}${nodeRenameDialog(frame, node, dialogs.renaming)}${nodeRemoveDialog(frame, node, dialogs.removing)}${nodeDrainDialog(frame, node, draining)}`
   return answerPage(ui, context, frame, { title: node.name, section: 'nodes', crumbs: [{ text: 'Nodes', href: '/nodes' }], live: `page=node&id=${node.id}`, status, scripts: chartScripts(frame), styles: chartStyles(frame) }, body)
 }
 
@@ -54,7 +72,7 @@ function readNode(ui: Ui, caller: Caller, node: Node, charts: { readonly frame: 
   const { app } = ui
   const read = charts === null ? null : readCharts(ui, caller, { kind: 'node', id: node.id, page: `/nodes/${node.name}` }, charts.range)
   const vms = app.vms.list(caller, { limit: vmsDrawnMax, after: null, sort: null, filter: `node:${node.name}` })
-  return { node, vms: vms.items, vmsTotal: vms.total, events: app.records.events(caller, { limit: eventsShown, after: null, sort: null, filter: `resource:${node.id}` }).items, charts: charts === null || read === null ? html`` : chartsSection(charts.frame, read) }
+  return { node, vms: vms.items, vmsTotal: vms.total, events: app.records.events(caller, { limit: eventsShown, after: null, sort: null, filter: `resource:${node.id}` }).items, charts: charts === null || read === null ? html`` : chartsSection(charts.frame, read), migrations: charts === null ? html`` : migrationsCard(charts.frame, migrationsOf(ui, caller, { kind: 'node', id: node.id }), 'node') }
 }
 
 export function nodesCells(ui: Ui, caller: Caller): (frame: Frame) => Cell[] {
@@ -78,6 +96,7 @@ export function nodeCells(ui: Ui, caller: Caller, id: string): (frame: Frame) =>
       { id: 'node-cells', html: cellsCard(data) },
       { id: 'node-vms', html: nodeVms(frame, data) },
       { id: 'node-facts', html: nodeFacts(frame, data.node) },
+      migrationsCell(ui, caller, frame, { kind: 'node', id }),
       ...chartCells(ui, caller, frame, { kind: 'node', id, page: '' }),
     ]
   }

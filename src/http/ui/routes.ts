@@ -19,6 +19,7 @@ import { searchRoutes } from './search.ts'
 import { usersRoutes } from './users.ts'
 import { vmRoutes } from './vm.ts'
 import { vmFormRoutes } from './vm-form.ts'
+import { vmMigrateRoutes } from './vm-migrate.ts'
 import { vmsRoutes } from './vms.ts'
 
 /** The pages of a node. Who asks and whose form it is was checked before. */
@@ -32,7 +33,7 @@ export function uiRoutes(app: App, options: UiOptions): Hono<HttpEnv> {
     if (context.get('route') === 'other') context.set('route', `/${context.req.path.split('/')[1] ?? ''}`)
   })
   // Forms first: /vms/new is no VM's name here.
-  const parts = [loginRoutes, overviewRoutes, vmFormRoutes, vmsRoutes, vmRoutes, nodesRoutes, imagesRoutes, operationsRoutes, eventsRoutes, accessRoutes, usersRoutes, projectsRoutes, auditRoutes, searchRoutes, liveRoutes]
+  const parts = [loginRoutes, overviewRoutes, vmFormRoutes, vmsRoutes, vmMigrateRoutes, vmRoutes, nodesRoutes, imagesRoutes, operationsRoutes, eventsRoutes, accessRoutes, usersRoutes, projectsRoutes, auditRoutes, searchRoutes, liveRoutes]
   for (const part of parts) pages.route('/', part(ui))
   // A person gets a page that says so; a program gets the answer of the API.
   pages.get('*', (context, next) => {

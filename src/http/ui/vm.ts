@@ -12,6 +12,7 @@ import type { Frame, Html } from '../../../ui/views/frame.ts'
 import { toast } from '../../../ui/views/note.ts'
 import { operationProgressTitle } from '../../../ui/views/operation-words.ts'
 import { vmActions, vmDetailsCard, vmEventsCard, vmEventsPage, vmGone, vmHeadLine, vmHeadState, vmOperation, vmPage, vmTrouble } from '../../../ui/views/vm.ts'
+import { migrationsCard } from '../../../ui/views/migrations.ts'
 import { vmRecoverPage, type VmRecoverForm } from '../../../ui/views/vm-recover.ts'
 import { vmWhyPage } from '../../../ui/views/vm-why.ts'
 import { vmStateCell } from '../../../ui/views/vms.ts'
@@ -21,6 +22,7 @@ import { callerOf, type HttpEnv } from '../context.ts'
 import type { Cell } from './cell.ts'
 import { chartCells, rangeOf, readCharts, type ChartSubject } from './charts.ts'
 import { answerPage, isPartial, refOf, requestFrame, type PageOptions, type Ui, type UiContext } from './page.ts'
+import { migrationsCell, migrationsOf } from './vm-migrate.ts'
 import { answerParts, answerRedirect, fieldOf, formOf, problemOf, statusOf, writeOptionsOf, type Part } from './write.ts'
 
 const eventsShown = 8
@@ -118,7 +120,7 @@ function answerVm(ui: Ui, context: UiContext, deleting: { readonly error?: strin
   const { vm, frame } = vmAndFrame(ui, context)
   const caller = callerOf(context)
   const charts = readCharts(ui, caller, subjectOf(vm), rangeOf(context))
-  const body = vmPage(frame, { vm, operation: operationOf(ui, caller, vm), events: eventsOf(ui, caller, vm.id, eventsShown), charts: charts === null ? html`` : chartsSection(frame, charts), deleting })
+  const body = vmPage(frame, { vm, operation: operationOf(ui, caller, vm), events: eventsOf(ui, caller, vm.id, eventsShown), charts: charts === null ? html`` : chartsSection(frame, charts), migrations: migrationsCard(frame, migrationsOf(ui, caller, { kind: 'vm', id: vm.id }), 'vm'), deleting })
   return answerPage(ui, context, frame, { title: vm.name, section: 'vms', crumbs: [{ text: 'Virtual machines', href: '/vms' }], live: `page=vm&id=${vm.id}`, status, scripts: chartScripts(frame), styles: chartStyles(frame) }, body)
 }
 
@@ -149,6 +151,7 @@ function vmPageCells(ui: Ui, caller: Caller, frame: Frame, vm: Vm): Cell[] {
     { id: 'vm-op', html: vmOperation(frame, operationOf(ui, caller, vm)) },
     { id: 'vm-details', html: vmDetailsCard(frame, vm) },
     { id: 'vm-events', html: vmEventsCard(frame, vm, eventsOf(ui, caller, vm.id, eventsShown)) },
+    migrationsCell(ui, caller, frame, { kind: 'vm', id: vm.id }),
     ...chartCells(ui, caller, frame, subjectOf(vm)),
   ]
 }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { OperationalError, type ErrorCode } from '../../src/model/error.ts'
 import { domainDigest } from '../../src/ports/domain-digest.ts'
-import type { Domain, DomainEvent, DomainSpec, Hypervisor } from '../../src/ports/hypervisor.ts'
+import type { Domain, DomainEvent, DomainSpec, DomainStats, Hypervisor } from '../../src/ports/hypervisor.ts'
 import type { ByteStream } from '../../src/ports/transport.ts'
 import { expectCode } from './expect-code.ts'
 import { until } from './libvirtd.ts'
@@ -326,6 +326,26 @@ export function hypervisorContract(name: string, open: () => Promise<HypervisorS
     it('says that a guest without an agent has none', async () => {
       const spec = await running()
       await expectCode(hypervisor.addresses(spec.id), 'AGENT_UNAVAILABLE')
+    })
+
+    it('tells what running domains use, and nothing of others', async () => {
+      const spec = await running()
+      const off = newSpec()
+      await hypervisor.define(off)
+      if (lacks.guest !== undefined) {
+        for (const { id } of await hypervisor.stats()) expect(id).toBe(spec.id)
+        return
+      }
+      const use = async (): Promise<DomainStats | undefined> => (await hypervisor.stats()).find(({ id }) => id === spec.id)
+      await until(async () => ((await use())?.cpuSeconds ?? 0) > 0, 'CPU time to be told')
+      const before = await use()
+      await until(async () => ((await use())?.cpuSeconds ?? 0) > (before?.cpuSeconds ?? 0), 'CPU time to rise')
+      expect(before?.memoryResidentBytes).toBeGreaterThan(1024 * 1024)
+      expect(before?.disks).toHaveLength(spec.disks.length + (spec.seedPath === null ? 0 : 1))
+      for (const disk of before?.disks ?? []) expect(disk.name).not.toBe('')
+      expect((await hypervisor.stats()).map(({ id }) => id)).not.toContain(off.id)
+      await hypervisor.destroy(spec.id)
+      await until(async () => (await use()) === undefined, 'a domain that is off to be left out')
     })
 
     if (lacks.restart === undefined) {

@@ -9,6 +9,7 @@ import { LinuxMeter } from './drivers/host/meter.ts'
 import type { NodeIdentity } from './drivers/crypto/identity.ts'
 import type { RelayTls } from './drivers/relay/messages.ts'
 import { HttpImageSource } from './drivers/download/image-source.ts'
+import { HttpsPeerImages } from './drivers/download/peer-images.ts'
 import { RelayProcess } from './drivers/relay/relay.ts'
 import type { NodeId } from './model/id.ts'
 import { createNode, type ClusterNode } from './node.ts'
@@ -133,7 +134,7 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
       logStore: guardLog(openSegmentLog({ directory: raftDirectory(config.dataDir) }), host.local),
       stateStore,
       transport: p2p.transport, streams: p2p.streams, gossip: p2p.gossip,
-      hypervisor, relay, storage: host.storage, imageSource: imageSourceOf(config, () => node), probe: host.probe, meter: new LinuxMeter({ storage: () => host.storage.usage(), stateDirectory: stateDirectory(config.dataDir) }), vault: host.vault, discovery: host.discovery,
+      hypervisor, relay, storage: host.storage, imageSource: imageSourceOf(config, () => node), peerImages: new HttpsPeerImages(() => node.cluster.state.tables.cluster.get('cluster')?.caCertificate ?? record.caCertificate), probe: host.probe, meter: new LinuxMeter({ storage: () => host.storage.usage(), stateDirectory: stateDirectory(config.dataDir) }), vault: host.vault, discovery: host.discovery,
     },
   )
   const member = new Member(node, p2p, relay, record)

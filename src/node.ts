@@ -11,6 +11,7 @@ import { Attendance } from './gossip/attendance.ts'
 import { Presence } from './gossip/presence.ts'
 import { ProgressGossip } from './gossip/progress.ts'
 import { featureLevel } from './model/feature-level.ts'
+import { samplePeriodMs } from './model/metrics.ts'
 import type { NodeId } from './model/id.ts'
 import type { NodeAnnouncement } from './model/node.ts'
 import { createNodeMetrics, watchPorts } from './node-metrics.ts'
@@ -89,9 +90,10 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
   const { clock, random, log, transport, hypervisor, storage, gossip, probe } = ports
   const clusterOptions = { ...options.cluster, nodeId, ...(options.onHalted === undefined ? {} : { onHalted: options.onHalted }) }
   const cluster = new Cluster(clusterOptions, ports)
-  const presence = new Presence({ nodeId, version, appliedIndex: () => cluster.state.index, periodMs: presencePeriodMs }, { gossip, clock, probe, log })
+  const { metrics, http } = createNodeMetrics(nodeId, ports, { cluster, onHeard: (id) => presence.touch(id) })
+  const instead = metrics === null ? {} : { instead: { every: samplePeriodMs / presencePeriodMs, publish: () => metrics.measure() } }
+  const presence: Presence = new Presence({ nodeId, version, appliedIndex: () => cluster.state.index, periodMs: presencePeriodMs, ...instead }, { gossip, clock, probe, log })
   const imageFetcher = new ImageFetcher({ nodeId }, { clock, random, log, consensus: cluster, storage, streams: ports.streams, ...(ports.peerImages === undefined ? {} : { peerImages: ports.peerImages }) })
-  const { metrics, http } = createNodeMetrics(nodeId, ports, cluster)
   const progress = new ProgressGossip({ gossip, clock })
   const appPorts = { progress, ...ports, history: metrics, http, consensus: cluster, presence, imageSupply: imageFetcher, imageSource: ports.imageSource ?? noImageSource }
   const app = createApp({ nodeId, version }, appPorts)
@@ -127,7 +129,7 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
         request: async (from, method, body) => (method === farewellMethod ? farewell(options) : handler.request(from, method, body)),
       })
       presence.start()
-      metrics?.start()
+      metrics?.start({ paced: true })
       vmController.start()
       attendance.start()
       operations.start()

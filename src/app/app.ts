@@ -69,6 +69,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     readBarrier: (signal) => ports.consensus.readBarrier(signal),
     waitIndex: (index, signal) => ports.consensus.waitApplied(index, signal),
     readiness: () => readinessOf(context),
+    imageForPeer: (ticket, signal) => ports.imageSupply.redeem(ticket, signal),
     measures: new MeasureUseCases(context),
     metrics: (caller, scope) => appMetrics(context, caller, scope),
     answered: (request) => countAnswer(context, request),

@@ -6,7 +6,7 @@ import { uuidV7 } from '../model/id.ts'
 import { makeCommand } from '../model/command.ts'
 import type { Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
-import type { ImageProgress, ImageSupply } from '../ports/image-supply.ts'
+import type { ImageProgress, ImageSupply, PeerImages } from '../ports/image-supply.ts'
 import type { Log } from '../ports/log.ts'
 import type { StorageDriver } from '../ports/storage.ts'
 import type { ByteStream, PeerStreams } from '../ports/transport.ts'
@@ -14,7 +14,11 @@ import { holdersOfContent } from '../state/image-use.ts'
 import type { StateHolder } from '../state/state.ts'
 
 export const imagePurpose = 'image'
-const parametersSchema = z.strictObject({ sha256: z.string().regex(/^[0-9a-f]{64}$/), offset: z.string().regex(/^\d{1,15}$/) })
+const parametersSchema = z.strictObject({ sha256: z.string().regex(/^[0-9a-f]{64}$/), offset: z.string().regex(/^\d{1,15}$/), via: z.literal('https').optional() })
+const ticketSchema = z.strictObject({ ticket: z.string().regex(/^[0-9a-f]{64}$/) })
+const ticketLifeMs = 15_000
+const ticketsMax = 64
+const answerBytesMax = 1024
 /** Images on their way to this node at once, and those that wait. */
 const fetchesMax = 2
 const waitingMax = 256
@@ -34,6 +38,8 @@ export type ImageFetcherPorts = {
   readonly consensus: Consensus & StateHolder
   readonly storage: StorageDriver
   readonly streams: PeerStreams
+  /** Absent where images go over the peer streams. */
+  readonly peerImages?: PeerImages
 }
 type Job = { readonly promise: Promise<void>; readonly abort: AbortController; readonly listeners: Set<(progress: ImageProgress) => void>; askers: number; progress: ImageProgress }
 
@@ -44,6 +50,8 @@ export class ImageFetcher implements ImageSupply {
   readonly #queue: (() => void)[] = []
   #running = 0
   #serving = 0
+  /** Given to members over their streams, each for one image from one offset, once. */
+  readonly #tickets = new Map<string, { readonly sha256: string; readonly offset: number; readonly untilMs: number }>()
 
   constructor(options: { readonly nodeId: NodeId }, ports: ImageFetcherPorts) {
     this.#nodeId = options.nodeId
@@ -175,15 +183,55 @@ export class ImageFetcher implements ImageSupply {
     }
     tell(offset)
     if (offset < image.sizeBytes) {
-      const stream = await streams.open(holder, { purpose: imagePurpose, parameters: { sha256: image.sha256, offset: String(offset) } }, signal)
-      try {
-        offset = await storage.intake.append(id, this.#watched(stream), { offset, sizeBytesMax: image.sizeBytes, signal, onSize: tell })
-      } finally {
-        stream.abort()
-      }
+      const source = (await this.#direct(holder, image.sha256, offset, signal)) ?? this.#watched(await streams.open(holder, { purpose: imagePurpose, parameters: { sha256: image.sha256, offset: String(offset) } }, signal))
+      offset = await storage.intake.append(id, source, { offset, sizeBytesMax: image.sizeBytes, signal, onSize: tell })
       if (offset < image.sizeBytes) throw new OperationalError('PEER_UNREACHABLE', 'The other node ended before the image did.')
     }
     await storage.intake.finish(id, { sha256: image.sha256, format: image.format }, signal)
+  }
+
+  /** By HTTPS with a ticket that the holder gives over the authenticated stream; null where that way is closed. @throws as the holder refused */
+  async #direct(holder: string, sha256: string, offset: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | null> {
+    const { streams, peerImages, consensus, log } = this.#ports
+    const address = consensus.state.tables.node.get(holder)?.announcement?.httpAddress
+    if (peerImages === undefined || address === undefined) return null
+    const stream = await streams.open(holder, { purpose: imagePurpose, parameters: { sha256, offset: String(offset), via: 'https' } }, signal)
+    try {
+      let text = ''
+      for await (const chunk of stream.readable) if ((text += Buffer.from(chunk).toString()).length > answerBytesMax) break
+      return await peerImages.open(address, ticketSchema.parse(JSON.parse(text)).ticket, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      log.warn('an image cannot be fetched by HTTPS; the peer stream is used', { from: holder, error: String(error) })
+      return null
+    } finally {
+      stream.abort()
+    }
+  }
+
+  redeem(ticket: string, signal: AbortSignal): AsyncIterable<Uint8Array> | null {
+    const found = this.#tickets.get(ticket)
+    this.#tickets.delete(ticket)
+    if (found === undefined || found.untilMs < this.#ports.clock.monotonicMs()) return null
+    return this.#counted(this.#ports.storage.intake.read(found.sha256, found.offset, signal))
+  }
+
+  #issueTicket(sha256: string, offset: number): string {
+    const { clock, random } = this.#ports
+    const nowMs = clock.monotonicMs()
+    for (const [ticket, { untilMs }] of this.#tickets) if (untilMs < nowMs || this.#tickets.size >= ticketsMax) this.#tickets.delete(ticket)
+    const ticket = Buffer.from(random.bytes(32)).toString('hex')
+    this.#tickets.set(ticket, { sha256, offset, untilMs: nowMs + ticketLifeMs })
+    return ticket
+  }
+
+  async *#counted(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    this.#serving++
+    try {
+      yield* source
+    } finally {
+      this.#serving--
+    }
   }
 
   /** Cut where nothing comes for a while. */
@@ -201,22 +249,25 @@ export class ImageFetcher implements ImageSupply {
       }
     } finally {
       cancel()
+      stream.abort()
     }
   }
 
   /** To members only: the transport has seen to that. */
-  async #serve({ sha256, offset }: z.output<typeof parametersSchema>, stream: ByteStream): Promise<void> {
+  async #serve({ sha256, offset, via }: z.output<typeof parametersSchema>, stream: ByteStream): Promise<void> {
     const { storage } = this.#ports
     if (this.#serving >= servedMax) throw new OperationalError('OVERLOADED', 'Too many images are on their way from this node. Try another one.')
     if (!(await storage.hasImage(sha256))) throw new OperationalError('NOT_FOUND', `Image ${sha256.slice(0, 12)}… is not on this node.`)
-    this.#serving++
+    if (via === 'https') {
+      await stream.write(Buffer.from(JSON.stringify({ ticket: this.#issueTicket(sha256, Number(offset)) })))
+      return stream.end()
+    }
     const abort = new AbortController()
     try {
-      for await (const chunk of storage.intake.read(sha256, Number(offset), abort.signal)) await stream.write(chunk)
+      for await (const chunk of this.#counted(storage.intake.read(sha256, Number(offset), abort.signal))) await stream.write(chunk)
       await stream.end()
     } finally {
       abort.abort()
-      this.#serving--
     }
   }
 }

@@ -17,7 +17,7 @@ const periodMs = 30_000
 /** While some image has fewer copies than wished: whoever is to fetch it may only now have been heard of. */
 const hurryMs = 2_000
 /** Changes that come together are looked at together. */
-const gatherMs = 100
+const gatherMs = 25
 const proposeTimeoutMs = 5_000
 /** An unfinished fetch that nobody went on with for so long is removed. */
 const partialAgeMsMax = 24 * 3_600_000

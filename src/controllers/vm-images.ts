@@ -6,7 +6,7 @@ import type { StorageDriver } from '../ports/storage.ts'
 /** How often the share is told: each time is a report through the log. */
 const toldPercent = 25
 
-type Fetch = { readonly abort: AbortController; percent: number; failure: unknown; ended: boolean }
+type Fetch = { readonly abort: AbortController; percent: number; failure: Error | null; ended: boolean }
 
 export class VmImages {
   readonly #ports: { readonly supply: ImageSupply; readonly storage: StorageDriver }
@@ -58,12 +58,12 @@ export class VmImages {
         })
       }
     }
-    const end = (failure: unknown) => {
+    const end = (failure: Error | null) => {
       fetch.failure = failure
       fetch.ended = true
       if (!fetch.abort.signal.aborted) this.#onEnd(vmId)
     }
-    work().then(() => end(null), end)
+    work().then(() => end(null), (error: unknown) => end(error instanceof Error ? error : new Error(String(error))))
     return fetch
   }
 }

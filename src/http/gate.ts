@@ -6,6 +6,7 @@ import type { Assets } from './assets.ts'
 import { authenticate, checkCsrf, checkOrigin, isWrite, unauthenticated } from './authentication.ts'
 import { bodyBytesMax, hasBody, mediaTypeOf, openBodyBytesMax, parseForm, readBody } from './body.ts'
 import { addressOf, type HttpEnv } from './context.ts'
+import { peerImagePath } from './peer-image.ts'
 import { problemResponse } from './problem.ts'
 import type { Route } from './route.ts'
 
@@ -24,7 +25,7 @@ export function createGate(dependencies: Dependencies): MiddlewareHandler<HttpEn
   const isPublic = (method: string, path: string) => {
     const read = method === 'GET' || method === 'HEAD'
     if (path === '/login') return read || method === 'POST'
-    return (read && (path === '/healthz' || path === '/readyz' || assets?.isPublic(path) === true)) || open.has(`${method} ${path}`)
+    return (read && (path === '/healthz' || path === '/readyz' || path === peerImagePath || assets?.isPublic(path) === true)) || open.has(`${method} ${path}`)
   }
   return async (context, next) => {
     const { method, path } = context.req

@@ -17,6 +17,7 @@ import { addressOf, callerOf, type HttpEnv, type UiOptions } from './context.ts'
 import { createEventStreams } from './event-stream.ts'
 import { createGate } from './gate.ts'
 import type { Metrics } from './metrics.ts'
+import { mountPeerImage } from './peer-image.ts'
 import { problemResponse } from './problem.ts'
 import { secure } from './security.ts'
 
@@ -61,6 +62,7 @@ export function createRouter(app: App | null, dependencies: RouterDependencies):
   mountApi(router, table, { app, clock, stopping })
   mountDocuments(router, { document: JSON.stringify(openApi(table, version)), page: renderDocs(table, { version, styles: stylesOf(assets), icon: assets?.assetUrl('logo.svg') ?? null }) })
   mountMetrics(router, app, metrics)
+  mountPeerImage(router, app)
   if (pages !== null) router.route('/', pages)
   return router
 }

@@ -11,4 +11,16 @@ export interface ImageSupply {
   ensure(sha256: string, format: 'qcow2' | 'raw', signal: AbortSignal, onProgress?: (progress: ImageProgress) => void): Promise<void>
   /** What is on its way to this node, by SHA-256. */
   fetching(): ReadonlyMap<string, ImageProgress>
+  /** What a ticket stands for, once: the bytes of an image for another member. Null for one that is not (any more) valid. */
+  redeem(ticket: string, signal: AbortSignal): AsyncIterable<Uint8Array> | null
+}
+
+/** A way to another member's images beside the peer streams, made for many bytes. */
+export interface PeerImages {
+  /**
+   * @param address host:port of HTTPS
+   * @param ticket of that node, got over an authenticated stream
+   * @throws OperationalError PEER_UNREACHABLE, also the iteration; the signal's reason
+   */
+  open(address: string, ticket: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
 }

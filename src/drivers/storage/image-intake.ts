@@ -3,6 +3,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
+import { z } from 'zod'
 import { OperationalError } from '../../model/error.ts'
 import { partialIdPattern, type AppendOptions, type ImageIntake, type PartialImage } from '../../ports/image-intake.ts'
 import type { ImageFile } from '../../ports/storage.ts'
@@ -18,7 +19,8 @@ const spaceCheckBytes = 16 * 1024 * 1024
 const flushBytes = 32 * 1024 * 1024
 const readBytes = 1024 * 1024
 
-type Record = { readonly note: string; readonly sizeBytes: number; readonly verified: boolean; readonly changedMs: number }
+const recordSchema = z.strictObject({ note: z.string(), sizeBytes: z.number(), verified: z.boolean(), changedMs: z.number() })
+type Record = Readonly<z.output<typeof recordSchema>>
 /** What this life of the process knows of a file beyond its record. */
 type Progress = { sizeBytes: number; hash: Hash | null; busy: boolean }
 
@@ -33,7 +35,7 @@ export class LocalImageIntake implements ImageIntake {
   }
 
   async list(): Promise<readonly PartialImage[]> {
-    const names = await readdir(this.#path('')).catch((error: unknown) => {
+    const names = await readdir(this.#path('')).catch((error: unknown): string[] => {
       if (hasCode(error, 'ENOENT')) return []
       throw storageError(error, 'listing unfinished images')
     })
@@ -190,10 +192,9 @@ export class LocalImageIntake implements ImageIntake {
 
   async #record(id: string): Promise<Record | null> {
     try {
-      const { note, sizeBytes, verified, changedMs } = JSON.parse(await readFile(this.#path(`${id}.json`), 'utf8')) as Record
-      return { note: String(note), sizeBytes: Number(sizeBytes), verified: verified === true, changedMs: Number(changedMs) }
+      return recordSchema.parse(JSON.parse(await readFile(this.#path(`${id}.json`), 'utf8')))
     } catch (error) {
-      if (hasCode(error, 'ENOENT') || error instanceof SyntaxError) return null
+      if (hasCode(error, 'ENOENT') || error instanceof SyntaxError || error instanceof z.ZodError) return null
       throw storageError(error, 'reading about an unfinished image')
     }
   }

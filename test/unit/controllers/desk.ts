@@ -61,6 +61,7 @@ export class Desk {
   readonly storage: SimStorage
   readonly supply: ImageSupply = {
     fetching: () => new Map(),
+    redeem: () => null,
     ensure: (sha256, _format, signal, onProgress) => new Promise<void>((resolve, reject) => {
       onProgress?.({ processedBytes: 43, totalBytes: 100 })
       this.wanted.set(sha256, { arrive: resolve, fail: reject, signal })

@@ -30,7 +30,7 @@ test('deletes what was needless twice, all of it that can be', async () => {
       return Promise.resolve()
     },
   } as unknown as StorageDriver
-  const supply = { ensure: () => Promise.resolve(), fetching: () => new Map() }
+  const supply = { ensure: () => Promise.resolve(), fetching: () => new Map(), redeem: () => null }
   const random = { integer: () => 0, bytes: (length: number) => new Uint8Array(length) }
   new ImageController({ nodeId }, { clock, random, log: recordingLog([]), consensus, storage, supply, hosts: () => [] }).start()
   const turn = async () => {

@@ -113,7 +113,7 @@ test.each([
 ] as const)('copies: $title', ({ copies, holders, free, touch, fetch, drop }) => {
   const { world, nodes } = threeNodes()
   const id = register(world, nodes[0], copies)
-  for (const at of holders) world.run('image.hold', { id, nodeId: nodes[at]! })
+  for (const at of holders) world.run('image.hold', { id, nodeId: nodes[at] })
   if (!(holders as readonly number[]).includes(0)) world.run('image.drop', { id, nodeId: nodes[0], lost: true })
   const plan = planCopies(world.state, image(world, id), hosts(nodes, free, [...touch]))
   expect(plan).toEqual({ fetch: fetch.map((at) => nodes[at]), drop: drop.map((at) => nodes[at]) })

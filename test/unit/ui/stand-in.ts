@@ -236,7 +236,7 @@ export function makeStandIn(): StandIn {
         return Promise.resolve(null)
       },
     },
-    migrations: { list: (_caller, query) => listPage(scene.migrations ?? [], shape<Migration>({ ended: (migration) => migration.status.endedAt, vmId: (migration) => migration.spec.vm.id }), query, view), get: (_caller, ref) => get(scene.migrations ?? [], ref) },
+    migrations: { list: (_caller, query) => listPage(scene.migrations ?? [], shape<Migration>({ ended: (migration) => migration.status.endedAt, vmId: (migration) => migration.spec.vm.id, node: (migration) => migration.spec.from.id }), query, view), get: (_caller, ref) => get(scene.migrations ?? [], ref) },
     operations: {
       list: (_caller, query) => listPage(scene.operations, operationShape, query, view),
       get: (_caller, ref) => get(scene.operations, ref),

@@ -16,7 +16,7 @@ export type SessionsCard = {
 }
 
 export function sessionsCard(frame: Frame, { sessions, path, userName, own }: SessionsCard): Html {
-  return html`<section class="card" id="sessions" aria-labelledby="se-h"><header><div><h2 id="se-h">Sessions</h2><p>Where ${own ? 'you are' : `${userName} is`} signed in, as far as nodes have seen it. Ending one counts on every node.</p></div><form method="post" action="${path}/sign-out">${hiddenFields(frame)}${changeButton(frame, { text: 'Sign out everywhere', icon: 'out', look: 'risk', id: 'sign-out-all' })}</form></header>${
+  return html`<section class="card" id="sessions" aria-labelledby="se-h"><header><div><h2 id="se-h">Sessions</h2><p>Where ${own ? 'you are' : `${userName} is`} signed in, as far as nodes have seen.</p></div><form method="post" action="${path}/sign-out">${hiddenFields(frame)}${changeButton(frame, { text: 'Sign out everywhere', icon: 'out', look: 'risk', id: 'sign-out-all' })}</form></header>${
     sessions.length === 0
       ? emptyNote(frame, { icon: 'user', title: 'No session', text: 'No node has seen one lately.' })
       : html`<table role="table" class="tbl cards"><caption class="vh">Sessions</caption><thead role="rowgroup"><tr role="row"><th role="columnheader" scope="col">Browser</th><th role="columnheader" scope="col">Address</th><th role="columnheader" scope="col" class="w1">Since</th><th role="columnheader" scope="col">Last seen</th><th role="columnheader" scope="col" class="w2">Node</th><th role="columnheader" scope="col"><span class="vh">Actions</span></th></tr></thead><tbody role="rowgroup">${sessions.map((session) => sessionRow(frame, session, path))}</tbody></table>`

@@ -9,6 +9,7 @@ import { applyPartition } from '../src/cli/lab/lab-network.ts'
 import { requireLab, type LabState } from '../src/cli/lab/lab-state.ts'
 import type { LabReport } from '../src/cli/lab/lab-up.ts'
 import { getState, domainRef } from '../src/drivers/libvirt/calls.ts'
+import { isCode, isLibvirtError, libvirtErrors } from '../src/drivers/libvirt/errors.ts'
 import { openSession } from '../src/drivers/libvirt/link.ts'
 import { getJobStats, jobNone } from '../src/drivers/libvirt/migration-calls.ts'
 import type { RpcConnection } from '../src/drivers/libvirt/rpc.ts'
@@ -26,11 +27,15 @@ const limits = { ratio: 1.15, moreMs: 300, resumeMs: 1_000 } as const
 const pairs = values.short ? 2 : 8
 const cuts = values.short ? 3 : 20
 const dataMiB = values.short ? 64 : 384
+/** Of the migrations that are cut, so that they last long enough to be cut in every phase. */
+const cutMiBps = 64
 const [home, away] = ['node1', 'node2'] as const
 const stateRunning = 1
+const stateOff = 5
 
 type Vm = { readonly id: string; readonly status: { readonly phase: string; readonly node: string; readonly message: string } }
-type Operation = { readonly id: string; readonly status: { readonly state: string; readonly error: unknown } }
+type Step = { readonly name: string; readonly startedAt: string | null; readonly endedAt: string | null }
+type Operation = { readonly id: string; readonly status: { readonly state: string; readonly error: unknown; readonly steps: readonly Step[]; readonly downtimeMs?: number | null } }
 
 async function createVm(client: Client, lab: LabState): Promise<Vm> {
   const spec = { cpus: 1, memoryMiB: 128, disks: [{ name: 'root', image: 'tiny' }, { name: 'data', sizeGiB: 1 }], nics: [{ network: 'nat' }], placement: { node: home } }
@@ -54,11 +59,15 @@ async function act(client: Client, id: string, action: string, json: object, wai
 }
 
 /** To and fro in turns; another one begins each time. */
-async function measurePairs(client: Client, vm: Vm, bare: BareGuest): Promise<{ readonly ours: number[]; readonly bare: number[] }> {
-  const samples = { ours: [] as number[], bare: [] as number[] }
+async function measurePairs(client: Client, vm: Vm, bare: BareGuest): Promise<{ readonly ours: number[]; readonly bare: number[]; readonly operations: Operation[] }> {
+  const samples = { ours: [] as number[], bare: [] as number[], operations: [] as Operation[] }
   for (let pair = -1; pair < pairs; pair += 1) {
     const [source, target] = pair % 2 === 0 ? [away, home] : [home, away]
-    const ours = async (): Promise<number> => (await act(client, vm.id, 'migrate', { node: target })).ms
+    const ours = async (): Promise<number> => {
+      const { ms, operation } = await act(client, vm.id, 'migrate', { node: target })
+      if (pair >= 0) samples.operations.push(operation)
+      return ms
+    }
     const theirs = (): Promise<number> => bare.migrate(source, target)
     const took = { ours: 0, bare: 0 }
     if (pair % 2 === 0) took.ours = await ours()
@@ -72,21 +81,30 @@ async function measurePairs(client: Client, vm: Vm, bare: BareGuest): Promise<{ 
   return samples
 }
 
+/** What each step took, and how long the guest stood still by libvirt's account. */
+function stepTimes(operations: readonly Operation[]): string {
+  const names = operations[0]?.status.steps.map(({ name }) => name) ?? []
+  const tookMs = (operation: Operation, at: number): number => Date.parse(operation.status.steps[at]?.endedAt ?? '') - Date.parse(operation.status.steps[at]?.startedAt ?? '')
+  const steps = names.map((name, at) => `${name} ${median(operations.map((operation) => tookMs(operation, at))).toFixed(0)}`)
+  return [...steps, `downtime ${median(operations.map(({ status }) => status.downtimeMs ?? Number.NaN)).toFixed(0)}`].join(', ')
+}
+
 /** @returns milliseconds from giving up to a source whose vCPUs run and whose domain is nobody's job any more; null where it came through */
-async function cutOnce(context: { readonly lab: LabState; readonly client: Client; readonly vm: Vm; readonly spanMs: number }): Promise<number | null> {
-  const { lab, client, vm, spanMs } = context
+async function cutOnce(lab: LabState, client: Client, vm: Vm): Promise<number | null> {
   const source = (await vmOf(client, vm.id)).status.node
   const target = source === home ? away : home
   const connection = await openLibvirt(hostPaths(lab, source).libvirtSocket)
   const cut = { ...lab, partition: [[target], lab.hosts.map((host) => host.name).filter((name) => name !== target)] }
   try {
-    const { operation } = await act(client, vm.id, 'migrate', { node: target }, false)
-    await delay(Math.random() * spanMs)
+    const { operation } = await act(client, vm.id, 'migrate', { node: target, bandwidthMiBps: cutMiBps }, false)
+    await delay((Math.random() * dataMiB * 1000) / cutMiBps)
     await applyPartition(cut)
     const gaveUpMs = await givenUp(lab, source, operation.id, client)
     if (gaveUpMs === null) return null
     for (;;) {
-      const [{ state }, job] = await Promise.all([connection.call(getState, { domain: domainRef(vm.id), flags: 0 }), connection.call(getJobStats, { domain: domainRef(vm.id), flags: 0 })])
+      const [{ state }, job] = await look(connection, vm.id)
+      // It was cut when all had been brought over.
+      if (state === stateOff) return null
       if (state === stateRunning && job.type === jobNone) return Math.max(0, Date.now() - gaveUpMs)
       if (Date.now() - gaveUpMs > 20_000) throw new Error(`20 s after giving up the source is in state ${state}, job ${job.type}`)
       await delay(5)
@@ -95,6 +113,16 @@ async function cutOnce(context: { readonly lab: LabState; readonly client: Clien
     await applyPartition(lab)
     connection.close('measured')
     await settled(client, vm.id)
+  }
+}
+
+async function look(connection: RpcConnection, id: string): Promise<readonly [{ readonly state: number }, { readonly type: number }]> {
+  const domain = domainRef(id)
+  try {
+    return await Promise.all([connection.call(getState, { domain, flags: 0 }), connection.call(getJobStats, { domain, flags: 0 })])
+  } catch (error) {
+    if (isLibvirtError(error, libvirtErrors.operationInvalid) || isCode(error, 'DOMAIN_MISSING')) return [{ state: stateOff }, { type: jobNone }]
+    throw error
   }
 }
 
@@ -155,18 +183,18 @@ await withCleanup(async (defer) => {
     `virsh ${virshVersion}: \`virsh migrate ${virshOptions.join(' ')}\` of a domain made after the same XML and disks between the same two hosts, memory and disks over plain TCP; its target's disks are made before, untimed`,
     `the domain: 1 vCPU, 128 MiB, TCG, an overlay of tiny and a disk with ${dataMiB} MiB of data; ${pairs} pairs in turns after one to warm up; ${cuts} cuts`,
   ])
-  const { ours, bare: theirs } = await measurePairs(client, vm, bare)
-  printSamples('migrate through the API', ours)
+  const { ours, bare: theirs, operations } = await measurePairs(client, vm, bare)
+  printSamples('migrate through the API', ours, `median: ${stepTimes(operations)}`)
   printSamples('virsh migrate', theirs)
   await bare.remove([home, away])
   const resumed: number[] = []
   let cameThrough = 0
-  for (let each = 0; each < cuts; each += 1) {
-    const ms = await cutOnce({ lab, client, vm, spanMs: median(ours) })
+  while (resumed.length < cuts && cameThrough < cuts) {
+    const ms = await cutOnce(lab, client, vm)
     if (ms === null) cameThrough += 1
     else resumed.push(ms)
   }
-  printSamples('link cut: giving up → the source runs', resumed, `${cameThrough} of ${cuts} had come through`)
+  printSamples('link cut: giving up → the source runs', resumed, `${cameThrough} more had come through before they were cut`)
   console.log(`load at the end: ${load()}`)
   printRaw('migrate through the API', ours)
   printRaw('virsh migrate', theirs)

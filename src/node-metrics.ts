@@ -22,9 +22,10 @@ export function watchPorts<P extends Ports>(ports: P): P & { readonly logStore: 
 export type RequestCounts = { requests: number; errors: number; seconds: number }
 
 /** Null without a meter: then nothing is measured. `http` is counted by whoever answers. */
-export function createNodeMetrics(nodeId: NodeId, ports: ReturnType<typeof watchPorts<Ports>>, cluster: Cluster): { readonly metrics: Metrics | null; readonly http: RequestCounts } {
+export function createNodeMetrics(nodeId: NodeId, ports: ReturnType<typeof watchPorts<Ports>>, parts: { readonly cluster: Cluster; readonly onHeard: (nodeId: string) => void }): { readonly metrics: Metrics | null; readonly http: RequestCounts } {
   const http: RequestCounts = { requests: 0, errors: 0, seconds: 0 }
   const { meter } = ports
+  const { cluster, onHeard } = parts
   if (meter === undefined) return { metrics: null, http }
   const elections = countElections(cluster)
   const appliance = (): ApplianceFigures => {
@@ -44,7 +45,7 @@ export function createNodeMetrics(nodeId: NodeId, ports: ReturnType<typeof watch
     const vm = cluster.state.tables.vm.get(vmId)
     return vm === undefined ? null : (vm.assignment?.nodeId ?? '')
   }
-  return { metrics: new Metrics({ nodeId, appliance, ownerOf }, { ...ports, meter }), http }
+  return { metrics: new Metrics({ nodeId, appliance, ownerOf, onHeard }, { ...ports, meter }), http }
 }
 
 /** Each election has a term of its own. */

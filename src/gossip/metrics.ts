@@ -21,6 +21,8 @@ export type MetricsOptions = HistoryOptions & {
   readonly nodeId: string
   /** What the daemon knows of itself. */
   readonly appliance: () => ApplianceFigures
+  /** A node's sample came in: it is there. */
+  readonly onHeard?: (nodeId: string) => void
 }
 type MetricsPorts = { readonly gossip: Gossip; readonly clock: Clock; readonly meter: HostMeter; readonly hypervisor: Pick<Hypervisor, 'stats'>; readonly log: Log }
 
@@ -47,13 +49,14 @@ export class Metrics implements History {
     this.#sequence = Math.max(0, Math.floor(clock.nowMs() / 1000))
   }
 
-  start(): void {
+  /** `paced`: somebody else calls `measure` every 5 seconds. */
+  start(options: { readonly paced?: boolean } = {}): void {
     if (this.#cancel !== null) throw new Error('assertion: metrics start once')
     this.#ports.gossip.subscribe(topic, (from, data) => {
       if (this.#cancel !== null && from !== this.#options.nodeId) this.#onMessage(from, data)
     })
-    this.#cancel = this.#ports.clock.every(samplePeriodMs, () => void this.#sample())
-    void this.#sample()
+    this.#cancel = options.paced === true ? () => undefined : this.#ports.clock.every(samplePeriodMs, () => void this.measure())
+    void this.measure()
   }
 
   stop(): void {
@@ -82,23 +85,26 @@ export class Metrics implements History {
     return this.#history.vmIds()
   }
 
-  async #sample(): Promise<void> {
+  /** Takes a sample and publishes it; false where that could not be done. */
+  async measure(): Promise<boolean> {
     // libvirt or a disk that hangs must not be asked again and again.
-    if (this.#measuring) return
+    if (this.#measuring || this.#cancel === null) return false
     this.#measuring = true
     const { meter, hypervisor, clock, gossip, log } = this.#ports
     try {
       // Without libvirt the host's own figures still count.
       const [host, domains] = await Promise.all([meter.read(), hypervisor.stats().catch(() => null)])
-      if (this.#cancel === null) return
+      if (this.#cancel === null) return false
       const sample = this.#sampleOf(host, domains, clock.monotonicMs())
       const nowMs = this.nowMs()
       this.#history.note(this.#options.nodeId, { ...sample, part: 0, last: true }, nowMs)
       for (const message of encodeSample(sample, messageBytesMax)) gossip.publish(topic, message)
       this.#failing = false
+      return true
     } catch (error) {
       if (!this.#failing) log.warn('metrics not measured', { error: String(error) })
       this.#failing = true
+      return false
     } finally {
       this.#measuring = false
     }
@@ -122,6 +128,7 @@ export class Metrics implements History {
       return
     }
     this.#history.note(from, message, this.nowMs())
+    this.#options.onHeard?.(from)
   }
 }
 

@@ -11,6 +11,8 @@ const topic = 'presence'
 const nodesMax = 1024
 /** A message that claims to be older than one we have is ignored for this many periods; then a clock was set back. */
 const disorderPeriodsMax = 3
+/** Whatever is said instead has to be said this soon, or the node would seem silent. */
+const insteadMsMax = 250
 
 const presenceSchema = z.strictObject({
   load: nodeStatusSchema.shape.load.unwrap(),
@@ -36,6 +38,8 @@ export type PresenceOptions = {
   readonly appliedIndex?: () => number
   /** Milliseconds between two announcements; default 2000. */
   readonly periodMs?: number
+  /** In each of so many periods another message is published, which says that the node is there just as well; false where it was not. */
+  readonly instead?: { readonly every: number; readonly publish: () => Promise<boolean> }
 }
 type PresencePorts = { readonly gossip: Gossip; readonly clock: Clock; readonly probe: HostProbe; readonly log: Log }
 type Entry = { readonly message: PresenceMessage; readonly receivedMs: number }
@@ -47,6 +51,7 @@ export class Presence {
   readonly #entries = new Map<string, Entry>()
   readonly #listeners = new Set<(nodeId: string) => void>()
   #cancel: Cancel | null = null
+  #periods = 0
   #measuring = false
   #failing = false
 
@@ -62,7 +67,7 @@ export class Presence {
     this.#ports.gossip.subscribe(topic, (from, data) => {
       if (this.#cancel !== null) this.#onMessage(from, data)
     })
-    this.#cancel = this.#ports.clock.every(this.#periodMs, () => void this.#announce())
+    this.#cancel = this.#ports.clock.every(this.#periodMs, () => void this.#speak())
     void this.#announce()
   }
 
@@ -82,6 +87,12 @@ export class Presence {
     return [...this.#entries].map(([nodeId, entry]) => this.#seen(nodeId, entry)).sort((left, right) => (left.nodeId < right.nodeId ? -1 : 1))
   }
 
+  /** Something else was heard of a node: its word of before still holds. */
+  touch(nodeId: string): void {
+    const entry = this.#entries.get(nodeId)
+    if (entry !== undefined) this.#keep(nodeId, entry.message)
+  }
+
   /** Forgets nodes that are not members any more. */
   retain(nodeIds: readonly string[]): void {
     const kept = new Set(nodeIds)
@@ -92,6 +103,23 @@ export class Presence {
   onChange(listener: (nodeId: string) => void): Cancel {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  async #speak(): Promise<void> {
+    const { instead, nodeId } = this.#options
+    if (instead !== undefined && ++this.#periods % instead.every === 0 && (await this.#isSaidSoon(instead.publish()))) this.touch(nodeId)
+    else await this.#announce()
+  }
+
+  #isSaidSoon(said: Promise<boolean>): Promise<boolean> {
+    return new Promise((resolve) => {
+      const cancel = this.#ports.clock.after(insteadMsMax, () => resolve(false))
+      const end = (outcome: boolean) => {
+        cancel()
+        resolve(outcome)
+      }
+      said.then(end, () => end(false))
+    })
   }
 
   async #announce(): Promise<void> {

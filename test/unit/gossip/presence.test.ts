@@ -134,3 +134,40 @@ test('members that left are forgotten', async () => {
   a.presence.retain(['a'])
   expect(a.presence.all().map((seen) => seen.nodeId)).toEqual(['a'])
 })
+
+test('another message may stand for an announcement, if it is published soon; else the announcement goes out', async () => {
+  const a = await boot('a', async () => load(0.1))
+  let said: string[] = []
+  let outcome: () => Promise<boolean> = async () => true
+  const clock = new SimClock(queue)
+  const ports = network.endpoint('b', clock)
+  ports.transport.setMembers(ids.map((each) => ({ nodeId: each, name: each, peerId: each, address: '' })))
+  await ports.transport.start({ message: () => undefined, request: async (_from, _method, body) => body, connected: () => undefined, disconnected: () => undefined })
+  const gossip = { subscribe: ports.gossip.subscribe.bind(ports.gossip), publish: (topic: string) => void said.push(topic) }
+  const publish = () => {
+    said.push('instead')
+    return outcome()
+  }
+  const presence = new Presence({ nodeId: 'b', version: 'x', periodMs: 1000, instead: { every: 3, publish } }, { gossip, clock, probe: { load: async () => load(0.5) }, log })
+  presences.push(presence)
+  presence.start()
+  await pass(3500)
+  expect(said).toEqual(['presence', 'presence', 'presence', 'instead'])
+  expect(presence.of('b')?.ageMs).toBeLessThan(600)
+  said = []
+  outcome = () => new Promise(() => undefined)
+  await pass(3000)
+  expect(said).toEqual(['presence', 'presence', 'instead', 'presence'])
+  said = []
+  outcome = async () => { throw new Error('no disk') }
+  await pass(3000)
+  expect(said).toEqual(['presence', 'presence', 'instead', 'presence'])
+  a.presence.start()
+  await pass(10)
+  const before = a.presence.of('a')?.ageMs ?? 0
+  await pass(1500)
+  a.presence.touch('a')
+  a.presence.touch('nobody')
+  expect(a.presence.of('a')?.ageMs).toBeLessThanOrEqual(before + 10)
+  expect(a.presence.of('nobody')).toBeNull()
+})

@@ -97,6 +97,7 @@ async function cutOnce(lab: LabState, client: Client, vm: Vm): Promise<number | 
   const cut = { ...lab, partition: [[target], lab.hosts.map((host) => host.name).filter((name) => name !== target)] }
   try {
     const { operation } = await act(client, vm.id, 'migrate', { node: target, bandwidthMiBps: cutMiBps }, false)
+    await transferBegun(client, operation.id)
     await delay((Math.random() * dataMiB * 1000) / cutMiBps)
     await applyPartition(cut)
     const gaveUpMs = await givenUp(lab, source, operation.id, client)
@@ -114,6 +115,16 @@ async function cutOnce(lab: LabState, client: Client, vm: Vm): Promise<number | 
     connection.close('measured')
     await settled(client, vm.id)
   }
+}
+
+async function transferBegun(client: Client, operationId: string): Promise<void> {
+  const deadlineMs = performance.now() + 30_000
+  while (performance.now() < deadlineMs) {
+    const { steps } = ((await require2xx(client.ask(`/api/v1/operations/${operationId}`), 'asking for the operation')).body as Operation).status
+    if (steps.some(({ name, startedAt }) => name === 'transfer' && startedAt !== null)) return
+    await delay(20)
+  }
+  throw new Error('the transfer did not begin within 30 s')
 }
 
 async function look(connection: RpcConnection, id: string): Promise<readonly [{ readonly state: number }, { readonly type: number }]> {

@@ -1,6 +1,6 @@
 // Fetches images from the nodes that hold them: verified, from where it broke off, from another holder where one fails; and serves them to others.
-import { z } from 'zod'
 import { OperationalError } from '../model/error.ts'
+import { imageStreamSchema, imageTicketSchema, type ImageStream } from '../model/image.ts'
 import type { ImageId, NodeId } from '../model/id.ts'
 import { uuidV7 } from '../model/id.ts'
 import { makeCommand } from '../model/command.ts'
@@ -13,9 +13,7 @@ import type { ByteStream, PeerStreams } from '../ports/transport.ts'
 import { holdersOfContent } from '../state/image-use.ts'
 import type { StateHolder } from '../state/state.ts'
 
-export const imagePurpose = 'image'
-const parametersSchema = z.strictObject({ sha256: z.string().regex(/^[0-9a-f]{64}$/), offset: z.string().regex(/^\d{1,15}$/), via: z.literal('https').optional() })
-const ticketSchema = z.strictObject({ ticket: z.string().regex(/^[0-9a-f]{64}$/) })
+const imagePurpose = 'image'
 const ticketLifeMs = 15_000
 const ticketsMax = 64
 const answerBytesMax = 1024
@@ -56,7 +54,7 @@ export class ImageFetcher implements ImageSupply {
   constructor(options: { readonly nodeId: NodeId }, ports: ImageFetcherPorts) {
     this.#nodeId = options.nodeId
     this.#ports = ports
-    ports.streams.handle(imagePurpose, async (_from, header, stream) => this.#serve(parametersSchema.parse(header.parameters), stream))
+    ports.streams.handle(imagePurpose, async (_from, header, stream) => this.#serve(imageStreamSchema.parse(header.parameters), stream))
   }
 
   stop(): void {
@@ -199,7 +197,7 @@ export class ImageFetcher implements ImageSupply {
     try {
       let text = ''
       for await (const chunk of stream.readable) if ((text += Buffer.from(chunk).toString()).length > answerBytesMax) break
-      return await peerImages.open(address, ticketSchema.parse(JSON.parse(text)).ticket, signal)
+      return await peerImages.open(address, imageTicketSchema.parse(JSON.parse(text)).ticket, signal)
     } catch (error) {
       signal.throwIfAborted()
       log.warn('an image cannot be fetched by HTTPS; the peer stream is used', { from: holder, error: String(error) })
@@ -254,7 +252,7 @@ export class ImageFetcher implements ImageSupply {
   }
 
   /** To members only: the transport has seen to that. */
-  async #serve({ sha256, offset, via }: z.output<typeof parametersSchema>, stream: ByteStream): Promise<void> {
+  async #serve({ sha256, offset, via }: ImageStream, stream: ByteStream): Promise<void> {
     const { storage } = this.#ports
     if (this.#serving >= servedMax) throw new OperationalError('OVERLOADED', 'Too many images are on their way from this node. Try another one.')
     if (!(await storage.hasImage(sha256))) throw new OperationalError('NOT_FOUND', `Image ${sha256.slice(0, 12)}… is not on this node.`)

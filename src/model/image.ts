@@ -81,3 +81,8 @@ export const imageEditSchema = z.strictObject({ name: nameSchema, labels: labels
 
 export const imageSchema = resourceSchema('image', imageSpecSchema, imageStatusSchema)
 export type Image = z.output<typeof imageSchema>
+
+/** What one node asks of another over a peer stream: the bytes from an offset on, or a ticket for them. */
+export const imageStreamSchema = z.strictObject({ sha256: sha256Schema, offset: z.string().regex(/^\d{1,15}$/), via: z.literal('https').optional() })
+export type ImageStream = z.output<typeof imageStreamSchema>
+export const imageTicketSchema = z.strictObject({ ticket: z.string().regex(/^[0-9a-f]{64}$/) })

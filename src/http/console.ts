@@ -10,8 +10,7 @@ import type { Log } from '../ports/log.ts'
 import type { ByteStream } from '../ports/transport.ts'
 import { authenticate, unauthenticated } from './authentication.ts'
 import { addressOf } from './context.ts'
-import { problemHeaders, problemOf, problemType } from './problem.ts'
-import { securityHeaders } from './security.ts'
+import { headersOf, refuseUpgrade } from './upgrade.ts'
 
 const frameBytesMax = 64 * 1024
 const consolesMax = 128
@@ -34,7 +33,7 @@ type Dependencies = { readonly app: () => App | null; readonly clock: Clock; rea
 export function createConsoles(dependencies: Dependencies): Consoles {
   const { log } = dependencies
   const server = new WebSocketServer({ noServer: true, maxPayload: frameBytesMax, perMessageDeflate: false, clientTracking: false })
-  server.on('wsClientError', (_error, socket) => refuse(socket, new OperationalError('MALFORMED', 'This is no WebSocket handshake.')))
+  server.on('wsClientError', (_error, socket) => refuseUpgrade(socket, new OperationalError('MALFORMED', 'This is no WebSocket handshake.')))
   let open = 0
   return {
     upgrade(request, socket, head) {
@@ -53,7 +52,7 @@ export function createConsoles(dependencies: Dependencies): Consoles {
       }
       accept().catch((error: unknown) => {
         if (!(error instanceof OperationalError)) log.error('console request failed', { error: String(error) })
-        refuse(socket, error)
+        refuseUpgrade(socket, error)
       })
     },
   }
@@ -87,20 +86,6 @@ function decoded(text: string): string | null {
   } catch {
     return null
   }
-}
-
-function headersOf(request: IncomingMessage): Headers {
-  const headers = new Headers()
-  for (const [name, value] of Object.entries(request.headers)) if (value !== undefined) headers.set(name, Array.isArray(value) ? value.join(', ') : value)
-  return headers
-}
-
-function refuse(socket: Duplex, error: unknown): void {
-  if (socket.destroyed) return
-  const problem = problemOf(error)
-  const body = JSON.stringify(problem)
-  const headers = { ...securityHeaders, ...problemHeaders(error), 'Content-Type': problemType, 'Content-Length': String(Buffer.byteLength(body)), Connection: 'close' }
-  socket.end(`HTTP/1.1 ${problem.status} ${problem.code}\r\n${Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`)
 }
 
 /**

@@ -45,9 +45,16 @@ async function idsOf(node: string, path: string, options: CallOptions = {}): Pro
   return z.object({ items: z.array(z.object({ id: z.string() })) }).parse(body).items.map((item) => item.id)
 }
 
+/** Every node has applied what any of them has by now: a write is answered once the node that was asked has it. */
+async function everywhere(): Promise<void> {
+  const indexes = await Promise.all(names.map(async (node) => (await api.cluster(node)).appliedIndex))
+  await Promise.all(names.map((node) => api.expect(200, node, 'GET', `/api/v1/cluster?minIndex=${Math.max(...indexes)}`)))
+}
+
 await t.test('a project with an operator of its own: names, lists and rights end at its border', async (t) => {
   t.equal((await cli(['project', 'create', 'shop', '--description', 'The web shop'])).code, 0)
   await api.expect(201, 'node1', 'POST', '/api/v1/users', { body: { name: 'anna', password, spec: { bindings: [] } } })
+  await everywhere()
   const { headers } = await signIn('node3', 'anna', password)
   const anna = at('node3', headers)
   t.same(await idsOf('node3', '/api/v1/vms', anna), [], 'without a role nothing is seen')
@@ -75,6 +82,7 @@ await t.test('a viewer looks and changes nothing, by API, command line and page'
   const userData = '#cloud-config\npassword: not-for-viewers\n'
   await api.expect(201, 'node1', 'POST', '/api/v1/vms', { body: { name: 'secretive', spec: { cpus: 1, memoryMiB: 64, cloudInit: { userData } } } })
   await api.expect(201, 'node1', 'POST', '/api/v1/users', { body: { name: 'vera', password, spec: { bindings: [{ role: 'viewer', scope: 'cluster' }] } } })
+  await everywhere()
   const { headers } = await signIn('node2', 'vera', password)
   const vera = at('node2', headers)
   const made = await api.expect(201, 'node2', 'POST', '/api/v1/tokens', { ...vera, body: { name: 'of-vera', spec: {} } })
@@ -127,6 +135,7 @@ await t.test('a disabled user is out at once; a right that is taken away is miss
   for (const node of names) await eventually(`out at ${node}`, 1000, async () => (await api.call(node, 'GET', '/api/v1/session', at(node, headers))).status === 401)
   t.equal((await signIn('node2', 'anna', password)).answer.status, 401)
   t.equal((await cli(['user', 'set', 'anna', '--enable'])).code, 0)
+  await everywhere()
   const again = await signIn('node2', 'anna', password)
   t.equal(again.answer.status, 201)
   t.equal((await cli(['role', 'revoke', 'anna-operator-project-store'])).code, 0)
@@ -137,6 +146,7 @@ await t.test('a token may do less than its user, makes none that may more, and t
   const make = async (token: string, name: string, spec: object) => await api.call('node1', 'POST', '/api/v1/tokens', { token, body: { name, spec } })
   const secretOf = (answer: Answer) => z.object({ secret: z.string() }).parse(answer.body).secret
   const looking = secretOf(await make(report.token, 'looking', { bindings: [{ role: 'viewer', scope: 'cluster' }], expiresInDays: 10 }))
+  await everywhere()
   t.equal((await api.call('node2', 'POST', '/api/v1/vms', { token: looking, body: { name: 'x', spec: tinySpec } })).status, 403)
   t.match(await make(looking, 'more', { bindings: [{ role: 'operator', scope: 'cluster' }] }), { status: 422 })
   t.match(await make(looking, 'longer', { expiresInDays: 11 }), { status: 422 })
@@ -216,6 +226,7 @@ await t.test('events by WebSocket: filtered, and resumed at another node', async
 })
 
 await t.test('signing in works without quorum; signing out is heard of afterwards', async (t) => {
+  await everywhere()
   await lab.run('partition', 'node1|node2,node3')
   t.teardown(() => lab.run('heal'))
   await eventually('node1 knows that it is alone', 20_000, async () => (await api.call('node1', 'GET', '/readyz', nobody)).status === 503)

@@ -1,5 +1,5 @@
 // Hosts come and go: found on the network and admitted, renamed, moved, lost and replaced, removed alive, dead and leading, and back as new ones.
-import { readdirSync, rmSync } from 'node:fs'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { connect } from 'node:tls'
 import t from 'tap'
@@ -173,6 +173,54 @@ t.test('hosts leave by themselves, but for the last one', async (t) => {
   const last = await novacron(['cluster', 'leave', '--yes', '--socket', socketOf('node1')])
   t.equal(last.code, 5)
   t.match(last.stderr, /last node/)
+})
+
+t.test('a host with a cluster of its own and VMs joins and brings them along; what is not ours is left alone', async (t) => {
+  const { url, dataDir } = lab.node('node4')
+  const moved = url.replace(/\d+:8443$/, '77:8443')
+  const init = z.object({ token: z.string(), caCertificate: z.string() }).parse(JSON.parse((await novacron(['cluster', 'init', '--name', 'home', '--socket', socketOf('node4'), '--json'])).stdout))
+  const ca = join(dirname(dataDir), 'home.pem')
+  writeFileSync(ca, init.caCertificate)
+  const home = { NOVACRON_URL: moved, NOVACRON_TOKEN: init.token, NOVACRON_CA: ca }
+  const there = async (...args: readonly string[]) => {
+    const ran = await novacron(args, { env: home, timeoutMs: 90_000 })
+    t.equal(ran.code, 0, `${args.join(' ')}: ${ran.stderr}`)
+    return ran
+  }
+  await there('image', 'import', 'mini', join(lab.dir, 'tiny.qcow2'))
+  await there('vm', 'create', 'mine', '--image', 'mini', '--memory', '128', '--start', '--wait')
+  const foreign = "<domain type='qemu'><name>foreign</name><memory unit='MiB'>16</memory><os><type arch='x86_64'>hvm</type></os></domain>"
+  writeFileSync(join(dirname(dataDir), 'foreign.xml'), foreign)
+  t.equal((await lab.run('exec', 'node4', '--', 'virsh', '-q', 'define', join(dirname(dataDir), 'foreign.xml'))).code, 0)
+  t.equal((await lab.run('exec', 'node4', '--', 'virsh', '-q', 'start', 'foreign')).code, 0)
+  const { id, spec } = z.object({ id: z.string(), spec: z.unknown() }).parse(JSON.parse((await there('vm', 'show', 'mine', '--json')).stdout))
+  const domain = await truth.domain('node4', id)
+  t.equal(domain?.state, 'running')
+  const pid = truth.qemuPid('node4', domain!.name)
+
+  const token = async () => z.object({ token: z.string() }).parse(JSON.parse((await novacron(['cluster', 'token', 'create', '--json'], { env: lab.env('node1') })).stdout)).token
+  const bring = async () => await novacron(['cluster', 'join', await token(), '--keep-vms', '--yes', '--socket', socketOf('node4')], { timeoutMs: 90_000 })
+  await api.expect(201, 'node1', 'POST', '/api/v1/vms', { body: { name: 'mine', spec: { cpus: 1, memoryMiB: 128 } } })
+  const refused = await bring()
+  t.equal(refused.code, 5)
+  t.match(refused.stderr, /VM mine exists here/)
+  t.match(await standing('node4'), { clustered: true })
+  t.match((await there('vm', 'show', 'mine', '--json')).stdout, /"phase": "running"/, 'nothing was changed')
+  t.equal((await novacron(['vm', 'rename', 'mine', 'other'], { env: lab.env('node1') })).code, 0)
+
+  const joined = await bring()
+  t.equal(joined.code, 0, joined.stderr)
+  await eventually('its VM is the cluster\'s and runs', 20_000, async () => {
+    const { status } = await api.vm('node1', 'mine')
+    return status.phase === 'running' && status.node === 'node4'
+  })
+  const vm = await api.vm('node1', 'mine')
+  t.equal(vm.id, id)
+  t.same(vm.spec, spec)
+  t.equal(truth.qemuPid('node4', domain!.name), pid, 'the same QEMU: it was not touched')
+  t.equal((await truth.domains('node4')).find(({ name }) => name === 'foreign')?.state, 'running', 'nor what is not ours')
+  t.equal((await novacron(['vm', 'stop', 'mine', '--force'], { env: lab.env('node1') })).code, 0, 'the cluster commands it')
+  t.equal((await novacron(['vm', 'delete', 'mine', '--yes'], { env: lab.env('node1') })).code, 0)
 })
 
 t.test('root gives the administrator a new password', async (t) => {

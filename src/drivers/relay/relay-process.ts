@@ -11,14 +11,19 @@ const useMs = 200
 const idleMs = 60_000
 
 /** Obeys until the input ends, which it does with the daemon, or until there was nothing to do for a minute. */
-export async function runRelay(input: AsyncIterable<Buffer | string>, send: (report: Report) => void): Promise<void> {
+export async function runRelay(input: AsyncIterable<Buffer | string>, send: (report: Report) => void, idleMsMax = idleMs): Promise<void> {
   const relay = new Relay(send)
   const lines = readJsonLines(input, orderCharactersMax)
-  const idle = relay.idle()
-  for (;;) {
-    const line = await Promise.race([lines.next(), idle])
-    if (line === 'idle' || line.done === true) return
-    relay.obey(line.value as Order)
+  const { promise: idle, resolve } = Promise.withResolvers<'idle'>()
+  const timer = setInterval(() => relay.tick(idleMsMax) && resolve('idle'), useMs)
+  try {
+    for (;;) {
+      const line = await Promise.race([lines.next(), idle])
+      if (line === 'idle' || line.done === true) return
+      relay.obey(line.value as Order)
+    }
+  } finally {
+    clearInterval(timer)
   }
 }
 
@@ -37,14 +42,11 @@ class Relay {
     this.#send = send
   }
 
-  idle(): Promise<'idle'> {
-    return new Promise((resolve) => {
-      setInterval(() => {
-        for (const leg of this.#legs.values()) this.#tellUse(leg)
-        if (this.#legs.size > 0) this.#busyMs = performance.now()
-        else if (performance.now() - this.#busyMs > idleMs) resolve('idle')
-      }, useMs)
-    })
+  /** Tells what passed. @returns whether there was nothing to do for so long */
+  tick(idleMsMax: number): boolean {
+    for (const leg of this.#legs.values()) this.#tellUse(leg)
+    if (this.#legs.size > 0) this.#busyMs = performance.now()
+    return performance.now() - this.#busyMs > idleMsMax
   }
 
   obey(order: Order): void {

@@ -149,7 +149,17 @@ export class RelayProcess implements MigrationRelay {
   }
 
   /** @throws OperationalError PEER_UNREACHABLE where the process says that it could not be done, or is gone */
-  #ask(order: Asked<Order>): Promise<number | null> {
+  async #ask(order: Asked<Order>): Promise<number | null> {
+    try {
+      return await this.#askOnce(order)
+    } catch (error) {
+      // It was about to end for want of work when the order came.
+      if (!(error instanceof OperationalError) || error.data['idle'] !== true || this.#stopped) throw error
+      return this.#askOnce(order)
+    }
+  }
+
+  #askOnce(order: Asked<Order>): Promise<number | null> {
     const child = (this.#child ??= this.#spawn())
     const request = ++this.#requests
     const { promise, resolve, reject } = Promise.withResolvers<number | null>()
@@ -168,18 +178,18 @@ export class RelayProcess implements MigrationRelay {
     const process_ = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=2', mainPath, 'relay'], { stdio: ['pipe', 'pipe', 'inherit'] })
     const { promise: gone, resolve: end } = Promise.withResolvers<undefined>()
     const child: Child = { process: process_, waiting: new Map(), gone: gone.then(() => undefined) }
-    const ended = (reason: string): void => {
+    const ended = (reason: string, idle = false): void => {
       if (this.#child === child) this.#child = null
       for (const { reject, cancel } of child.waiting.values()) {
         cancel()
-        reject(new OperationalError('PEER_UNREACHABLE', `The relay of migrations ended: ${reason}.`))
+        reject(new OperationalError('PEER_UNREACHABLE', `The relay of migrations ended: ${reason}.`, { data: { idle } }))
       }
       child.waiting.clear()
       for (const operationId of this.#standing) this.#cut(operationId, `the relay of migrations ended: ${reason}`)
       end(undefined)
     }
     process_.on('error', (error) => ended(error.message))
-    process_.on('exit', (code, signal) => ended(signal === null ? `exit status ${code ?? 0}` : `signal ${signal}`))
+    process_.on('exit', (code, signal) => ended(signal === null ? `exit status ${code ?? 0}` : `signal ${signal}`, code === 0))
     process_.stdin.on('error', () => {})
     write(child, { kind: 'identity', tls: tls() })
     this.#listen(child).catch((error: unknown) => {

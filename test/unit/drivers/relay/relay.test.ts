@@ -5,12 +5,14 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createAuthority, createTlsKey, issueCertificate, type CertificateAndKey } from '../../../../src/drivers/crypto/authority.ts'
 import { systemClock } from '../../../../src/drivers/host/clock.ts'
-import { socketPaths, type RelayTls } from '../../../../src/drivers/relay/messages.ts'
+import { socketPaths, type RelayTls, type Report } from '../../../../src/drivers/relay/messages.ts'
 import { RelayProcess } from '../../../../src/drivers/relay/relay.ts'
+import { runRelay } from '../../../../src/drivers/relay/relay-process.ts'
 import type { Log } from '../../../../src/ports/log.ts'
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {}, child: () => silent }
@@ -265,6 +267,17 @@ describe('two relays', () => {
     await once(silentServer, 'connection')
     abort.abort(new Error('cancelled'))
     await expect(connecting).rejects.toThrow('cancelled')
+  })
+
+  it('ends after a while without work, and not before', async () => {
+    const input = new PassThrough()
+    const reports: Report[] = []
+    const running = runRelay(input, (report) => void reports.push(report), 500)
+    const beganMs = performance.now()
+    setTimeout(() => input.write(`${JSON.stringify({ kind: 'close', request: 7, operationId: randomUUID() })}\n`), 300)
+    await running
+    expect(performance.now() - beganMs).toBeGreaterThan(750)
+    expect(reports).toEqual([{ kind: 'done', request: 7 }])
   })
 
   it('ends with the daemon that owns it', async () => {

@@ -126,3 +126,42 @@ test('with no holder there is nothing to wait for', async () => {
   const { fetcher } = desk({})
   await expect(fetcher.ensure(sha256, 'raw', signal)).rejects.toMatchObject({ code: 'IMAGE_UNAVAILABLE' })
 })
+
+test('a ticket is good for one image, once, and not for long', async () => {
+  const { fetcher, storage, serve, pass } = served()
+  await storage.importImage(chunks(disk), { sha256, sizeBytesMax: 2 ** 30 }, signal)
+  const bytes = async (source: AsyncIterable<Uint8Array>) => {
+    const parts: Uint8Array[] = []
+    for await (const part of source) parts.push(part)
+    return Buffer.concat(parts)
+  }
+  const ticket = async () => (JSON.parse((await serve({ sha256, offset: '1000', via: 'https' })).toString()) as { ticket: string }).ticket
+  const one = await ticket()
+  expect((await bytes(fetcher.redeem(one, signal)!)).equals(disk.subarray(1000))).toBe(true)
+  expect(fetcher.redeem(one, signal)).toBeNull()
+  expect(fetcher.redeem('0'.repeat(64), signal)).toBeNull()
+  const late = await ticket()
+  pass(15_001)
+  expect(fetcher.redeem(late, signal)).toBeNull()
+  expect((await serve({ sha256, offset: '500000' })).equals(disk.subarray(500_000))).toBe(true)
+  await expect(serve({ sha256: '1'.repeat(64), offset: '0' })).rejects.toMatchObject({ code: 'NOT_FOUND' })
+})
+
+/** A node that is asked by others: `serve` is what its handler answers. */
+function served() {
+  const handlers: ((from: string, header: StreamHeader, stream: ByteStream) => Promise<void>)[] = []
+  let aheadMs = 0
+  const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs }
+  const storage = new SimStorage({ clock: systemClock, random: systemRandom })
+  const streams: PeerStreams = { handle: (_purpose, handler) => void handlers.push(handler), open: () => Promise.reject(new Error('nobody is asked here')) }
+  const world = new World()
+  const consensus = { state: world.state } as unknown as Consensus & StateHolder
+  const fetcher = new ImageFetcher({ nodeId: world.newId() as NodeId }, { clock, random: systemRandom, log: recordingLog([]), consensus, storage, streams })
+  const serve = async (parameters: Readonly<Record<string, string>>) => {
+    const written: Uint8Array[] = []
+    const stream = { readable: (async function* () {})(), write: async (chunk: Uint8Array) => void written.push(chunk), end: async () => undefined, abort: () => undefined }
+    await handlers[0]!('other', { purpose: 'image', parameters }, stream)
+    return Buffer.concat(written)
+  }
+  return { fetcher, storage, serve, pass: (ms: number) => (aheadMs += ms) }
+}

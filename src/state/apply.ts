@@ -182,7 +182,7 @@ function recordAudit(transaction: Transaction, command: Command, result: Command
     target: targetOf(transaction, payload),
     outcome: result.kind,
     code: result.kind === 'refused' ? result.code : '',
-    detail: result.kind === 'refused' ? result.message : '',
+    detail: result.kind === 'refused' ? result.message : command.type === 'role.grant' || command.type === 'role.revoke' ? `${command.payload.role} in ${command.payload.scope}` : '',
   })
 }
 
@@ -191,12 +191,14 @@ type AuditedPayload = { readonly id?: string; readonly userId?: string; readonly
 function targetOf(transaction: Transaction, payload: AuditedPayload): string {
   if (payload.name !== undefined) return payload.name
   if (payload.node !== undefined) return payload.node.name
-  if (payload.id === undefined) return ''
-  for (const table of ['vm', 'image', 'node', 'user', 'token', 'operation'] as const) {
-    const record = transaction.get(table, payload.id)
+  const id = payload.id ?? payload.userId
+  if (id === undefined) return ''
+  for (const table of ['vm', 'image', 'node', 'user', 'token', 'operation', 'project'] as const) {
+    // What the command deleted is in the state still.
+    const record = transaction.get(table, id) ?? transaction.state.tables[table].get(id)
     if (record !== undefined) return record.name
   }
-  return payload.id
+  return id
 }
 
 const bounded = [

@@ -84,6 +84,15 @@ describe('roles', () => {
   })
 })
 
+test('the audit names who was meant, also who is gone by it', () => {
+  const world = new People()
+  const anna = world.user('anna', [])
+  world.outcome('role.grant', { userId: anna, role: 'viewer', scope: 'cluster' })
+  world.outcome('user.delete', { id: anna })
+  const records = [...world.state.tables.audit.values()].slice(-2)
+  expect(records).toMatchObject([{ command: 'role.grant', target: 'anna', detail: 'viewer in cluster' }, { command: 'user.delete', target: 'anna', detail: '' }])
+})
+
 describe('a right that was withdrawn in between', () => {
   test('is missed at the index: by role, by disabling, by deletion, by revoking the token', () => {
     const world = new People()

@@ -145,7 +145,7 @@ export function presentOperation(context: AppContext, operation: StoredOperation
       error: operation.error,
       cancellable: isCancellable(operation),
       progress: operation.endedMs === null ? context.ports.progress.of(operation.id) : null,
-      ...(operation.move === undefined ? {} : { bytes: operation.move.outputs.bytes ?? null, downtimeMs: operation.move.outputs.downtimeMs ?? null }),
+      ...(operation.move === undefined ? {} : { direction: operation.move.direction, bytes: operation.move.outputs.bytes ?? null, downtimeMs: operation.move.outputs.downtimeMs ?? null }),
     },
   }
 }

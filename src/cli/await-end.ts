@@ -55,6 +55,7 @@ function stepOf(operation: unknown): string {
   const running = listAt(operation, 'status', 'steps').find((step) => textAt(step, 'state') === 'running')
   const state = textAt(operation, 'status', 'state')
   if (running === undefined) return state
+  if (textAt(operation, 'status', 'direction') === 'back') return `going back: ${textAt(operation, 'status', 'error', 'message')}`
   const phase = textAt(operation, 'status', 'progress', 'phase')
   return `${state}: ${textAt(running, 'name')}${phase === '' ? '' : `, ${phase} ${progressOf(operation)}`}`
 }

@@ -1,5 +1,6 @@
 // An operation: something done once, step by step, whose progress is replicated so that it can be watched, cancelled and resumed.
 import { z } from 'zod'
+import type { ImageCopies } from './image.ts'
 import { progressSchema, type StoredMove } from './migration.ts'
 import { resourceSchema, type Labels } from './resource.ts'
 
@@ -20,6 +21,7 @@ export const operationKinds = {
   'vm-migrate': ['prepare', 'transfer', 'release', 'switch', 'clean'],
   'vm-move': ['prepare', 'release', 'copy', 'clean'],
   'node-drain': ['drain'],
+  'image-import': ['download'],
 } as const satisfies Readonly<Record<string, readonly string[]>>
 export type OperationKind = keyof typeof operationKinds
 export type VmStep = (typeof operationKinds)[OperationKind][number]
@@ -44,9 +46,19 @@ export const operationStatusSchema = z.strictObject({
   error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
   cancellable: z.boolean(),
   progress: progressSchema.nullable().optional().describe('How far the running step is, as its node tells; null where it has not been heard of'),
+  direction: z.enum(['forward', 'back']).optional().describe('back: it failed or was cancelled, and what was done is being undone'),
   bytes: z.number().nullable().optional().describe('What a migration moved'),
   downtimeMs: z.number().nullable().optional().describe('How long the guest stood still in a migration'),
 })
+
+export type StoredImport = {
+  readonly imageId: string
+  readonly url: string
+  readonly sha256: string | null
+  readonly labels: Labels
+  readonly os: string
+  readonly copies: ImageCopies
+}
 
 export type StoredOperation = {
   readonly id: string
@@ -73,6 +85,8 @@ export type StoredOperation = {
   readonly move?: StoredMove
   /** Of a drain: how many VMs move at once. */
   readonly drain?: { readonly concurrency: number }
+  /** Of an import: what is fetched, and what shall become of it. */
+  readonly import?: StoredImport
 }
 
 export const operationSchema = resourceSchema('operation', operationSpecSchema, operationStatusSchema)

@@ -171,8 +171,8 @@ function forward(transaction: Transaction, operation: MoveOperation): void {
   if (step.flips) flip(transaction, operation)
   let { move } = operation
   if (step.frees) {
-    free(transaction, operation, 'done')
-    move = { ...move, freed: true }
+    move = { ...move, outputs: wholeDowntime(transaction, operation), freed: true }
+    free(transaction, { ...operation, move }, 'done')
   }
   const at = operation.step + 1
   const following = stepsOf(operation)[at]
@@ -183,6 +183,14 @@ function forward(transaction: Transaction, operation: MoveOperation): void {
   })
   transaction.put('operation', operation.id, { ...operation, move, steps, step: at, nodeId: holderOf(move, following), revision: transaction.index })
   say(transaction, operation, `is at step ${following.name}`, 'operation.step')
+}
+
+/** The guest stands still until the target has started it: what QEMU measured, and the time from there to here, by the leader's clock. */
+function wholeDowntime(transaction: Transaction, operation: MoveOperation): StoredMove['outputs'] {
+  const { outputs } = operation.move
+  const transferred = operation.steps[stepsOf(operation).findIndex((step) => step.name === 'transfer')]?.endedMs ?? null
+  if (transferred === null || outputs.downtimeMs == null || transaction.get('vm', operation.spec.target.id)?.spec.runState !== 'running') return outputs
+  return { ...outputs, downtimeMs: outputs.downtimeMs + transaction.timeMs - transferred }
 }
 
 function turnBack(transaction: Transaction, operation: MoveOperation, error: { readonly code: string; readonly message: string }): void {

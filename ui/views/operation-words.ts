@@ -34,7 +34,7 @@ export function stepWord(name: string): string {
 /** "disks: 152 MiB of 640 MiB, 48 MiB/s"; empty where nothing is told. */
 export function progressLine(operation: Pick<Operation, 'spec' | 'status'>): string {
   const { progress, bytes: moved, downtimeMs } = operation.status
-  if (progress == null) return moved == null || operation.status.endedAt === null ? '' : `${bytes(moved)} moved${downtimeMs == null ? '' : `, stood still for ${Math.round(downtimeMs)} ms`}`
+  if (progress == null || operation.status.direction === 'back') return moved == null || operation.status.endedAt === null ? '' : `${bytes(moved)} moved${downtimeMs == null ? '' : `, stood still for ${Math.round(downtimeMs)} ms`}`
   if (operation.spec.operation === 'node-drain') return `${progress.processedBytes} of ${progress.totalBytes} VMs have left`
   const total = progress.totalBytes === 0 ? '' : ` of ${bytes(progress.totalBytes)}`
   return `${progress.phase}: ${bytes(progress.processedBytes)}${total}${progress.bytesPerSecond === 0 ? '' : `, ${bytes(progress.bytesPerSecond)}/s`}`

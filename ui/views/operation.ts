@@ -7,12 +7,12 @@ import type { Frame, Html } from './frame.ts'
 import { icon } from './icon.ts'
 import { asOf } from './note.ts'
 import { operationPercent, operationProgressTitle, operationTitle, progressLine, stepWord } from './operation-words.ts'
-import { operationStateWords, state } from './state.ts'
+import { operationWord, state } from './state.ts'
 
 /** The card of an operation with its steps; Cancel while it can be cancelled. */
 export function operationCard(frame: Frame, operation: Operation): Html {
   const { status } = operation
-  const word = operationStateWords[status.state]
+  const word = operationWord(operation)
   const active = status.state === 'running' || status.state === 'queued'
   const title = active ? operationProgressTitle(operation) : `${operationTitle(operation)}: ${word.word.toLowerCase()}`
   const percent = operationPercent(operation)
@@ -54,7 +54,7 @@ export function operationPage(frame: Frame, operation: Operation): Html {
 
 /** Live cells of the page. */
 export function operationState(frame: Frame, operation: Operation): Html {
-  return html`<span id="op-state">${state(frame, operationStateWords[operation.status.state], { pill: true })}</span>`
+  return html`<span id="op-state">${state(frame, operationWord(operation), { pill: true })}</span>`
 }
 
 export function operationLive(frame: Frame, operation: Operation): Html {

@@ -1,7 +1,7 @@
 // Words of state: one icon shape, one word, one tone for each.
 import { html } from 'hono/html'
 import type { Node } from '../../src/model/node.ts'
-import type { OperationState } from '../../src/model/operation.ts'
+import type { Operation, OperationState } from '../../src/model/operation.ts'
 import type { VmPhase } from '../../src/model/vm.ts'
 import type { Frame, Html } from './frame.ts'
 import { icon } from './icon.ts'
@@ -28,6 +28,12 @@ export const operationStateWords: Readonly<Record<OperationState, StateWord>> = 
   done: { word: 'Done', tone: 'ok', icon: 's-ok' },
   failed: { word: 'Failed', tone: 'bad', icon: 's-failed' },
   cancelled: { word: 'Cancelled', tone: 'off', icon: 's-cancelled' },
+}
+
+/** What runs backwards says so: it is neither done nor over. */
+export function operationWord(operation: Pick<Operation, 'status'>): StateWord {
+  const back = operation.status.state === 'running' && operation.status.direction === 'back'
+  return back ? { word: operation.status.error?.code === 'CANCELLED' ? 'Cancelling' : 'Going back', tone: 'warn', icon: 's-busy', spin: true } : operationStateWords[operation.status.state]
 }
 
 export const roleIcons: Readonly<Record<Node['status']['role'], string>> = { leader: 'star', voter: 'voter', learner: 'learner', none: 's-unknown' }

@@ -85,7 +85,7 @@ describe('a live migration', () => {
     expect(advance(operationId, done())).toBe('forward clean on n1')
     expect(vmOf(vm)).toMatchObject({ operationId: null, migration: null })
     expect(advance(operationId, done())).toBe('done')
-    expect(world.state.tables.migration.get(operationId)).toMatchObject({ outcome: 'done', actor: 'admin', bytes: 5, downtimeMs: 40, live: true, from: { name: 'n1' }, to: { name: 'n2' }, vm: { name: 'web' } })
+    expect(world.state.tables.migration.get(operationId)).toMatchObject({ outcome: 'done', actor: 'admin', bytes: 5, downtimeMs: 60, live: true, from: { name: 'n1' }, to: { name: 'n2' }, vm: { name: 'web' } })
   })
 
   it('takes memory on both hosts while it lasts, and no longer', () => {

@@ -10,7 +10,7 @@ import { Refusal, type Transaction } from './transaction.ts'
 /** What one rename may touch: more would hold up everything else for too long. */
 const renamedMax = 10_000
 /** Tables whose records belong to a project. */
-const owned = ['vm', 'image', 'operation'] as const
+const owned = ['vm', 'image', 'operation', 'migration'] as const
 
 export function applyToProject(transaction: Transaction, command: CommandOf<'project.create' | 'project.update' | 'project.delete'>): Outcome {
   switch (command.type) {
@@ -77,7 +77,8 @@ function moveOwned(transaction: Transaction, former: string, next: string): void
     for (const record of transaction.state.tables[table].values()) {
       if (record.project !== former) continue
       if (++moved > renamedMax) throw new Refusal('LIMIT_REACHED', `Project ${former} holds more than ${renamedMax} things: it keeps its name.`)
-      transaction.put(table, record.id, { ...record, project: next, revision: transaction.index } as never)
+      // History keeps its revision: the order in which it is dropped may go by it.
+      transaction.put(table, record.id, { ...record, project: next, ...(table === 'migration' ? {} : { revision: transaction.index }) } as never)
     }
   }
 }

@@ -13,10 +13,10 @@ export const sessionRoutes: readonly Route[] = [
     method: 'POST', path: base, operationId: 'signIn', tag: 'Session', summary: 'Sign in by name and password: sets the session cookie', credential: 'password',
     body: { required: true, types: ['application/json'], schema: schemas.signIn },
     answers: { 201: { description: 'Signed in', schema: schemas.session } }, errors: ['SIGN_IN_FAILED', 'TOO_MANY_ATTEMPTS', 'CROSS_ORIGIN', 'OVERLOADED'],
-    handle: async ({ app, body, address }) => {
+    handle: async ({ app, body, address, headers }) => {
       const input = signInSchema.safeParse(body)
       if (!input.success) throw unauthenticated('Send {"name", "password"}.')
-      const signedIn = await app.identity.signIn({ ...input.data, address })
+      const signedIn = await app.identity.signIn({ ...input.data, address, agent: headers.get('User-Agent') ?? '' })
       return { status: 201, body: viewOf(signedIn.caller), headers: { 'Set-Cookie': renderSessionCookie(signedIn.cookie, signedIn.expiresMs) } }
     },
   },

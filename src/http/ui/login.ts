@@ -21,7 +21,7 @@ export function loginRoutes(ui: Ui): Hono<HttpEnv> {
       const name = fieldOf(form, 'name')
       const next = localPath(fieldOf(form, 'next'))
       try {
-        const signedIn = await app.identity.signIn({ name, password: form.get('password') ?? '', address: addressOf(context.env.incoming) })
+        const signedIn = await app.identity.signIn({ name, password: form.get('password') ?? '', address: addressOf(context.env.incoming), agent: context.req.header('User-Agent') ?? '' })
         options.setSessionCookie(context, signedIn.cookie, signedIn.expiresMs)
         return context.redirect(next, 303)
       } catch (error) {

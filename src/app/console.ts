@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { consoleRequestSchema, consoleTypes, type ConsoleTicket, type ConsoleType } from '../model/console.ts'
 import { OperationalError } from '../model/error.ts'
 import type { Vm } from '../model/vm.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { ByteStream, StreamHeader } from '../ports/transport.ts'
 import { authorize, may } from './authorize.ts'
 import { openTicket, Outstanding, sealTicket, ticketLifeMs, type TicketContent } from './console-ticket.ts'
@@ -18,6 +19,7 @@ import { parseInput } from './parse.ts'
 const purposes: Readonly<Record<ConsoleType, string>> = { serial: 'console', screen: 'screen' }
 const spendPurpose = 'console-ticket'
 const spendTimeoutMs = 3_000
+const leaveMsMax = 5_000
 const vmParametersSchema = z.strictObject({ vmId: z.string() })
 const spendParametersSchema = z.strictObject({ nonce: z.string() })
 /** Where no QEMU is, nor will be soon. */
@@ -44,7 +46,7 @@ export class ConsoleUseCases implements Consoles {
         const { vmId } = vmParametersSchema.parse(header.parameters)
         const abort = new AbortController()
         const console = await this.#join(type, vmId, abort.signal)
-        await joinStreams(stream, console)
+        await joinStreams(stream, console, this.#context.ports.clock)
         abort.abort()
       })
     }
@@ -126,13 +128,21 @@ export class ConsoleUseCases implements Consoles {
   }
 }
 
-/** Pipes both ways until either side ends or fails; then both are closed. */
-async function joinStreams(left: ByteStream, right: ByteStream): Promise<void> {
+/**
+ * Pipes both ways until either side ends or fails; then both are closed. Where the console ends in good order the peer reads so, and has a while
+ * to take its leave.
+ */
+async function joinStreams(peer: ByteStream, console: ByteStream, clock: Clock): Promise<void> {
+  const typed = pipe(peer, console)
   try {
-    await Promise.race([pipe(left, right), pipe(right, left)])
+    await Promise.race([typed, pipe(console, peer)])
+    await peer.end()
+    const cancel = clock.after(leaveMsMax, () => peer.abort())
+    await typed.catch(() => undefined)
+    cancel()
   } finally {
-    left.abort()
-    right.abort()
+    peer.abort()
+    console.abort()
   }
 }
 

@@ -212,7 +212,7 @@ await t.test('a killed libvirtd: clear errors, and nothing is lost', async (t) =
     await eventually('libvirtd is gone', 10_000, async () => (await truth.virsh('node1', 'list')).code !== 0)
     for (const node of names) {
       const reader = new ConsoleReader(lab, node, web.id)
-      await eventually(`the console, asked of ${node}, says why`, 20_000, () => reader.lastClose.startsWith('4009 HYPERVISOR_UNREACHABLE: '))
+      await eventually(`the console, asked of ${node}, says why`, 20_000, () => reader.closes.some((close) => close.startsWith('4009 HYPERVISOR_UNREACHABLE: ')))
       reader.close()
     }
     const list = await api.expect(200, 'node1', 'GET', '/api/v1/vms')

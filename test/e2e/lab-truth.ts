@@ -71,8 +71,8 @@ export class ConsoleReader {
   text = ''
   /** How often it was connected. */
   connections = 0
-  /** Why the last connection ended. */
-  lastClose = ''
+  /** Why each connection ended: code and reason. */
+  readonly closes: string[] = []
 
   constructor(lab: Lab, node: string, vmId: string) {
     this.#lab = lab
@@ -116,7 +116,7 @@ export class ConsoleReader {
     socket.on('message', (data: Buffer) => (this.text += data.toString()))
     socket.on('error', () => {})
     socket.on('close', (code, reason) => {
-      this.lastClose = `${code} ${reason.toString()}`
+      this.closes.push(`${code} ${reason.toString()}`)
       resolve()
     })
     await promise

@@ -74,11 +74,11 @@ function requireEmpty(transaction: Transaction, project: StoredProject): void {
 function moveOwned(transaction: Transaction, former: string, next: string): void {
   let moved = 0
   for (const table of owned) {
-    for (const record of transaction.state.tables[table].values()) {
-      if (record.project !== former) continue
+    // In the order of ids: tables that are kept by age are put in order by revision and id when they are read anew.
+    const records = [...transaction.state.tables[table].values()].filter((record) => record.project === former)
+    for (const record of records.toSorted((left, right) => (left.id < right.id ? -1 : 1))) {
       if (++moved > renamedMax) throw new Refusal('LIMIT_REACHED', `Project ${former} holds more than ${renamedMax} things: it keeps its name.`)
-      // History keeps its revision: the order in which it is dropped may go by it.
-      transaction.put(table, record.id, { ...record, project: next, ...(table === 'migration' ? {} : { revision: transaction.index }) } as never)
+      transaction.put(table, record.id, { ...record, project: next, revision: transaction.index } as never)
     }
   }
 }

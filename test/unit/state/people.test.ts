@@ -5,7 +5,7 @@ import type { ProjectId, TokenId, UserId } from '../../../src/model/id.ts'
 import type { RoleBinding } from '../../../src/model/role.ts'
 import type { Actor } from '../../../src/model/user.ts'
 import { applyCommand } from '../../../src/state/apply.ts'
-import { exportState, importState, stateHash } from '../../../src/state/state.ts'
+import { exportState, importState, stateHash, writeRecord } from '../../../src/state/state.ts'
 import { World } from './world.ts'
 
 class People extends World {
@@ -170,6 +170,22 @@ describe('projects', () => {
     expect(world.state.tables.user.get(anna)?.spec.bindings).toEqual([{ role: 'operator', scope: 'project:store' }])
     expect(world.state.tables.token.get(token.id)?.spec.bindings).toEqual([{ role: 'viewer', scope: 'project:store' }])
     expect(stateHash(importState(exportState(world.state)))).toBe(stateHash(world.state))
+  })
+
+  test('after a rename the history is in the same order on a node that reads the state anew', () => {
+    const world = new People()
+    const shop = world.project('shop')
+    const party = { id: 'x', name: 'x' }
+    const ended = (id: string, project: string, revision: number) => writeRecord(world.state, 'migration', id, {
+      id, kind: 'migration', name: id, project, revision, vm: party, from: party, to: party, live: true, actor: 'a', outcome: 'done', reason: '', bytes: null, downtimeMs: null, startedMs: 0, endedMs: 0,
+    })
+    ended('m2', 'shop', 1)
+    ended('m1', 'shop', 2)
+    ended('m3', 'default', 3)
+    expect(world.outcome('project.update', { id: shop, name: 'store' })).toBe('done')
+    expect(world.state.tables.migration.get('m1')?.project).toBe('store')
+    const order = [...world.state.tables.migration.keys()]
+    expect([...importState(exportState(world.state)).tables.migration.keys()]).toEqual(order)
   })
 
   test('with a project go the roles in it: one made later with its name is another', () => {

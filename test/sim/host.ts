@@ -52,6 +52,8 @@ export class SimHost {
   /** Up and through with starting. */
   isServing = false
   isDamaged = false
+  /** Lost for good, or not there yet: nothing boots it. */
+  isGone = false
   /** Its commit index when it was last elected: beyond it, it commits by counting. */
   commitAtElection = 0
   /** Told when the daemon is gone: connections to it break. */

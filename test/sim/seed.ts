@@ -2,6 +2,7 @@
 import { Clients } from './clients.ts'
 import { FaultPlan } from './faults.ts'
 import { foreignLeftovers, untold } from './migration.ts'
+import { Replacement } from './replacement.ts'
 import { minimum, shortcoming, type SeedReport } from './report.ts'
 import { describe, formCluster, World } from './world.ts'
 
@@ -13,17 +14,19 @@ const endMs = 300_000
 const recoveryMs = 30_000
 const settlingMs = 90_000
 
+type Progress = { clients?: Clients; plan?: FaultPlan; replacement?: Replacement }
+
 /** Never throws: what went wrong is in the report. */
 export async function runSeed(seed: number, options: { readonly onNote: ((note: string) => void) | undefined }): Promise<SeedReport> {
   const startMs = performance.now()
   const world = new World({ seed, onNote: options.onNote })
-  const progress: Partial<{ clients: Clients; plan: FaultPlan }> = {}
+  const progress: Progress = {}
   try {
-    await story(world, progress)
+    await story(world, progress, seed)
   } catch (error) {
     world.checker.violate(describe(error))
   }
-  const { clients, plan } = progress
+  const { clients, plan, replacement } = progress
   const { checker } = world
   const report: SeedReport = {
     seed,
@@ -34,7 +37,7 @@ export async function runSeed(seed: number, options: { readonly onNote: ((note: 
     events: world.events,
     commands: clients?.tally ?? { acknowledged: 0, refused: 0, notDone: 0, unknown: 0 },
     reads: clients?.reads ?? 0,
-    faults: plan?.counts ?? {},
+    faults: { ...plan?.counts, ...(replacement?.state === 'replaced' ? { hostReplaced: 1 } : {}) },
     elections: checker.elections,
     leaderChanges: checker.leaderChanges,
     snapshots: world.snapshots,
@@ -50,7 +53,7 @@ export async function runSeed(seed: number, options: { readonly onNote: ((note: 
   return { ...report, failure: report.failure ?? shortcoming(report) }
 }
 
-async function story(world: World, progress: Partial<{ clients: Clients; plan: FaultPlan }>): Promise<void> {
+async function story(world: World, progress: Progress, seed: number): Promise<void> {
   const { random, queue } = world
   const count = random.pick([3, 3, 3, 4, 5])
   const caller = await formCluster(world, count)
@@ -60,6 +63,9 @@ async function story(world: World, progress: Partial<{ clients: Clients; plan: F
   world.flood = (host) => clients.burst(host)
   clients.start(random.between(2, 4))
   plan.start()
+  const replacement = new Replacement(world, caller, seed)
+  progress.replacement = replacement
+  replacement.start()
   await world.run(chaosEndMs - 30_000)
   if (world.checker.leaderChanges === 0) plan.force('leaderCrash')
   await world.run(chaosEndMs)
@@ -70,6 +76,7 @@ async function story(world: World, progress: Partial<{ clients: Clients; plan: F
   await world.run(Math.max(clientsEndMs, queue.nowMs + 10_000))
   await world.run(queue.nowMs + 60_000, () => clients.count >= minimum.commands)
   clients.stop()
+  await world.until('the lost host is replaced', recoveryMs, () => replacement.isOver)
   await world.until(() => `every operation has ended, but for ${unfinished(world).join('; ')}`, settlingMs, () => unfinished(world).length === 0)
   await world.until('every node is where the history ends', recoveryMs, () => alive(world).every((host) => host.node?.cluster.state.index === world.checker.lastIndex))
   await world.until(() => `nothing is left where it does not belong, but ${misplaced(world) ?? 'nothing'}`, recoveryMs, () => misplaced(world) === null)

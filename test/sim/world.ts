@@ -99,7 +99,7 @@ export class World {
 
   /** Boots a host that is down. */
   boot(host: SimHost, options: { readonly bootstrap: boolean } = { bootstrap: false }): void {
-    if (host.isUp) return
+    if (host.isUp || host.isGone) return
     this.note(`${host.name} boots`)
     host.boot(options)
   }
@@ -253,7 +253,6 @@ export async function formCluster(world: World, count: number): Promise<Caller> 
   const hosts = Array.from({ length: count }, () => world.addHost())
   const first = hosts[0] as SimHost
   const clusterKey = world.random.bytes(32)
-  const wrapKey = (host: SimHost): string => createHash('sha256').update(host.name).digest('base64url')
   const sealed = (purpose: string): string => JSON.stringify([purpose, Buffer.from(purpose).toString('base64url')])
   const adminId = world.newId()
   world.boot(first, { bootstrap: true })
@@ -270,26 +269,37 @@ export async function formCluster(world: World, count: number): Promise<Caller> 
   const caller: Caller = { actor: { kind: 'user', id: adminId, name: 'admin', address: '' }, userId: adminId, userName: 'admin', bindings: [{ role: 'administrator', scope: '*' }], session: null }
   await world.until('the first node has announced itself', 10_000, () => node.cluster.state.tables.node.get(first.nodeId)?.announcement !== null)
   for (const host of hosts.slice(1)) {
-    const options = { idempotencyKey: null, bodyHash: '', ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal }
-    const { token } = await world.settle('a join token is made', 5000, node.app.membership.createJoinToken(caller, {}, options))
-    const request = {
-      node: { id: host.nodeId, name: host.name, peerId: host.peerId, wrapKey: wrapKey(host) }, tlsPublicKeyPem: 'key', names: [host.name], addresses: [],
-      announcement: {
-        version: '0.1.0', featureLevel: 1, peerAddress: `${host.name}:7000`, httpAddress: `${host.name}:8443`, accelerator: 'simulated', hypervisor: 'simulated',
-        capacity: { cpus: 8, memoryMiB: 32_768, storageBytes: 2 ** 40 },
-      },
-    }
-    const vault = createSimVault(world.random)
-    const proof = vault.signAsNode(joinProofText(vault.parseJoinToken(token).t, request as unknown as JoinRequest))
-    const answer = (await world.settle('the node is admitted', 5000, node.app.membership.admit(token, { ...request, proof }, ''))) as { readonly members: SimHost['members'] }
-    host.members = answer.members
-    world.boot(host)
+    await world.settle('the node is admitted', 10_000, joinHost(world, caller, host, first))
   }
   const isWhole = (): boolean => hosts.every((host) => host.isServing && hosts.every((other) => other.nodeId === host.nodeId || host.node?.cluster.state.tables.node.has(other.nodeId))) && hasItsVoters(first, count)
   await world.until('every node is a member', 60_000, isWhole)
   await world.until('every node is ready', 60_000, () => hosts.every((host) => host.node?.app.readiness() === null))
   world.watchDurability()
   return caller
+}
+
+/** Admits a host by a member that serves, as `cluster join` does, and boots it. */
+export async function joinHost(world: World, caller: Caller, host: SimHost, by: SimHost): Promise<void> {
+  const { app } = by.node as ClusterNode
+  const options = { idempotencyKey: null, bodyHash: '', ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal }
+  const { token } = await app.membership.createJoinToken(caller, {}, options)
+  const request = {
+    node: { id: host.nodeId, name: host.name, peerId: host.peerId, wrapKey: wrapKey(host) }, tlsPublicKeyPem: 'key', names: [host.name], addresses: [],
+    announcement: {
+      version: '0.1.0', featureLevel: 1, peerAddress: `${host.name}:7000`, httpAddress: `${host.name}:8443`, accelerator: 'simulated', hypervisor: 'simulated',
+      capacity: { cpus: 8, memoryMiB: 32_768, storageBytes: 2 ** 40 },
+    },
+  }
+  const vault = createSimVault(world.random)
+  const proof = vault.signAsNode(joinProofText(vault.parseJoinToken(token).t, request as unknown as JoinRequest))
+  const answer = (await app.membership.admit(token, { ...request, proof }, '')) as { readonly members: SimHost['members'] }
+  host.members = answer.members
+  host.isGone = false
+  world.boot(host)
+}
+
+function wrapKey(host: SimHost): string {
+  return createHash('sha256').update(host.name).digest('base64url')
 }
 
 /** Small bounds, so that compaction, snapshots, paging and flow control happen all the time. */

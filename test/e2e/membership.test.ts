@@ -60,13 +60,13 @@ async function voters(asked: string): Promise<readonly string[]> {
   return (await api.cluster(asked)).voters
 }
 
-t.test('a lab of four hosts, three of them in the cluster', async (t) => {
+void t.test('a lab of four hosts, three of them in the cluster', async (t) => {
   await lab.up(4, 3)
   t.same((await nodes('node1')).map((node) => node.name), ['node1', 'node2', 'node3'])
   t.same(await voters('node1'), ['node1', 'node2', 'node3'])
 })
 
-t.test('the fourth is found on the network and admitted by its fingerprint', async (t) => {
+void t.test('the fourth is found on the network and admitted by its fingerprint', async (t) => {
   const own = await standing('node4')
   t.match(own, { clustered: false, removed: null, fingerprint: /^[0-9a-f]{64}$/ })
   for (const asked of ['node1', 'node2', 'node3']) await eventually(`${asked} hears of it`, 10_000, async () => (await found(asked)).some((one) => one.fingerprint === own.fingerprint))
@@ -80,7 +80,7 @@ t.test('the fourth is found on the network and admitted by its fingerprint', asy
   await eventually('it is found no more', 10_000, async () => (await found('node1')).length === 0)
 })
 
-t.test('a node is renamed: names, certificate and the wishes of VMs follow', async (t) => {
+void t.test('a node is renamed: names, certificate and the wishes of VMs follow', async (t) => {
   await api.expect(201, 'node1', 'POST', '/api/v1/vms', { body: { name: 'wish', spec: { cpus: 1, memoryMiB: 128, placement: { node: 'node4' } } } })
   t.equal((await novacron(['node', 'rename', 'node4', 'berlin'], { env: lab.env('node1') })).code, 0)
   await eventually('its certificate follows', 10_000, async () => (await certificateOf(lab.node('node4').address)).startsWith('berlin DNS:berlin'))
@@ -89,14 +89,14 @@ t.test('a node is renamed: names, certificate and the wishes of VMs follow', asy
   t.equal((await novacron(['vm', 'delete', 'wish', '--yes'], { env: lab.env('node1') })).code, 0)
 })
 
-t.test('a voter that is lost is replaced by the learner', async (t) => {
+void t.test('a voter that is lost is replaced by the learner', async (t) => {
   await api.expect(201, 'node1', 'POST', '/api/v1/vms', { body: { name: 'web', spec: { cpus: 1, memoryMiB: 128, disks: [{ name: 'root', image: 'tiny' }], placement: { node: 'node2' }, runState: 'running' } }, headers: { Prefer: 'wait=60' }, timeoutMs: 70_000 })
   await lab.run('kill', 'node2')
   await eventually('berlin votes in its place', 30_000, async () => (await voters('node3')).join() === 'berlin,node1,node3')
   t.match((await nodes('node3')).find((node) => node.name === 'node2'), { status: { role: 'learner', ready: false } })
 })
 
-t.test('a dead node is removed by force only; its VM stays known and can be deleted', async (t) => {
+void t.test('a dead node is removed by force only; its VM stays known and can be deleted', async (t) => {
   const refused = problemOf(await api.call('node3', 'DELETE', '/api/v1/nodes/node2'))
   t.match(refused, { code: 'IN_USE', detail: /a VM: web.*Drain/ })
   t.match(problemOf(await api.call('node3', 'DELETE', '/api/v1/nodes/node2', { body: { force: true } })), { code: 'INVALID', fields: [{ path: 'hostIsOff' }] })
@@ -107,7 +107,7 @@ t.test('a dead node is removed by force only; its VM stays known and can be dele
   t.equal((await api.call('node1', 'GET', '/api/v1/vms/web')).status, 404)
 })
 
-t.test('the removed host learns it when it is back, stops what it ran, and may come again as a new node', async (t) => {
+void t.test('the removed host learns it when it is back, stops what it ran, and may come again as a new node', async (t) => {
   const before = (await api.cluster('node1')).appliedIndex
   await lab.run('start', 'node2')
   await eventually('it is told', 20_000, async () => (await standing('node2')).removed !== null)
@@ -122,7 +122,7 @@ t.test('the removed host learns it when it is back, stops what it ran, and may c
   t.not((await nodes('node1')).find((node) => node.name === 'node2')?.id, own.removed === null ? '' : readdirSync(own.removed.folder).join(), 'under a new identity')
 })
 
-t.test('a node that is removed alive is out within a second', async (t) => {
+void t.test('a node that is removed alive is out within a second', async (t) => {
   const begunMs = performance.now()
   await api.expect(204, 'node1', 'DELETE', '/api/v1/nodes/berlin')
   t.ok(performance.now() - begunMs < 1_500, 'the removal itself is quick')
@@ -131,7 +131,7 @@ t.test('a node that is removed alive is out within a second', async (t) => {
   for (const asked of ['node1', 'node2', 'node3']) t.notOk((await nodes(asked)).some((node) => node.name === 'berlin'))
 })
 
-t.test('the leader is removed: it hands over first, and writing goes on', async (t) => {
+void t.test('the leader is removed: it hands over first, and writing goes on', async (t) => {
   await admit('node1', 'node4')
   const { leader } = await api.cluster('node1')
   const other = ['node1', 'node2', 'node3'].find((name) => name !== leader)!
@@ -143,7 +143,7 @@ t.test('the leader is removed: it hands over first, and writing goes on', async 
   await admit(other, leader!)
 })
 
-t.test('a host gets another address while its VM runs on', async (t) => {
+void t.test('a host gets another address while its VM runs on', async (t) => {
   const { name, address, dataDir } = lab.node('node4')
   await api.expect(201, 'node2', 'POST', '/api/v1/vms', { body: { name: 'stay', spec: { cpus: 1, memoryMiB: 128, disks: [{ name: 'root', image: 'tiny' }], placement: { node: name }, runState: 'running' } }, headers: { Prefer: 'wait=60' }, timeoutMs: 70_000 })
   const vm = await api.vm('node2', 'stay')
@@ -162,7 +162,7 @@ t.test('a host gets another address while its VM runs on', async (t) => {
   t.equal((await novacron(['vm', 'delete', 'stay', '--yes', '--force'], { env: lab.env('node2') })).code, 0)
 })
 
-t.test('hosts leave by themselves, but for the last one', async (t) => {
+void t.test('hosts leave by themselves, but for the last one', async (t) => {
   t.equal((await novacron(['vm', 'delete', 'after', '--yes'], { env: lab.env('node2') })).code, 0)
   for (const name of ['node4', 'node3', 'node2']) {
     const ran = await novacron(['cluster', 'leave', '--yes', '--socket', socketOf(name)])
@@ -175,7 +175,7 @@ t.test('hosts leave by themselves, but for the last one', async (t) => {
   t.match(last.stderr, /last node/)
 })
 
-t.test('a host with a cluster of its own and VMs joins and brings them along; what is not ours is left alone', async (t) => {
+void t.test('a host with a cluster of its own and VMs joins and brings them along; what is not ours is left alone', async (t) => {
   const { url, dataDir } = lab.node('node4')
   const moved = url.replace(/\d+:8443$/, '77:8443')
   const init = z.object({ token: z.string(), caCertificate: z.string() }).parse(JSON.parse((await novacron(['cluster', 'init', '--name', 'home', '--socket', socketOf('node4'), '--json'])).stdout))
@@ -223,14 +223,14 @@ t.test('a host with a cluster of its own and VMs joins and brings them along; wh
   t.equal((await novacron(['vm', 'delete', 'mine', '--yes'], { env: lab.env('node1') })).code, 0)
 })
 
-t.test('root gives the administrator a new password', async (t) => {
+void t.test('root gives the administrator a new password', async (t) => {
   const ran = await novacron(['user', 'reset-password', 'admin', '--yes', '--socket', socketOf('node1'), '--json'])
   const { password } = z.object({ password: z.string() }).parse(JSON.parse(ran.stdout))
   await api.expect(201, 'node1', 'POST', '/api/v1/session', { body: { name: 'admin', password }, token: null })
   t.equal((await novacron(['user', 'reset-password', 'nobody', '--yes', '--socket', socketOf('node1')])).code, 3)
 })
 
-t.test('a lab whose token was revoked says so at once', async (t) => {
+void t.test('a lab whose token was revoked says so at once', async (t) => {
   const { items } = z.object({ items: z.array(z.object({ id: z.string() })) }).parse((await api.expect(200, 'node1', 'GET', '/api/v1/tokens')).body)
   await api.call('node1', 'DELETE', `/api/v1/tokens/${items[0]!.id}`)
   const ran = await novacron(['lab', 'up', '--dir', lab.dir], { timeoutMs: 60_000 })

@@ -64,7 +64,12 @@ function desk(count: number) {
       return Promise.resolve(applyCommand(state, { index: state.index + 1, term: 1, timeMs: state.timeMs, command }).result)
     },
   } as unknown as Consensus & StateHolder
-  const transport = { request: (to: string, method: string) => (history.push(`${method} ${nameOf(to)}`), silent.has(to) ? Promise.reject(new Error('away')) : Promise.resolve(new Uint8Array())) }
+  const transport = {
+    request: (to: string, method: string) => {
+      history.push(`${method} ${nameOf(to)}`)
+      return silent.has(to) ? Promise.reject(new Error('away')) : Promise.resolve(new Uint8Array())
+    },
+  }
   const random = { integer: () => 0, bytes: (length: number) => new Uint8Array(length) }
   const controller = new MembershipController({ nodeId: ids[0]! }, { clock, random, log: recordingLog([]), consensus, transport })
   controller.start()

@@ -16,6 +16,7 @@ const { values } = parseArgs({ options: { short: { type: 'boolean', default: fal
 const limits = { p99Ms: 200 } as const
 const vms = Number(values.vms)
 const scrapes = values.short ? 20 : 100
+const warmUps = 20
 const pauseMs = values.short ? 100 : 250
 const creatorsMax = 16
 const startMs = 60_000
@@ -45,9 +46,9 @@ await withCleanup(async (defer) => {
   }
   printHead('scrape', [
     `one node with ${vms} running simulated VMs, each with a disk and a network card, measured every 5 s; ${path} over HTTPS with keep-alive and gzip`,
-    `${scrapes} scrapes, ${pauseMs} ms apart, after five to warm up; the server is a process of its own`,
+    `${scrapes} scrapes, ${pauseMs} ms apart, after ${warmUps} to warm up; the server is a process of its own`,
   ])
-  for (let warm = 0; warm < 5; warm++) await scrape()
+  for (let warm = 0; warm < warmUps; warm++) await scrape()
   const before = usageOf(child.pid)
   const samplesMs: number[] = []
   let bytes = 0

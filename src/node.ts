@@ -93,8 +93,8 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
   const { metrics, http } = createNodeMetrics(nodeId, ports, { cluster, onHeard: (id) => presence.touch(id) })
   const instead = metrics === null ? {} : { instead: { every: samplePeriodMs / presencePeriodMs, publish: () => metrics.measure() } }
   const presence: Presence = new Presence({ nodeId, version, appliedIndex: () => cluster.state.index, periodMs: presencePeriodMs, ...instead }, { gossip, clock, probe, log })
-  const imageFetcher = new ImageFetcher({ nodeId }, { clock, random, log, consensus: cluster, storage, streams: ports.streams, ...(ports.peerImages === undefined ? {} : { peerImages: ports.peerImages }) })
   const progress = new ProgressGossip({ gossip, clock })
+  const imageFetcher = new ImageFetcher({ nodeId }, { clock, random, log, consensus: cluster, storage, streams: ports.streams, onProgress: (key, heard) => progress.report(key, { phase: 'fetch', ...heard, downtimeMs: null }), ...(ports.peerImages === undefined ? {} : { peerImages: ports.peerImages }) })
   const appPorts = { progress, ...ports, history: metrics, http, consensus: cluster, presence, imageSupply: imageFetcher, imageSource: ports.imageSource ?? noImageSource }
   const app = createApp({ nodeId, version }, appPorts)
   const shared = { clock, random, log, consensus: cluster }

@@ -6,6 +6,7 @@ import type { Condition } from '../model/resource.ts'
 import type { StoredImage } from '../model/image.ts'
 import type { StoredNode } from '../model/node.ts'
 import type { StoredVm, Vm, VmPhase } from '../model/vm.ts'
+import { fetchKey } from '../ports/image-supply.ts'
 import { shownPhase } from '../planner/vm.ts'
 import { isCancellable } from '../state/operation.ts'
 import { copiesWanted, holdersOf, imageUses, vmCountOfImage, vmsOfImage } from '../state/image-use.ts'
@@ -118,10 +119,12 @@ export function presentImage(context: AppContext, image: StoredImage): Image {
   }
 }
 
-/** What is on its way to this node. */
+/** What is on its way to nodes, as they told lately. */
 function fetchingOf(context: AppContext, image: StoredImage): Image['status']['fetching'] {
-  const progress = context.ports.imageSupply.fetching().get(image.spec.sha256)
-  return progress === undefined ? [] : [{ node: context.nodeName(context.nodeId) ?? '', ...progress }]
+  return [...context.state.tables.node.values()].flatMap((node) => {
+    const progress = image.holders.includes(node.id) ? null : context.ports.progress.of(fetchKey(image.spec.sha256, node.id))
+    return progress === null ? [] : [{ node: node.name, processedBytes: progress.processedBytes, totalBytes: progress.totalBytes }]
+  })
 }
 
 function usersOf(context: AppContext, image: StoredImage): Image['status']['usedBy'] {

@@ -6,7 +6,7 @@ import { uuidV7 } from '../model/id.ts'
 import { makeCommand } from '../model/command.ts'
 import type { Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
-import type { ImageProgress, ImageSupply, PeerImages } from '../ports/image-supply.ts'
+import { fetchKey, type ImageProgress, type ImageSupply, type PeerImages } from '../ports/image-supply.ts'
 import type { Log } from '../ports/log.ts'
 import type { StorageDriver } from '../ports/storage.ts'
 import type { ByteStream, PeerStreams } from '../ports/transport.ts'
@@ -38,6 +38,8 @@ export type ImageFetcherPorts = {
   readonly streams: PeerStreams
   /** Absent where images go over the peer streams. */
   readonly peerImages?: PeerImages
+  /** Told to whoever looks, on other nodes too. */
+  readonly onProgress?: (key: string, progress: ImageProgress) => void
 }
 type Job = { readonly promise: Promise<void>; readonly abort: AbortController; readonly listeners: Set<(progress: ImageProgress) => void>; askers: number; progress: ImageProgress }
 
@@ -173,6 +175,7 @@ export class ImageFetcher implements ImageSupply {
     const tell = (processedBytes: number) => {
       job.progress = { processedBytes, totalBytes: image.sizeBytes }
       for (const listener of job.listeners) listener(job.progress)
+      this.#ports.onProgress?.(fetchKey(image.sha256, this.#nodeId), job.progress)
     }
     let { sizeBytes: offset } = await storage.intake.open(id, { note: '', verified: true })
     if (offset > image.sizeBytes) {

@@ -24,3 +24,8 @@ export interface PeerImages {
    */
   open(address: string, ticket: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
 }
+
+/** Under which a node tells of an image on its way to it. */
+export function fetchKey(sha256: string, nodeId: string): string {
+  return `${sha256.slice(0, 24)}.${nodeId}`
+}

@@ -226,7 +226,7 @@ await t.test('on the page an upload is paused, goes on after a reload, and becom
   await page.getByRole('button', { name: 'Upload' }).click()
   await eventually('a first part is there', 60_000, () => partials('node2').some((name) => name.endsWith('.data')))
   await page.getByRole('button', { name: 'Pause' }).click()
-  await page.getByText('Paused').waitFor()
+  await page.getByText('Paused', { exact: true }).waitFor()
   await choose()
   await page.getByText('paged is not whole yet').waitFor()
   await page.getByRole('button', { name: 'Upload' }).click()

@@ -24,9 +24,13 @@ export const uploadRoutes: readonly CallerRoute[] = [
     handle: async (caller, { app, body, write }) => answerWritten(201, await app.uploads.create(caller, body, write), base),
   },
   {
-    method: 'GET', path: `${base}/{id}`, operationId: 'getUpload', tag: 'Images', summary: 'Show an upload: status.offset is where the next part begins', credential: 'caller', right: 'operate project', query: readParameters,
+    method: 'GET', path: `${base}/{id}`, operationId: 'getUpload', tag: 'Images', summary: 'Show an upload: status.offset, also header Upload-Offset (so HEAD suffices), is where the next part begins', credential: 'caller', right: 'operate project', query: readParameters,
     answers: { 200: { description: 'The upload', schema: schemas.upload } }, errors: ['NOT_FOUND'],
-    handle: async (caller, { app, params }) => answerResource(200, await app.uploads.get(caller, params['id']!)),
+    handle: async (caller, { app, params }) => {
+      const upload = await app.uploads.get(caller, params['id']!)
+      const answer = answerResource(200, upload)
+      return { ...answer, headers: { ...answer.headers, 'Upload-Offset': String(upload.status.offset) } }
+    },
   },
   {
     method: 'PUT', path: `${base}/{id}/data`, operationId: 'appendUpload', tag: 'Images', summary: 'Send the next part; what arrives before a break counts', credential: 'caller', right: 'operate project', query: partParameters,

@@ -29,7 +29,7 @@ function desk() {
         return applyCommand(state, { index: state.index + 1, term: 1, timeMs: world.timeMs, command }).result
       },
     },
-    imageSupply: { fetching: () => new Map() },
+    progress: { of: () => null },
     storage: {
       importImage: () => Promise.resolve(files.add(sha256)).then(() => ({ sha256, format: 'qcow2', sizeBytes: 1, virtualSizeBytes: 1 })),
       deleteImage: (id: string) => Promise.resolve(files.delete(id)).then(() => undefined),

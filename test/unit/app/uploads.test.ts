@@ -30,7 +30,7 @@ function desk() {
   const storage = new SimStorage({ clock: systemClock, random: systemRandom, pool })
   const { state } = world
   const ports = {
-    clock, random: systemRandom, storage, imageSupply: { fetching: () => new Map() },
+    clock, random: systemRandom, storage, progress: { of: () => null },
     consensus: {
       state, status: () => ({ quorum: true }), readBarrier: () => Promise.resolve(state.index),
       propose: async (command: Command) => applyCommand(state, { index: state.index + 1, term: 1, timeMs: world.timeMs, command }).result,

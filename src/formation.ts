@@ -109,9 +109,8 @@ export class Formation {
   #depart(member: Member, because: string): void {
     if (this.#departing !== null || this.#member !== member) return
     this.#departing = this.#putAside(member, because).catch((error: unknown) => {
-      // Half put aside; the next start finishes it.
-      this.#host.log.error('the node was removed, but its data could not be put aside', { error: String(error) })
-      process.exitCode = 1
+      // Half put aside; the process ends, and the next start finishes it.
+      this.#ways.onHalted({ kind: 'storage', reason: 'the node was removed, but its data could not be put aside', cause: error })
     }).finally(() => (this.#departing = null))
   }
 

@@ -46,6 +46,8 @@ export function planMembership(view: MembershipView): ConfChange | null {
   if (strangers.length > 0) return { transition: 'simple', steps: strangers.map(({ id }) => ({ kind: 'addLearner', id })) }
   const staying = new Set(members.map((member) => member.id))
   const voters = planVoters(view)
+  // A sole voter that leaves stays until another has caught up.
+  if (voters.length === 0) return null
   const wanted = new Set(voters)
   const steps: ConfChangeStep[] = [
     ...voters.filter((id) => !configuration.voters.includes(id)).map((id): ConfChangeStep => ({ kind: 'addVoter', id })),

@@ -55,6 +55,7 @@ describe('membership', () => {
     ['who is removed is replaced in the same step', configuration('abc', 'd'), { members: 'abd' }, 'abd/'],
     ['a learner that is removed', configuration('abc', 'd'), { members: 'abc' }, 'abc/'],
     ['a leader that is removed and has no other voter hands the vote to the learner', configuration('a', 'b'), { members: 'b', leader: 'a' }, 'b/'],
+    ['but not before that has caught up', configuration('a', 'b'), { members: 'b', leader: 'a', behind: 'b' }, 'a/b'],
     ['voters are spread over zones', configuration('abc', 'd'), { members: 'abcd', zones: { a: 'x', b: 'x', c: 'y', d: 'z' } }, 'acd/b'],
     ['but not by one that has just come', configuration('abc', 'd'), { members: 'abcd', fresh: 'd', zones: { a: 'x', b: 'x', c: 'y', d: 'z' } }, 'abc/d'],
     ['a lost voter is replaced from its own zone', configuration('abc', 'de'), { members: 'abcde', lost: 'b', fresh: 'de', zones: { a: 'x', b: 'y', c: 'z', d: 'z', e: 'y' } }, 'ace/bd'],

@@ -169,7 +169,10 @@
     document.title = quorum ? title : `(!) ${title}`;
   });
   document.addEventListener('stale', e => root.classList.toggle('stale', data(e).stale));
-  const leave = () => { location.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`; };
+  // who signs out is on the way to /login already: the stream that ends by it must not send them elsewhere
+  let leaving = false;
+  document.addEventListener('submit', e => { leaving ||= new URL(e.submitter?.formAction || e.target.action, location.href).pathname === '/logout'; });
+  const leave = () => { if (!leaving) location.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`; };
   document.addEventListener('logout', leave);
   const hear = () => { heard = Date.now(); if (gone) { gone = false; word('Live'); } };
   for (const n of ['after:message', 'after:connection']) document.addEventListener(`htmx:sse:${n}`, hear);

@@ -9,7 +9,7 @@ import type { Consensus } from '../ports/consensus.ts'
 import type { ImageSupply } from '../ports/image-supply.ts'
 import type { Log } from '../ports/log.ts'
 import type { StorageDriver } from '../ports/storage.ts'
-import { copiesWanted, holdersOf, isDistributed, isImageNeededOn } from '../state/image-use.ts'
+import { copiesWanted, keepersOf, isDistributed, isImageNeededOn } from '../state/image-use.ts'
 import type { State, StateHolder } from '../state/state.ts'
 import { partialOf } from './image-fetcher.ts'
 
@@ -117,7 +117,7 @@ export class ImageController {
         if (this.#missing.has(image.id)) await this.#propose('image.drop', { id: image.id as ImageId, nodeId: this.#nodeId, lost: true })
         missing.add(image.id)
       } else await this.#followPlan(image, members)
-      short ||= holdersOf(consensus.state, image).length < (copiesWanted(consensus.state, image) ?? 0)
+      short ||= keepersOf(consensus.state, image).length < (copiesWanted(consensus.state, image) ?? 0)
     }
     this.#missing = missing
     return short || missing.size > 0
@@ -147,7 +147,7 @@ export class ImageController {
   /** What was deleted, or has copies enough by now, is not waited for. */
   #dropFetches(images: readonly StoredImage[]): void {
     const { state } = this.#ports.consensus
-    const wanted = new Set(images.filter((image) => holdersOf(state, image).length < (copiesWanted(state, image) ?? 0)).map((image) => image.id))
+    const wanted = new Set(images.filter((image) => keepersOf(state, image).length < (copiesWanted(state, image) ?? 0)).map((image) => image.id))
     for (const [id, abort] of this.#fetching) if (!wanted.has(id)) abort.abort()
   }
 

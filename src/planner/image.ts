@@ -1,6 +1,6 @@
 // Where the copies of an image go: which nodes fetch it, which may give theirs up; pure, the same on every node that sees the same.
 import type { StoredImage } from '../model/image.ts'
-import { copiesWanted, holdersOf, isImageNeededOn } from '../state/image-use.ts'
+import { copiesWanted, holdersOf, isImageNeededOn, keepersOf } from '../state/image-use.ts'
 import type { State } from '../state/state.ts'
 
 /** A member as the planner sees it. */
@@ -15,15 +15,15 @@ const nothing: CopyPlan = { fetch: [], drop: [] }
 export function planCopies(state: State, image: StoredImage, hosts: readonly ImageHost[]): CopyPlan {
   const wanted = copiesWanted(state, image)
   if (wanted === null) return nothing
-  const holders = new Set(holdersOf(state, image))
+  const holders = new Set(keepersOf(state, image))
   const surplus = holders.size - Math.max(1, wanted)
   if (surplus > 0) {
     const free = [...holders].filter((nodeId) => !isImageNeededOn(state, image.spec.sha256, nodeId))
     return { fetch: [], drop: free.toSorted(byRoom(hosts, 'least')).slice(0, surplus) }
   }
   // With no copy left there is nothing to fetch from.
-  if (holders.size === 0 || surplus === 0) return nothing
-  const fits = (host: ImageHost) => host.inTouch && (image.spec.copies === 'all' || host.freeBytes - image.spec.sizeBytes >= freeBytesAfterMin)
+  if (holdersOf(state, image).length === 0 || surplus === 0) return nothing
+  const fits = (host: ImageHost) => host.inTouch && state.tables.node.get(host.nodeId)?.leaving === undefined && (image.spec.copies === 'all' || host.freeBytes - image.spec.sizeBytes >= freeBytesAfterMin)
   const candidates = hosts.filter((host) => !holders.has(host.nodeId) && fits(host)).map((host) => host.nodeId)
   return { fetch: candidates.toSorted(byRoom(hosts, 'most')).slice(0, -surplus), drop: [] }
 }

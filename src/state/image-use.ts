@@ -24,12 +24,18 @@ export function vmCountOfImage(state: State, imageId: string): number {
 export function copiesWanted(state: State, image: StoredImage): number | null {
   const { copies } = image.spec
   if (copies === undefined) return null
-  return copies === 'all' ? state.tables.node.size : Math.min(copies, state.tables.node.size)
+  const staying = [...state.tables.node.values()].filter((node) => node.leaving === undefined).length
+  return copies === 'all' ? staying : Math.min(copies, staying)
 }
 
 /** Holders that are members; the others are gone with what they had. */
 export function holdersOf(state: State, image: StoredImage): readonly string[] {
   return image.holders.filter((id) => state.tables.node.has(id))
+}
+
+/** Holders that stay: copies on a node that is being removed do not count, so that others are made in time. */
+export function keepersOf(state: State, image: StoredImage): readonly string[] {
+  return holdersOf(state, image).filter((id) => state.tables.node.get(id)?.leaving === undefined)
 }
 
 /** Nodes that hold this content, whatever the image is called. */

@@ -3,7 +3,7 @@ import type { CommandOf } from '../model/command.ts'
 import { fieldErrorsOf } from '../model/field-error.ts'
 import { imageEditSchema, type StoredImage } from '../model/image.ts'
 import type { Outcome } from './apply.ts'
-import { copiesWanted, imageUses, isImageNeededOn, vmsOfImage } from './image-use.ts'
+import { copiesWanted, imageUses, isImageNeededOn, keepersOf, vmsOfImage } from './image-use.ts'
 import { mergePatch } from './merge-patch.ts'
 import { dropOldOperations } from './old-operations.ts'
 import { projectExists } from './query.ts'
@@ -130,22 +130,12 @@ function drop(transaction: Transaction, payload: CommandOf<'image.drop'>['payloa
   const node = transaction.get('node', payload.nodeId)?.name ?? payload.nodeId
   if (!payload.lost) {
     const wanted = copiesWanted(transaction.state, image)
-    if (wanted === null || image.holders.length <= Math.max(1, wanted)) throw new Refusal('STATE_CONFLICT', `Image ${image.name} has no copy too many.`)
+    if (wanted === null || keepersOf(transaction.state, image).length <= Math.max(1, wanted)) throw new Refusal('STATE_CONFLICT', `Image ${image.name} has no copy too many.`)
     if (isImageNeededOn(transaction.state, image.spec.sha256, payload.nodeId)) throw new Refusal('IN_USE', `Disks on ${node} are made of image ${image.name}.`)
   }
   transaction.put('image', image.id, { ...image, holders: image.holders.filter((id) => id !== payload.nodeId), revision: transaction.index })
   say(transaction, image, 'updated', payload.lost ? `The copy of image ${image.name} on ${node} is gone` : `Node ${node} gave up its copy of image ${image.name}`)
   return { id: image.id }
-}
-
-/** A node that is no member any more holds nothing. */
-export function dropNodeFromImages(transaction: Transaction, nodeId: string): void {
-  for (const { id } of transaction.state.tables.image.values()) {
-    const image = transaction.get('image', id)
-    if (image === undefined || !image.holders.includes(nodeId)) continue
-    transaction.put('image', id, { ...image, holders: image.holders.filter((holder) => holder !== nodeId), revision: transaction.index })
-    say(transaction, image, 'updated', `Image ${image.name} is on one node less`)
-  }
 }
 
 function say(transaction: Transaction, image: { id: string; name: string; project: string }, type: 'created' | 'updated' | 'deleted', message: string): void {

@@ -3,10 +3,8 @@ import { expect, test } from 'vitest'
 import type { ImageId, NodeId, TokenId } from '../../../src/model/id.ts'
 import { planCopies, type ImageHost } from '../../../src/planner/image.ts'
 import { emptyState, exportState, importState } from '../../../src/state/state.ts'
-import { dropNodeFromImages } from '../../../src/state/image.ts'
 import { isImageNeededOn } from '../../../src/state/image-use.ts'
-import { Transaction } from '../../../src/state/transaction.ts'
-import { admin, announcement, World } from './world.ts'
+import { announcement, World } from './world.ts'
 
 const sha256 = 'b'.repeat(64)
 
@@ -82,13 +80,14 @@ test('a VM may be made on a node without the image, if the image may travel', ()
   expect(() => world.vm(nodes[2], 'other', { disks: [{ name: 'root', image: 'fixed' }] })).toThrow('NO_FIT')
 })
 
-test('a node that is removed holds nothing any more', () => {
+test('a node that is being removed is replaced in time, and then holds nothing any more', () => {
   const { world, nodes } = threeNodes()
   const id = register(world, nodes[0], 2)
   world.run('image.hold', { id, nodeId: nodes[1] })
-  const transaction = new Transaction(world.state, { index: world.state.index + 1, timeMs: 0, actor: admin, commandId: world.newId() })
-  dropNodeFromImages(transaction, nodes[1])
-  transaction.commit()
+  expect(world.outcome('node.remove', { id: nodes[1], force: false })).toBe('done')
+  expect(planCopies(world.state, image(world, id), hosts(nodes, [9, 50, 7])).fetch).toEqual([nodes[2]])
+  expect(world.outcome('image.drop', { id, nodeId: nodes[0], lost: false })).toBe('STATE_CONFLICT')
+  world.run('node.forget', { id: nodes[1] })
   expect(image(world, id).holders).toEqual([nodes[0]])
 })
 

@@ -8,6 +8,7 @@ import type { StoredNode } from '../model/node.ts'
 import type { StoredVm } from '../model/vm.ts'
 import type { Outcome } from './apply.ts'
 import { drainOf } from './drain.ts'
+import { keepersOf } from './image-use.ts'
 import { dropNodeFromOperations, movesOnNode } from './migration.ts'
 import { endOperation } from './operation.ts'
 import { vmsOnNode } from './query.ts'
@@ -46,6 +47,11 @@ function requireEmpty(transaction: Transaction, node: StoredNode): void {
     const names = vms.slice(0, namesShownMax).map((vm) => vm.name)
     const more = vms.length > namesShownMax ? ` and ${vms.length - namesShownMax} more` : ''
     throw new Refusal('IN_USE', `${node.name} has ${vms.length === 1 ? 'a VM' : `${vms.length} VMs`}: ${names.join(', ')}${more}. Drain it first; or, if the host is off for good, remove it by force.`)
+  }
+  const only = [...transaction.state.tables.image.values()].filter((image) => keepersOf(transaction.state, image).join() === node.id).map((image) => image.name)
+  if (only.length > 0) {
+    const names = only.toSorted().slice(0, namesShownMax).join(', ')
+    throw new Refusal('IN_USE', `${node.name} holds the only copy of ${only.length === 1 ? 'image' : 'images'} ${names}${only.length > namesShownMax ? ` and ${only.length - namesShownMax} more` : ''}. Raise the number of copies first, or delete what is not needed.`)
   }
   const [move] = movesOnNode(transaction.state, node.id)
   if (move !== undefined) throw new Refusal('IN_USE', `${node.name} takes part in the migration of ${move.spec.target.name}. Wait for it or cancel it; or, if the host is off for good, remove it by force.`)

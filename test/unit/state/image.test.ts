@@ -88,6 +88,8 @@ test('a node that is being removed is replaced in time, and then holds nothing a
   expect(planCopies(world.state, image(world, id), hosts(nodes, [9, 50, 7])).fetch).toEqual([nodes[2]])
   expect(world.outcome('image.drop', { id, nodeId: nodes[0], lost: false })).toBe('STATE_CONFLICT')
   world.run('node.forget', { id: nodes[1] })
+  const last = world.result('node.remove', { id: nodes[0], force: false })
+  expect(last).toMatchObject({ code: 'IN_USE', message: expect.stringContaining('the only copy of image base') })
   expect(image(world, id).holders).toEqual([nodes[0]])
 })
 

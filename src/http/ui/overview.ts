@@ -19,6 +19,8 @@ const operationsMax = 6
 export function overviewRoutes(ui: Ui): Hono<HttpEnv> {
   return new Hono<HttpEnv>().get('/', (context) => {
     const frame = requestFrame(ui, context)
+    // Whoever may not look at the whole cluster begins with what is theirs.
+    if (!frame.user.cluster) return context.redirect(frame.user.looks ? '/vms' : '/access', 303)
     const read = readCharts(ui, callerOf(context), { kind: 'cluster' }, rangeOf(context))
     const data = { ...readOverview(ui, callerOf(context)), charts: read === null ? html`` : chartsSection(frame, read) }
     return answerPage(ui, context, frame, { title: 'Overview', section: 'overview', live: 'page=overview', scripts: chartScripts(frame), styles: chartStyles(frame) }, overviewPage(frame, data))

@@ -168,7 +168,8 @@ function turnedStepState(operation: StoredOperation, at: number, turnedAt: numbe
 }
 
 function stepState(operation: StoredOperation, at: number): Operation['status']['steps'][number]['state'] {
-  if (operation.move?.turnedAt != null) return turnedStepState(operation, at, operation.move.turnedAt)
+  const turnedAt = operation.move?.turnedAt ?? null
+  if (turnedAt !== null) return turnedStepState(operation, at, turnedAt)
   if (operation.state === 'done' || at < operation.step) return 'done'
   if (at > operation.step) return 'waiting'
   if (operation.state === 'failed') return 'failed'

@@ -1,6 +1,6 @@
 // `novacron migration`, `vm migrate`, `node drain` and `node uncordon`: moving VMs between nodes, and what became of it.
 import type { Command } from 'commander'
-import { operationResult, waitSeconds } from './await-end.ts'
+import { operationResult } from './await-end.ts'
 import { integerBetween, nouns, pathOf, registerList, registerShow } from './nouns.ts'
 import { escapeText, renderBytes, textAt, valueAt } from './output.ts'
 import { actOnEach, confirmLoss, dryRunResult, isDryRun, type Result } from './results.ts'

@@ -106,6 +106,11 @@ export type Assignment = { readonly nodeId: NodeId; readonly epoch: number }
 /** While it moves: who may hold it. Until that is settled nobody else starts it. */
 export type VmMigration = { readonly operationId: string; readonly source: Assignment; readonly target: Assignment }
 
+/** It moves: its holders keep their hands off it, the operation sees to everything. */
+export function isOnItsWay(vm: Pick<StoredVm, 'migration'>): boolean {
+  return (vm.migration ?? null) !== null
+}
+
 /** A VM as it lies in the state. */
 export type StoredVm = {
   readonly id: string

@@ -1,7 +1,7 @@
 // What a VM's owner has to do next: (wish, running operation, what the hypervisor shows) → actions, pure.
 import type { Domain } from '../ports/hypervisor.ts'
 import { operationKinds, type StoredOperation, type VmStep } from '../model/operation.ts'
-import type { StoredVm, VmPhase } from '../model/vm.ts'
+import { isOnItsWay, type StoredVm, type VmPhase } from '../model/vm.ts'
 
 /** In order; after the last one the VM is planned anew. */
 export type VmActionStep =
@@ -57,11 +57,6 @@ export function planVm(vm: StoredVm, operation: StoredOperation | null, seen: Vm
 /** A delete failed past the point of no return: nothing is made anew, for its disks would be empty. It waits to be deleted again. */
 export function isHalfDeleted(vm: StoredVm, step: VmStep | null): boolean {
   return vm.deleting && step === null
-}
-
-/** While it moves, holders keep their hands off it: the operation sees to it, a crash of the guest too. */
-export function isOnItsWay(vm: StoredVm): boolean {
-  return vm.migration != null
 }
 
 /** Plans for a node that has a domain of a VM that is another node's. */
@@ -149,7 +144,7 @@ export function shownPhase(vm: StoredVm, operation: StoredOperation | null, hear
   if (!heard) return 'unknown'
   const { phase } = vm.report
   const step = currentStep(operation)
-  if (vm.migration != null) return 'migrating'
+  if (isOnItsWay(vm)) return 'migrating'
   if (vm.deleting) return isHalfDeleted(vm, step) ? 'failed' : 'deleting'
   if (step === 'shutdown') return phase === 'stopped' ? 'stopped' : 'stopping'
   if (step === 'boot') return phase === 'running' ? 'running' : 'starting'

@@ -189,7 +189,7 @@ function forward(transaction: Transaction, operation: MoveOperation): void {
 function wholeDowntime(transaction: Transaction, operation: MoveOperation): StoredMove['outputs'] {
   const { outputs } = operation.move
   const transferred = operation.steps[stepsOf(operation).findIndex((step) => step.name === 'transfer')]?.endedMs ?? null
-  if (transferred === null || outputs.downtimeMs == null || transaction.get('vm', operation.spec.target.id)?.spec.runState !== 'running') return outputs
+  if (transferred === null || outputs.downtimeMs === undefined || outputs.downtimeMs === null || transaction.get('vm', operation.spec.target.id)?.spec.runState !== 'running') return outputs
   return { ...outputs, downtimeMs: outputs.downtimeMs + transaction.timeMs - transferred }
 }
 
@@ -201,7 +201,7 @@ function turnBack(transaction: Transaction, operation: MoveOperation, error: { r
 
 /** Goes on with the next undo at or before the step; as soon as the source has nothing left to do the VM is free, whatever the target has. */
 function backward(transaction: Transaction, operation: MoveOperation, from: number): void {
-  const undos = stepsOf(operation).map((step, at) => ({ step, at })).filter(({ step, at }) => step.undo && at <= from).reverse()
+  const undos = stepsOf(operation).map((step, at) => ({ step, at })).filter(({ step, at }) => step.undo && at <= from).toReversed()
   let { move } = operation
   if (!move.freed && !undos.some(({ step }) => step.on === 'source')) {
     free(transaction, operation, move.cancelled ? 'cancelled' : 'failed')

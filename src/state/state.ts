@@ -129,7 +129,7 @@ function indexRecord(state: State, table: TableName, record: Tables[TableName]):
 /** Its owner, and while it moves the other one. */
 function holdersOf(vm: StoredVm): readonly string[] {
   const nodeIds = vm.assignment === null ? [] : [vm.assignment.nodeId as string]
-  return vm.migration == null ? nodeIds : [...nodeIds, vm.migration.source.nodeId, vm.migration.target.nodeId]
+  return vm.migration === undefined || vm.migration === null ? nodeIds : [...nodeIds, vm.migration.source.nodeId, vm.migration.target.nodeId]
 }
 
 function unindex(state: State, table: TableName, record: Tables[TableName]): void {

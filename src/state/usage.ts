@@ -28,7 +28,8 @@ export function countVm(usage: Usage, vm: StoredVm, sign: 1 | -1): void {
   if (vm.assignment === null) return
   countOn(usage, vm.assignment.nodeId, vm, { sign, owner: true })
   // While it moves it takes its room on both hosts.
-  const other = vm.migration == null ? null : vm.migration.source.nodeId === vm.assignment.nodeId ? vm.migration.target : vm.migration.source
+  const migration = vm.migration ?? null
+  const other = migration === null ? null : migration.source.nodeId === vm.assignment.nodeId ? migration.target : migration.source
   if (other !== null) countOn(usage, other.nodeId, vm, { sign, owner: false })
 }
 

@@ -1,6 +1,6 @@
 // A VM whose host is off for good, by an operator's word, gets another: its disks begin anew from their images.
 import type { CommandOf } from '../model/command.ts'
-import type { StoredVm } from '../model/vm.ts'
+import { isOnItsWay, type StoredVm } from '../model/vm.ts'
 import type { Outcome } from './apply.ts'
 import { endOperation } from './operation.ts'
 import { misfit } from './query.ts'
@@ -17,7 +17,7 @@ export function recoverVm(transaction: Transaction, payload: CommandOf<'vm.recov
   const vm = transaction.require('vm', payload.id)
   requireCurrent(vm, payload)
   if (vm.deleting) throw new Refusal('STATE_CONFLICT', `${vm.name} is being deleted.`)
-  if (vm.migration != null) throw new Refusal('OPERATION_ACTIVE', `${vm.name} is on its way to another node. Cancel that, or remove the node that is off from the cluster.`)
+  if (isOnItsWay(vm)) throw new Refusal('OPERATION_ACTIVE', `${vm.name} is on its way to another node. Cancel that, or remove the node that is off from the cluster.`)
   if ((vm.assignment?.nodeId ?? null) !== payload.formerNodeId) throw new Refusal('STATE_CONFLICT', `${vm.name} has another node by now.`)
   const target = transaction.require('node', payload.nodeId)
   if (target.id === payload.formerNodeId) throw new Refusal('STATE_CONFLICT', `${vm.name} is on ${target.name} already.`)

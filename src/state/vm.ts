@@ -1,7 +1,7 @@
 // Virtual machines: made, edited, acted on, and what their owner's controller says of them.
 import type { CommandOf } from '../model/command.ts'
 import { shortId } from '../model/id.ts'
-import type { StoredVm, VmReport, VmSpec } from '../model/vm.ts'
+import { isOnItsWay, type StoredVm, type VmReport, type VmSpec } from '../model/vm.ts'
 import type { Outcome } from './apply.ts'
 import { canonicalJson } from './canonical.ts'
 import { mergePatch } from './merge-patch.ts'
@@ -95,7 +95,7 @@ function edit(transaction: Transaction, vm: StoredVm, next: Edited, seed: string
   if (vm.operationId !== null && next.spec.runState !== vm.spec.runState) {
     throw new Refusal('OPERATION_ACTIVE', `An operation is running on ${vm.name}. Wait for it or cancel it.`)
   }
-  if (vm.migration != null && (next.name !== vm.name || !sameJson(next.spec, vm.spec))) throw new Refusal('OPERATION_ACTIVE', `${vm.name} is on its way to another node. Wait for it or cancel it.`)
+  if (isOnItsWay(vm) && (next.name !== vm.name || !sameJson(next.spec, vm.spec))) throw new Refusal('OPERATION_ACTIVE', `${vm.name} is on its way to another node. Wait for it or cancel it.`)
   const node = vm.assignment === null ? undefined : transaction.get('node', vm.assignment.nodeId)
   if (node !== undefined && asksForMore(vm.spec, next.spec)) {
     const reason = misfit(state, node, { spec: next.spec, labels: next.labels, images: [], running: runs, ownVmId: vm.id })

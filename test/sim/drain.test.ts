@@ -1,5 +1,6 @@
 // A drain in the simulator: all VMs leave, a few at a time; what fits nowhere stays and is named; it can be taken back.
 import { beforeEach, describe, expect, it } from 'vitest'
+import { isOnItsWay } from '../../src/model/vm.ts'
 import { Bench } from './migration.ts'
 import { World } from './world.ts'
 
@@ -22,7 +23,7 @@ async function drain(node: string, concurrency = 2): Promise<string> {
 }
 
 async function ended(id: string): Promise<void> {
-  await world.until('the drain ends', 120_000, () => bench.state.tables.operation.get(id)?.endedMs != null)
+  await world.until('the drain ends', 120_000, () => bench.hasEnded(id))
   expect(world.checker.violation).toBeNull()
 }
 
@@ -37,9 +38,9 @@ describe('a drain', () => {
     const id = await drain(node!, 1)
     let most = 0
     await world.run(world.queue.nowMs + 120_000, () => {
-      const moving = [...bench.state.tables.vm.values()].filter((vm) => vm.migration != null).length
+      const moving = [...bench.state.tables.vm.values()].filter((vm) => isOnItsWay(vm)).length
       most = Math.max(most, moving)
-      return bench.state.tables.operation.get(id)?.endedMs != null
+      return bench.hasEnded(id)
     })
     expect(most).toBe(1)
     expect(bench.state.tables.operation.get(id)).toMatchObject({ state: 'done', actor: 'admin' })

@@ -1,6 +1,7 @@
 // Migrations under faults: brings an operation to a step of the table, lets a fault happen there, heals, and looks whether all is as it has to be.
 import type { Caller } from '../../src/app/face.ts'
 import type { StoredOperation } from '../../src/model/operation.ts'
+import { isOnItsWay } from '../../src/model/vm.ts'
 import { isMove, stepsOf } from '../../src/state/migration.ts'
 import type { State } from '../../src/state/state.ts'
 import type { SimHost } from './host.ts'
@@ -91,8 +92,9 @@ export class Bench {
 
   #app() {
     const host = this.world.leader ?? this.world.serving[0]
-    if (host?.node == null) throw new Error('nobody serves')
-    return host.node.app
+    const app = host?.node?.app
+    if (app === undefined) throw new Error('nobody serves')
+    return app
   }
 
   async makeVm(name: string, runState: 'running' | 'stopped'): Promise<string> {
@@ -102,6 +104,10 @@ export class Bench {
     const { id } = made
     await this.world.until('the VM is as wished', 20_000, () => this.state.tables.vm.get(id)?.report.phase === runState)
     return id
+  }
+
+  hasEnded(operationId: string): boolean {
+    return typeof this.state.tables.operation.get(operationId)?.endedMs === 'number'
   }
 
   /** Begins a migration away from where it is, and returns the operation's id. */
@@ -120,7 +126,7 @@ export class Bench {
       const operation = this.state.tables.operation.get(operationId)
       return operation !== undefined && isAt(operation, point)
     }
-    await this.world.run(this.world.queue.nowMs + limitMs, () => at() || this.state.tables.operation.get(operationId)?.endedMs != null)
+    await this.world.run(this.world.queue.nowMs + limitMs, () => at() || this.hasEnded(operationId))
     return at()
   }
 
@@ -139,12 +145,12 @@ export class Bench {
   #wrong(vmId: string, operationId: string): string | null {
     const { state } = this
     const operation = state.tables.operation.get(operationId)
-    if (operation?.endedMs == null) return `the operation is ${operation?.state} at step ${operation?.step} ${operation?.move?.direction}`
+    if (operation === undefined || operation.endedMs === null) return `the operation is ${operation?.state} at step ${operation?.step} ${operation?.move?.direction}`
     const record = state.tables.migration.get(operationId)
     if (record === undefined) return 'the history does not tell it'
     if (record.outcome !== operation.state) return `the history says ${record.outcome}, the operation ${operation.state}`
     const vm = state.tables.vm.get(vmId)
-    if (vm === undefined || vm.operationId !== null || vm.migration != null) return 'the VM is not free'
+    if (vm === undefined || vm.operationId !== null || isOnItsWay(vm)) return 'the VM is not free'
     return leftovers(this.world, state)
   }
 }

@@ -44,8 +44,8 @@ function plant(mutant: Mutant | undefined): void {
     load(url, context, nextLoad) {
       const loaded = nextLoad(url, context)
       const changes = mutant.changes.filter(({ file }) => url.endsWith(`/${file}`))
-      if (changes.length === 0 || loaded.source == null) return loaded
-      let source = loaded.source.toString()
+      if (changes.length === 0 || loaded.source === undefined || loaded.source === null) return loaded
+      let source = typeof loaded.source === 'string' ? loaded.source : Buffer.from(loaded.source as Uint8Array).toString()
       for (const { file, from, to } of changes) {
         if (!source.includes(from)) throw new Error(`the mutant does not fit ${file} any more: ${from}`)
         source = source.replace(from, () => to)

@@ -33,8 +33,8 @@ export function stepWord(name: string): string {
 
 /** "disks: 152 MiB of 640 MiB, 48 MiB/s"; empty where nothing is told. */
 export function progressLine(operation: Pick<Operation, 'spec' | 'status'>): string {
-  const { progress, bytes: moved, downtimeMs } = operation.status
-  if (progress == null || operation.status.direction === 'back') return moved == null || operation.status.endedAt === null ? '' : `${bytes(moved)} moved${downtimeMs == null ? '' : `, stood still for ${Math.round(downtimeMs)} ms`}`
+  const { progress = null, bytes: moved = null, downtimeMs = null } = operation.status
+  if (progress === null || operation.status.direction === 'back') return moved === null || operation.status.endedAt === null ? '' : `${bytes(moved)} moved${downtimeMs === null ? '' : `, stood still for ${Math.round(downtimeMs)} ms`}`
   if (operation.spec.operation === 'node-drain') return `${progress.processedBytes} of ${progress.totalBytes} VMs have left`
   const total = progress.totalBytes === 0 ? '' : ` of ${bytes(progress.totalBytes)}`
   return `${progress.phase}: ${bytes(progress.processedBytes)}${total}${progress.bytesPerSecond === 0 ? '' : `, ${bytes(progress.bytesPerSecond)}/s`}`
@@ -42,10 +42,10 @@ export function progressLine(operation: Pick<Operation, 'spec' | 'status'>): str
 
 /** Share of the steps that are done, 0…100. */
 export function operationPercent(operation: Pick<Operation, 'status'>): number {
-  const { steps, progress, error } = operation.status
+  const { steps, progress = null, error } = operation.status
   if (steps.length === 0) return 0
   const total = progress?.totalBytes ?? 0
-  const running = progress == null || total === 0 || error !== null ? 0 : Math.min(1, progress.processedBytes / total)
+  const running = progress === null || total === 0 || error !== null ? 0 : Math.min(1, progress.processedBytes / total)
   return Math.round(((steps.filter((step) => step.state === 'done').length + running) / steps.length) * 100)
 }
 

@@ -7,6 +7,7 @@ import type { ByteStream } from '../../ports/transport.ts'
 import { EpochGuard, staleEpoch } from '../epoch-guard.ts'
 import { SimConsole } from './console.ts'
 import { SimScreen } from './screen.ts'
+import { SimTransfer } from './migration.ts'
 import { isExecuting, type SimDomain, type SimMachine } from './machine.ts'
 import { statsOf } from './stats.ts'
 
@@ -181,10 +182,13 @@ export class SimHypervisor implements Hypervisor {
         const link = this.machine.links.get(request.sockets.control)
         if (link === undefined || !link.alive) throw new OperationalError('MIGRATION_FAILED', `The sockets of the migration of ${domain.name} lead nowhere.`)
         if (this.machine.transferOf(request.id) !== undefined) throw new OperationalError('MIGRATION_FAILED', `${domain.name} is being migrated already.`)
-        this.machine.migrate(domain, { target: request.target, link }, {
+        const { migrateMsMin, migrateMsMax } = this.machine.faults
+        const durationMs = migrateMsMin + this.machine.random.integer(migrateMsMax - migrateMsMin + 1)
+        const transfer = new SimTransfer({ source: this.machine, domain, target: request.target, link, durationMs }, {
           onProgress: (progress) => later(() => onProgress(progress)),
           onEnd: (result) => later(() => (result instanceof OperationalError ? reject(result) : resolve(result))),
         })
+        if (!transfer.over) this.machine.transferBegins(request.id, transfer)
       })
       if (signal.aborted) abort()
       return await promise

@@ -2,7 +2,6 @@
 import { domainDigest } from '../../ports/domain-digest.ts'
 import type { Cancel, Clock, Random } from '../../ports/clock.ts'
 import type { Domain, DomainEvent, DomainSpec, DomainState, OffReason } from '../../ports/hypervisor.ts'
-import { SimTransfer } from './migration.ts'
 import type { SimLink } from './relay.ts'
 
 /** Plain knobs, to be set at any time. Ratios are chances in [0, 1]. */
@@ -33,6 +32,9 @@ export const calmMachine: Readonly<MachineFaults> = {
 
 export type GuestListener = (bytes: Uint8Array | null) => void
 
+/** A migration under way, as the machine it leaves sees it. */
+export type Transfer = { fail(why: string): void }
+
 export type SimDomain = {
   readonly id: string
   name: string
@@ -62,7 +64,7 @@ export class SimMachine {
   stops = 0
   /** Sockets of the relay on this host, by path. */
   readonly links = new Map<string, SimLink>()
-  readonly #transfers = new Map<string, SimTransfer>()
+  readonly #transfers = new Map<string, Transfer>()
   readonly #domains = new Map<string, SimDomain>()
   readonly #listeners = new Set<(event: DomainEvent) => void>()
   #reachable = true
@@ -85,8 +87,8 @@ export class SimMachine {
   /** Every guest is gone at once; definitions stay. */
   powerOff(): void {
     this.#power++
-    for (const transfer of [...this.#transfers.values()]) transfer.fail('the power was cut')
-    for (const domain of [...this.#domains.values()]) {
+    for (const transfer of this.#transfers.values()) transfer.fail('the power was cut')
+    for (const domain of this.#domains.values()) {
       if (domain.incoming) this.#domains.delete(domain.id)
       if (domain.state === 'off') continue
       domain.before = null
@@ -94,16 +96,12 @@ export class SimMachine {
     }
   }
 
-  /** Sends the domain to the machine at the link's other end; who listens is told once how it ended. */
-  migrate(domain: SimDomain, request: { readonly target: DomainSpec; readonly link: SimLink }, listeners: ConstructorParameters<typeof SimTransfer>[1]): SimTransfer {
-    const { migrateMsMin, migrateMsMax } = this.faults
-    const durationMs = migrateMsMin + this.random.integer(migrateMsMax - migrateMsMin + 1)
-    const transfer = new SimTransfer({ source: this, domain, durationMs, ...request }, listeners)
-    if (!transfer.over) this.#transfers.set(domain.id, transfer)
-    return transfer
+  /** A migration that sends a domain away; it goes on without the daemon. */
+  transferBegins(id: string, transfer: Transfer): void {
+    this.#transfers.set(id, transfer)
   }
 
-  transferOf(id: string): SimTransfer | undefined {
+  transferOf(id: string): Transfer | undefined {
     return this.#transfers.get(id)
   }
 

@@ -64,7 +64,7 @@ describe('with a credential', () => {
       : route.operationId === 'getStanding' ? { token: null, headers: { Authorization: `Node ${'0'.repeat(36)}.${'A'.repeat(86)}` } }
       : route.operationId === 'join' || route.operationId === 'joinAppliance' ? { json: {}, token: 'ncj_good' }
       : route.method === 'PATCH' ? { json: {}, headers: { 'Content-Type': 'application/merge-patch+json' } }
-      : route.method === 'POST' || route.method === 'PUT' ? { json: route.operationId === 'createVm' ? { name: 'db', spec: { cpus: 1, memoryMiB: 64 } } : {} } : {}
+      : route.method === 'POST' || route.method === 'PUT' ? { json: route.operationId === 'createVm' ? { name: 'db', spec: { cpus: 1, memoryMiB: 64 } } : route.operationId === 'createUpload' ? { name: 'big', spec: { sizeBytes: 3 } } : {} } : {}
     const answer = await served.ask(target, { method: route.method, ...body })
     expectSecure(answer)
     if (route.operationId === 'openConsole') return expect(answer).toMatchObject({ status: 400, json: { code: 'MALFORMED' } })

@@ -187,3 +187,25 @@ describe('live migration', () => {
     await hosts.forget(guest.id)
   })
 })
+
+describe('live migration where QEMU runs as another user', () => {
+  const hosts = new MigrationHosts({ qemuUser: 'libvirt-qemu' })
+  const { source, target } = hosts
+  beforeAll(() => hosts.open(), 120_000)
+  afterAll(() => hosts.close())
+
+  it('gives QEMU the sockets, on either side', async () => {
+    const guest = await hosts.guest(8)
+    const leg = { operationId: randomUUID(), vmId: guest.id }
+    expect(await source.hypervisor.emulatorOwner()).not.toEqual({ uid: 0, gid: 0 })
+    const { address } = await target.relay.accept({ ...leg, fromNodeId: source.nodeId })
+    const sockets = await source.relay.connect({ ...leg, toNodeId: target.nodeId, address }, never)
+    await source.hypervisor.migrate({ id: guest.id, sockets, target: guest.target, bandwidthMiBps: null }, () => {}, never)
+    await target.hypervisor.boot(guest.id, 2)
+    const ticks = await followTicks(target, guest.id)
+    await until(() => ticks.last() > guest.ticks.last(), 'the guest to tick on at the target')
+    await ticks.close()
+    await guest.ticks.close()
+    await hosts.forget(guest.id)
+  })
+})

@@ -1,26 +1,33 @@
 // A private libvirtd for tests: own mount and process namespaces, so that nothing of the machine's is touched and nothing is left.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync, existsSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync, existsSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { randomUUID } from 'node:crypto'
 
-const folders = ['run', 'var', 'log', 'cache', 'etc/qemu', 'dev-pts', 'dev-shm'] as const
+const folders = ['run', 'var', 'log', 'cache', 'etc/qemu', 'dev-shm'] as const
 
 /** The daemon is killed, stopped and started at will; QEMU processes live on until `close`. */
 export class PrivateLibvirtd {
   readonly directory = mkdtempSync(join(tmpdir(), 'novacron-libvirtd-'))
   readonly socketPath = join(this.directory, 'run', 'libvirt-sock')
+  /** Default root. With another one libvirt gives QEMU's files to it, as on an appliance. */
+  readonly #qemuUser: string
   #holder: ChildProcess | null = null
   #entry: ChildProcess | null = null
 
+  constructor(options: { readonly qemuUser?: string } = {}) {
+    this.#qemuUser = options.qemuUser ?? 'root'
+  }
+
   async open(): Promise<void> {
+    chmodSync(this.directory, 0o711)
     for (const folder of folders) mkdirSync(join(this.directory, folder), { recursive: true })
     writeFileSync(join(this.directory, 'etc', 'libvirtd.conf'), libvirtdConf(this.directory))
-    writeFileSync(join(this.directory, 'etc', 'qemu.conf'), qemuConf)
+    writeFileSync(join(this.directory, 'etc', 'qemu.conf'), qemuConf(this.#qemuUser))
     writeFileSync(join(this.directory, 'etc', 'libvirt.conf'), '')
     writeFileSync(join(this.directory, 'hold.sh'), holdScript(this.directory))
     this.#holder = spawn(
@@ -85,7 +92,11 @@ export class PrivateLibvirtd {
     const entry = this.#entry
     if (entry !== null && entry.exitCode === null && entry.signalCode === null) {
       const gone = once(entry, 'exit')
-      process.kill(entry.pid!, 'SIGCONT')
+      try {
+        process.kill(entry.pid!, 'SIGCONT')
+      } catch {
+        // It is gone; its exit has not been heard of yet.
+      }
       await gone
     }
     rmSync(this.directory, { recursive: true, force: true })
@@ -126,10 +137,12 @@ function libvirtdConf(directory: string): string {
   ].join('\n')
 }
 
-const qemuConf = [
-  'user = "root"', 'group = "root"', 'dynamic_ownership = 0', 'remember_owner = 0', 'security_driver = "none"', 'namespaces = []',
-  'cgroup_controllers = []', 'seccomp_sandbox = 0', 'stdio_handler = "file"', 'max_core = 0', '',
-].join('\n')
+function qemuConf(user: string): string {
+  return [
+    `user = "${user}"`, `group = "${user}"`, `dynamic_ownership = ${user === 'root' ? 0 : 1}`, 'remember_owner = 0', 'security_driver = "none"', 'namespaces = []',
+    'cgroup_controllers = []', 'seccomp_sandbox = 0', 'stdio_handler = "file"', 'max_core = 0', '',
+  ].join('\n')
+}
 
 /** A private /dev without /dev/kvm (libvirtd would probe it and hang where it does), private libvirt directories, then waits for ever. */
 function holdScript(directory: string): string {
@@ -146,13 +159,13 @@ mount --bind ${directory}/var /var/lib/libvirt
 mount --bind ${directory}/log /var/log/libvirt
 mount --bind ${directory}/cache /var/cache/libvirt
 mount --bind ${directory}/etc /etc/libvirt
-mount --bind /dev/pts ${directory}/dev-pts
 mount --bind /dev/shm ${directory}/dev-shm
 mount -t tmpfs -o mode=755 dev /dev
 mkdir /dev/pts /dev/shm /dev/net
-mount --bind ${directory}/dev-pts /dev/pts
+# A fresh one: QEMU as another user may not make terminals in the machine's.
+mount -t devpts -o newinstance,ptmxmode=0666,mode=0620,gid=5 devpts /dev/pts
 mount --bind ${directory}/dev-shm /dev/shm
-umount ${directory}/dev-pts ${directory}/dev-shm
+umount ${directory}/dev-shm
 ln -s pts/ptmx /dev/ptmx
 ln -s /proc/self/fd /dev/fd
 mknod -m666 /dev/null c 1 3

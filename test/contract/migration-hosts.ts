@@ -38,13 +38,14 @@ export function newAuthority(clusterName: string): Promise<CertificateAndKey> {
 export class MigrationHost {
   readonly nodeId = randomUUID()
   readonly name: string
-  readonly libvirtd = new PrivateLibvirtd()
+  readonly libvirtd: PrivateLibvirtd
   readonly storage: LocalStorage
   readonly hypervisor: LibvirtHypervisor
   #relay: RelayProcess | null = null
 
-  constructor(name: string) {
+  constructor(name: string, options: { readonly qemuUser?: string }) {
     this.name = name
+    this.libvirtd = new PrivateLibvirtd(options)
     this.storage = new LocalStorage({ directory: join(this.libvirtd.directory, 'storage') }, { log: silentLog })
     this.hypervisor = new LibvirtHypervisor({ socketPath: this.libvirtd.socketPath, accelerator: 'tcg' }, { epochs: memoryLocalStore(), clock: systemClock, log: silentLog })
   }
@@ -87,11 +88,16 @@ export class MigrationHost {
 }
 
 export class MigrationHosts {
-  readonly source = new MigrationHost('alpha')
-  readonly target = new MigrationHost('beta')
+  readonly source: MigrationHost
+  readonly target: MigrationHost
   authority!: CertificateAndKey
   #image!: ImageFile
   #links: Relay[] = []
+
+  constructor(options: { readonly qemuUser?: string } = {}) {
+    this.source = new MigrationHost('alpha', options)
+    this.target = new MigrationHost('beta', options)
+  }
 
   async open(): Promise<void> {
     if (!existsSync(tiny)) throw new Error('build/tiny.qcow2 is missing: run `make tiny` first')

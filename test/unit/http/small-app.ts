@@ -119,6 +119,11 @@ export function createSmallApp(): SmallApp {
       },
       async act(_caller, ref, action, _body, options) { write(options); app.calls.push(action); one(vms, ref); return operation },
       async delete(_caller, ref, _body, options) { write(options); one(vms, ref); return operation },
+      async recover(_caller, ref, _body, options) { write(options); return one(vms, ref) },
+      explain: (_caller, ref) => {
+        const vm = one(vms, ref)
+        return { kind: 'vm', id: vm.id, name: vm.name, summary: `${vm.name} is ${vm.status.phase}.`, reasons: [], placement: { node: null, reason: '', considered: [] } }
+      },
       async migrate(_caller, ref, _body, options) { write(options); one(vms, ref); return operation },
       migrationTargets: () => ({ node: null, reason: '', considered: [] }),
       counts: () => ({}),

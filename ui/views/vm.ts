@@ -50,6 +50,7 @@ export function vmActionRefusal(vm: Vm, action: Action): string | null {
   const { phase } = vm.status
   const word = vmStateWords[phase].word.toLowerCase()
   if (phase === 'deleting') return `${vm.name} is being deleted`
+  if (phase === 'migrating') return `${vm.name} is on its way to another node`
   switch (action) {
     case 'start':
       return phase === 'stopped' || phase === 'failed' || phase === 'pending' || phase === 'suspended' || phase === 'unknown' ? null : `${vm.name} is ${word}`

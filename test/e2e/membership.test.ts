@@ -1,10 +1,11 @@
 // Hosts come and go: found on the network and admitted, renamed, moved, lost and replaced, removed alive, dead and leading, and back as new ones.
-import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { connect } from 'node:tls'
 import t from 'tap'
 import { z } from 'zod'
 import { nodeSchema, type Node } from '../../src/model/node.ts'
+import { findings, openBrowser, overhang, signIn, sit } from './browser.ts'
 import { Api, problemOf } from './lab-api.ts'
 import { eventually, Lab, novacron, run } from './lab-runner.ts'
 import { Truth } from './lab-truth.ts'
@@ -71,11 +72,25 @@ void t.test('the fourth is found on the network and admitted by its fingerprint'
   t.match(own, { clustered: false, removed: null, fingerprint: /^[0-9a-f]{64}$/ })
   for (const asked of ['node1', 'node2', 'node3']) await eventually(`${asked} hears of it`, 10_000, async () => (await found(asked)).some((one) => one.fingerprint === own.fingerprint))
   t.equal(problemOf(await api.call('node2', 'POST', `/api/v1/nodes/discovered/${'0'.repeat(64)}/admit`)).code, 'NOT_FOUND')
-  const page = await run(['curl', '-sk', `${lab.node('node4').url}/login`])
-  t.match(page.stdout, own.fingerprint.slice(0, 4))
+  const shown = await run(['curl', '-sk', `${lab.node('node4').url}/login`])
+  t.match(shown.stdout, own.fingerprint.slice(0, 4))
   const uninvited = await run(['curl', '-sk', '-o', '/dev/null', '-w', '%{http_code}', '-X', 'POST', `${lab.node('node4').url}/api/v1/appliance/join`])
   t.equal(uninvited.stdout, '401')
-  await admit('node2', 'node4')
+  const browser = await openBrowser()
+  const { page, troubles } = await sit(browser)
+  await signIn(page, lab.node('node2').url, readFileSync(join(lab.dir, 'admin-password'), 'utf8').trim())
+  await page.goto(`${lab.node('node2').url}/nodes`)
+  t.match(await page.locator('#nodes-found').innerText(), own.fingerprint.match(/.{4}/g)!.join(' '))
+  t.same(await findings(page), [])
+  t.equal(await overhang(page), 0)
+  await page.getByRole('button', { name: 'Admit node4' }).click()
+  await page.waitForURL(`${lab.node('node2').url}/nodes/node4`, { timeout: 60_000 })
+  await page.getByRole('link', { name: 'Remove', exact: true }).click()
+  t.same(await findings(page), [])
+  t.ok(await page.getByRole('button', { name: 'Remove node4' }).getAttribute('aria-disabled'), 'not before its name was typed')
+  t.same(troubles, [])
+  await browser.close()
+  await eventually('it is ready', 20_000, async () => (await nodes('node2')).some((node) => node.name === 'node4' && node.status.ready && node.status.accelerator !== 'none'))
   t.match((await nodes('node3')).find((node) => node.name === 'node4'), { status: { role: 'learner' } })
   await eventually('it is found no more', 10_000, async () => (await found('node1')).length === 0)
 })

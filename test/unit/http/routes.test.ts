@@ -57,7 +57,7 @@ describe('without a credential', () => {
 describe('with a credential', () => {
   test.each(table.map((route) => ({ name: `${route.method} ${route.path}`, route })))('$name answers in the declared shape', async ({ route }) => {
     await served.ask('/api/v1/vms', { method: 'POST', json: { name: 'web', spec: { cpus: 1, memoryMiB: 64 } } })
-    const known: Readonly<Record<string, string>> = { vms: 'web', nodes: 'n1', images: 'tiny', operations: 'o1', users: 'admin', tokens: 'ci', roles: 'anna-viewer-cluster', projects: 'shop', cluster: 'j1' }
+    const known: Readonly<Record<string, string>> = { vms: 'web', nodes: 'n1', images: 'tiny', operations: 'o1', users: 'admin', tokens: 'ci', roles: 'anna-viewer-cluster', projects: 'shop', migrations: 'vm-migrate-1', cluster: 'j1' }
     const target = route.path.replaceAll(/\{\w+\}/g, known[route.path.split('/')[3] ?? ''] ?? 'x') + (route.operationId === 'importImage' ? '?name=tiny' : route.operationId === 'appendUpload' ? '?offset=0' : '')
     const body = route.body?.schema === 'binary' ? { body: 'QFI', headers: { 'Content-Type': 'application/octet-stream' } }
       : route.operationId === 'signIn' ? { json: { name: 'admin', password: 'correct horse' }, token: null }

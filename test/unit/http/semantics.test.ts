@@ -94,7 +94,7 @@ describe('writes', () => {
     expect(served.app.imported.at(-1)).toEqual({ name: 'big', bytes: bytes.length })
     expect(await served.ask('/api/v1/images', { method: 'POST', body: 'x', headers: { 'Content-Type': 'application/octet-stream' } })).toMatchObject({ status: 422, json: { fields: [{ path: 'name', message: 'is required' }] } })
     expect(await served.ask('/api/v1/images?name=%3Cb%3E', { method: 'POST', body: 'x', headers: { 'Content-Type': 'application/octet-stream' } })).toMatchObject({ status: 422 })
-    expect(await served.ask('/api/v1/images?name=x', { method: 'POST', json: {} })).toMatchObject({ status: 415 })
+    expect(await served.ask('/api/v1/images?name=x', { method: 'POST', body: 'x', headers: { 'Content-Type': 'text/plain' } })).toMatchObject({ status: 415 })
   })
 })
 

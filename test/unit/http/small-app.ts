@@ -5,6 +5,7 @@ import { OperationalError } from '../../../src/model/error.ts'
 import type { Event } from '../../../src/model/event.ts'
 import type { MetricsView } from '../../../src/model/metrics.ts'
 import type { Image } from '../../../src/model/image.ts'
+import type { Migration } from '../../../src/model/migration.ts'
 import type { DiscoveredNode, Node } from '../../../src/model/node.ts'
 import type { AuditRecord } from '../../../src/model/audit.ts'
 import type { Operation } from '../../../src/model/operation.ts'
@@ -62,6 +63,10 @@ const operation: Operation = {
   status: { state: 'running', step: 0, steps: [], node: 'n1', actor: 'admin', startedAt: at, endedAt: null, error: null, cancellable: true },
 }
 
+const migration: Migration = {
+  ...base(uuid(0xf1), 'vm-migrate-1'), kind: 'migration', spec: { vm: { id: uuid(1), name: 'web' }, from: { id: uuid(0xc1), name: 'n1' }, to: { id: uuid(0xc2), name: 'n2' }, live: true },
+  status: { outcome: 'done', reason: '', actor: 'admin', bytes: 1, downtimeMs: 20, startedAt: at, endedAt: at, durationMs: 1, operation: uuid(0xa1) },
+}
 const binding: RoleResource = { ...base(uuid(0x91), 'anna-viewer-cluster'), kind: 'role', spec: { subject: { kind: 'user', name: 'anna' }, role: 'viewer', scope: 'cluster' }, status: { subjectId: uuid(0xb1) } }
 const project: Project = { ...base(uuid(0x81), 'shop'), kind: 'project', spec: { description: '' }, status: { vms: 0, images: 0, createdAt: at } }
 const seen: SessionView = { id: 's1', user: 'admin', userId: uuid(0xb1), address: '192.0.2.1', agent: 'test', node: 'n1', startedAt: at, lastSeenAt: at, expiresAt: at, current: true }
@@ -173,6 +178,7 @@ export function createSmallApp(): SmallApp {
       importUrl: async () => operation, patch: async (_caller, ref) => one([image], ref),
       async import(_caller, query, source, options) {
         write(options)
+        if ((query as { name?: string }).name === undefined) throw new OperationalError('INVALID', 'The input is not valid.', { data: { fields: [{ path: 'name', message: 'is required' }] } })
         let bytes = 0
         for await (const chunk of source()) bytes += chunk.length
         app.imported.push({ name: (query as { name: string }).name, bytes })
@@ -184,7 +190,7 @@ export function createSmallApp(): SmallApp {
       list: (_caller, query) => page([operation], query), get: (_caller, ref) => one([operation], ref), cancel: async (_caller, ref) => one([operation], ref),
       async wait(_caller, ref, seconds, signal) { app.calls.push(`wait ${seconds}`); await delay(5, undefined, { signal }); return one([operation], ref) },
     },
-    migrations: { list: (_caller, query) => page([], query), get: (_caller, ref) => one([], ref) },
+    migrations: { list: (_caller, query) => page([migration], query), get: (_caller, ref) => one([migration], ref) },
     users: {
       list: (_caller, query) => page([user], query), get: (_caller, ref) => one([user], ref), create: async () => user,
       setPassword: async (_caller, ref) => one([user], ref), patch: async (_caller, ref) => one([user], ref), delete: async () => null,

@@ -80,7 +80,8 @@ async function onlyOn(vmId: string): Promise<string> {
 async function tickBeyond(asked: string, vmId: string, after: number): Promise<number> {
   const reader = new ConsoleReader(lab, asked, vmId)
   try {
-    await eventually(`a tick beyond ${after}`, 30_000, () => reader.tick > after)
+    // Emulated guests beside other work take their time to boot.
+    await eventually(`a tick beyond ${after}`, 90_000, () => reader.tick > after)
     return reader.tick
   } finally {
     reader.close()

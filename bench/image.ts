@@ -129,8 +129,10 @@ await withCleanup(async (defer) => {
   await byNc(lab, disk)
   const [ours, theirs, theirsSynced]: [number[], number[], number[]] = [[], [], []]
   for (let round = 0; round < rounds; round++) {
-    ours.push(await distribute(lab))
+    const oursMs = await distribute(lab)
     const nc = await byNc(lab, disk)
+    ours.push(oursMs)
+    console.log(`round ${round + 1}: image ${oursMs.toFixed(0)} ms, nc + sha256sum ${nc.ms.toFixed(0)} ms, synced ${nc.syncedMs.toFixed(0)} ms, load ${load()}`)
     theirs.push(nc.ms)
     theirsSynced.push(nc.syncedMs)
   }

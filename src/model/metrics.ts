@@ -134,5 +134,3 @@ export const usageSchema = z.strictObject({
   readBytesPerSecond: z.number().nullable(), writeBytesPerSecond: z.number().nullable(), receiveBytesPerSecond: z.number().nullable(), transmitBytesPerSecond: z.number().nullable(),
 })
 export type Usage = z.infer<typeof usageSchema>
-export const usageSorts = ['cpu', 'memory', 'read', 'write', 'receive', 'transmit', 'name'] as const
-export type UsageSort = (typeof usageSorts)[number]

@@ -6,9 +6,10 @@ import { exitCodes, Failure } from './io.ts'
 import { integerBetween, listAt } from './nouns.ts'
 import { escapeText, renderBytes, renderTable, textAt, valueAt, type Cell } from './output.ts'
 import { withExample, type Shell } from './shell.ts'
+import type { UsageSort } from '../model/metrics.ts'
 
 /** Known here for the help, without loading the schemas; the server has the last word. */
-const usageSorts = ['cpu', 'memory', 'read', 'write', 'receive', 'transmit', 'name'] as const
+const usageSorts: readonly UsageSort[] = ['cpu', 'memory', 'read', 'write', 'receive', 'transmit', 'name']
 
 const watchSecondsDefault = 5
 const clearScreen = '\u001b[H\u001b[2J'

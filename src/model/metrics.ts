@@ -134,3 +134,4 @@ export const usageSchema = z.strictObject({
   readBytesPerSecond: z.number().nullable(), writeBytesPerSecond: z.number().nullable(), receiveBytesPerSecond: z.number().nullable(), transmitBytesPerSecond: z.number().nullable(),
 })
 export type Usage = z.infer<typeof usageSchema>
+export type UsageSort = 'cpu' | 'memory' | 'read' | 'write' | 'receive' | 'transmit' | 'name'

@@ -121,8 +121,9 @@ export class Formation {
     log.warn('this node was removed from its cluster', { clusterName, because })
     this.#renewal?.stop()
     this.#standing?.stop()
-    await powerOff(this.#host)
+    // First whoever would start a VM again: a controller that sees its power cut puts that right within milliseconds.
     await member.stop()
+    await powerOff(this.#host)
     this.#departure = await putAside(config.dataDir, { clusterName, nodeName, nowMs: clock.nowMs() })
     await forgetLog(this.#host.local)
     await storage.start()

@@ -40,11 +40,11 @@ function whyThisPhase(context: AppContext, vm: StoredVm, phase: VmPhase): Reason
   const since = isoTime(vm.phaseSinceMs)
   const cause = causeOf(context, vm)
   if (phase === 'unknown') {
-    const node = context.nodeName(vm.assignment?.nodeId ?? null) ?? 'its node'
-    const why = vm.assignment === null ? 'has no node' : context.unreadiness(vm.assignment.nodeId)
+    const node = context.nodeName(vm.assignment?.nodeId ?? null) ?? vm.lost?.node ?? 'Its node'
+    const why = vm.assignment === null ? 'was removed from the cluster' : context.unreadiness(vm.assignment.nodeId)
     return [{
       topic: 'state', text: `${node} ${why}. It was last seen ${vm.report.phase}, and may run there still.`, since, cause: null,
-      remedy: `Bring ${node} back. Where it is surely off for good: "novacron vm recover ${vm.name} --host-is-off" starts it elsewhere.`,
+      remedy: `${vm.lost === undefined ? `Bring ${node} back. Where it is surely off for good: ` : ''}"novacron vm recover ${vm.name} --host-is-off" starts it elsewhere.`,
     }]
   }
   const { code, message } = vm.report
@@ -74,11 +74,9 @@ function whyWished(context: AppContext, vm: StoredVm): Reason[] {
 }
 
 function whyThere(context: AppContext, vm: StoredVm): Reason[] {
-  if (vm.assignment === null) return [{ topic: 'place', text: 'It has no node.', since: null, cause: null, remedy: `"novacron vm recover ${vm.name}" gives it one.` }]
+  if (vm.assignment === null) return [{ topic: 'place', text: 'It has no node.', since: null, cause: null, remedy: `"novacron vm recover ${vm.name} --host-is-off" gives it one.` }]
   const node = context.nodeName(vm.assignment.nodeId) ?? vm.assignment.nodeId
-  const moves = vm.assignment.epoch - 1
-  const moved = moves === 0 ? '' : ` It has had ${moves + 1} owners.`
-  return [{ topic: 'place', text: `It is on ${node}${vm.placed === undefined ? '' : `: ${vm.placed}`}.${moved}`, since: null, cause: null, remedy: null }]
+  return [{ topic: 'place', text: `It is on ${node}${vm.placed === undefined ? '' : `: ${vm.placed}`}.`, since: null, cause: null, remedy: null }]
 }
 
 function whyBehind(vm: StoredVm): Reason[] {
@@ -88,7 +86,9 @@ function whyBehind(vm: StoredVm): Reason[] {
 
 /** What the planner would say of each node today. */
 function placementNow(context: AppContext, vm: StoredVm): Explanation['placement'] {
-  return viewOf(planPlacement(context.state, { spec: vm.spec, labels: vm.labels, project: vm.project, vmId: vm.id }, context.readyNodeIds()))
+  // A wish for a node counted when it was made; here every node is looked at.
+  const { node: _wished, ...anywhere } = vm.spec.placement
+  return viewOf(planPlacement(context.state, { spec: { ...vm.spec, placement: anywhere }, labels: vm.labels, project: vm.project, vmId: vm.id }, context.readyNodeIds()))
 }
 
 function causeOf(context: AppContext, vm: StoredVm): NonNullable<Reason['cause']> {

@@ -11,7 +11,9 @@ export function planRecovery(context: AppContext, vm: StoredVm, wished: string |
   if (formerNodeId !== null && context.unreadiness(formerNodeId) === '') {
     throw new OperationalError('STATE_CONFLICT', `${context.nodeName(formerNodeId) ?? formerNodeId} is in touch: ${vm.name} is not lost. Migrate it, or stop it there.`)
   }
-  const spec = wished === undefined ? vm.spec : { ...vm.spec, placement: { ...vm.spec.placement, node: wished } }
+  // The wish of its making was for the host that is lost, as often as not: it does not count here.
+  const { node: _former, ...anywhere } = vm.spec.placement
+  const spec = { ...vm.spec, placement: wished === undefined ? anywhere : { ...anywhere, node: wished } }
   const { nodeId } = findPlace(context, { name: vm.name, spec, labels: vm.labels, project: vm.project, vmId: vm.id, ...(formerNodeId === null ? {} : { leaving: formerNodeId }) })
   return { nodeId, formerNodeId }
 }

@@ -52,6 +52,8 @@ const keepAliveMs = 30_000
 /** Without a byte in either direction: longer than any wait that a request may ask for. Live streams send something every 15 s. */
 const idleMs = (waitSecondsMax + 60) * 1000
 const stopGraceMs = 2_000
+/** Connections of a membership that is over end so soon. */
+const farewellMs = 300
 
 /** @throws the system's error where the port cannot be listened on */
 export async function startHttp(options: HttpOptions): Promise<Http> {
@@ -86,8 +88,15 @@ export async function startHttp(options: HttpOptions): Promise<Http> {
   return {
     port: (server.address() as AddressInfo).port,
     setApp(next) {
+      const former = app
       app = next
       router = createRouter(app, dependencies)
+      if (former === null || former === next) return
+      // Whoever looks at a page of the former cluster shall not go on believing it; what is being answered has a moment to get out.
+      const before = [...sockets]
+      clock.after(farewellMs, () => {
+        for (const socket of before) socket.destroy()
+      })
     },
     setTls: (tls) => server.setSecureContext({ cert: tls.certPem, key: tls.keyPem, minVersion: 'TLSv1.2' }),
     async stop() {

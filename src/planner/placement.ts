@@ -58,6 +58,7 @@ export function planPlacement(state: State, vm: ToPlace, ready: ReadonlySet<stri
 
 function unavailable(node: StoredNode, ready: ReadonlySet<string>, named: boolean): string | null {
   if (!ready.has(node.id)) return 'is not in touch'
+  if (node.spec.draining === true) return 'is being drained'
   return node.spec.schedulable || named ? null : 'takes no new VMs'
 }
 

@@ -91,6 +91,13 @@ export function forgetNode(transaction: Transaction, id: string): Outcome {
     if (!image.holders.includes(node.id)) continue
     transaction.put('image', image.id, { ...image, holders: image.holders.filter((holder) => holder !== node.id), revision: transaction.index })
   }
+  // Nobody can wish for it any more, and a wish for what is gone would forbid every edit.
+  for (const vm of transaction.state.tables.vm.values()) {
+    const { node: wished, ...placement } = vm.spec.placement
+    if (wished !== node.name && wished !== node.id) continue
+    const current = transaction.require('vm', vm.id)
+    transaction.put('vm', vm.id, { ...current, spec: { ...current.spec, placement }, revision: transaction.index })
+  }
   say(transaction, node, { type: 'deleted', message: `Node ${node.name} was removed`, reason: 'node.removed' }, actor)
   return { id: node.id }
 }

@@ -75,4 +75,10 @@ describe('placement', () => {
     const { world, nodeId, second, ready } = twoNodes()
     expect(planPlacement(world.state, { ...toPlace(spec({ placement: { node: 'n1' } })), leaving: nodeId }, ready)).toMatchObject({ nodeId: second })
   })
+
+  test('a node that is being drained takes nothing, not even what names it', () => {
+    const { world, nodeId, ready } = twoNodes()
+    world.run('node.update', { id: nodeId, spec: { schedulable: false, draining: true } })
+    expect(planPlacement(world.state, toPlace(spec({ placement: { node: 'n1' } })), ready)).toMatchObject({ kind: 'noFit', reasons: [{ node: 'n1', reason: 'is being drained' }] })
+  })
 })

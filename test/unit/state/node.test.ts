@@ -33,6 +33,17 @@ describe('a node is removed', () => {
     expect([...world.state.tables.event.values()].slice(-1)).toMatchObject([{ kind: 'node', name: 'n2', reason: 'node.removed', actor: 'admin' }])
   })
 
+  test('a wish for a node that is gone goes with it: the VM can be edited as before', () => {
+    const { world, nodeId, second } = three()
+    const id = world.vm(nodeId, 'web', { placement: { node: 'n1', strategy: 'pack' } })
+    world.run('node.remove', { id: nodeId, force: true })
+    world.run('node.forget', { id: nodeId })
+    expect(world.state.tables.vm.get(id)).toMatchObject({ assignment: null, spec: { placement: { strategy: 'pack' } } })
+    expect(world.state.tables.vm.get(id)?.spec.placement.node).toBeUndefined()
+    expect(world.outcome('vm.patch', { id, patch: { labels: { tier: 'front' } }, seed: '0011223344556677' })).toBe('done')
+    expect(world.outcome('vm.recover', { id, nodeId: second, formerNodeId: null, loseDisks: false })).toBe('done')
+  })
+
   test('not while it has VMs: they are named, with what to do', () => {
     const { world, second } = three()
     world.vm(second, 'web')

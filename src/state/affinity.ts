@@ -1,6 +1,6 @@
 // Which VMs shall not share a node: by what a VM wishes, and by what those that are there wish of it.
 import type { Labels } from '../model/resource.ts'
-import type { VmSpec } from '../model/vm.ts'
+import type { StoredVm, VmSpec } from '../model/vm.ts'
 import type { State } from './state.ts'
 
 type Newcomer = { readonly spec: VmSpec; readonly labels: Labels; readonly ownVmId: string }
@@ -27,11 +27,10 @@ export function unwelcome(state: State, nodeId: string, newcomer: Newcomer): num
   return number
 }
 
-function* neighbours(state: State, nodeId: string, ownVmId: string) {
-  for (const id of state.vmIdsByNode.get(nodeId) ?? []) {
-    const vm = id === ownVmId ? undefined : state.tables.vm.get(id)
-    if (vm !== undefined) yield vm
-  }
+function neighbours(state: State, nodeId: string, ownVmId: string): readonly StoredVm[] {
+  // By id: which one a refusal names goes into the audit, which has to be the same on every node.
+  const ids = [...(state.vmIdsByNode.get(nodeId) ?? [])].toSorted()
+  return ids.filter((id) => id !== ownVmId).map((id) => state.tables.vm.get(id)).filter((vm) => vm !== undefined)
 }
 
 function rulesOf(spec: VmSpec, required: boolean): readonly string[] {

@@ -23,11 +23,11 @@ export function stepsOf(operation: StoredOperation): readonly MoveStep[] {
   return moveSteps[operation.spec.operation as MoveKind]
 }
 
-/** Running operations that move a VM from or to the node, their cleaning included. */
+/** Running operations that move a VM from or to the node, their cleaning included; by id. */
 export function movesOnNode(state: State, nodeId: string): readonly MoveOperation[] {
   return [...state.tables.operation.values()].filter((operation): operation is MoveOperation => {
     return operation.state === 'running' && isMove(operation) && (operation.move.sourceId === nodeId || operation.move.targetId === nodeId)
-  })
+  }).toSorted((left, right) => (left.id < right.id ? -1 : 1))
 }
 
 /** Live where its guest is there to be moved, cold where it is off; a refusal in between. */

@@ -59,7 +59,8 @@ function requireEmpty(transaction: Transaction, node: StoredNode): void {
 
 /** Its VMs stay, without an owner, at an epoch that its host has never had: whatever it says from now on does not count. */
 function disown(transaction: Transaction, node: StoredNode, ids: Iterable<string>): void {
-  for (const id of ids) {
+  // The order of events is part of the state: it has to be the same on every node, also on one that was restored from its disk.
+  for (const id of [...ids].toSorted()) {
     if (transaction.get('vm', id)?.assignment?.nodeId !== node.id) continue
     const active = transaction.get('operation', transaction.require('vm', id).operationId ?? '')
     if (active !== undefined && active.endedMs === null) {

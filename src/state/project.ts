@@ -65,7 +65,7 @@ function requireEmpty(transaction: Transaction, project: StoredProject): void {
   const vms = [...vm.values()].filter((each) => each.project === project.name)
   const images = [...image.values()].filter((each) => each.project === project.name)
   if (vms.length + images.length === 0) return
-  const shown = [...vms.map((each) => `VM ${each.name}`), ...images.map((each) => `image ${each.name}`)]
+  const shown = [...vms.map((each) => `VM ${each.name}`).toSorted(), ...images.map((each) => `image ${each.name}`).toSorted()]
   const more = shown.length > 3 ? ` and ${shown.length - 3} more` : ''
   throw new Refusal('IN_USE', `Project ${project.name} is not empty: it has ${shown.slice(0, 3).join(', ')}${more}. Delete them first.`)
 }

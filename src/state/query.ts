@@ -31,11 +31,11 @@ export function vmsOnNode(state: State, nodeId: string): readonly StoredVm[] {
   return vmsHeldOn(state, nodeId).filter((vm) => vm.assignment?.nodeId === nodeId)
 }
 
-/** VMs that are there, come there or go from there. */
+/** VMs that are there, come there or go from there; by id, for apply must find the same order on every node. */
 export function vmsHeldOn(state: State, nodeId: string): readonly StoredVm[] {
   const ids = state.vmIdsByNode.get(nodeId)
   if (ids === undefined) return []
-  return [...ids].map((id) => state.tables.vm.get(id)).filter((vm) => vm !== undefined)
+  return [...ids].toSorted().map((id) => state.tables.vm.get(id)).filter((vm) => vm !== undefined)
 }
 
 /** What VMs that run or shall run take of a node. */

@@ -40,8 +40,8 @@ const importTimeoutMs = 900_000
 /** How long an unknown outcome is asked for again by the same key. */
 const retryMs = 15_000
 const retryPauseMs = 300
-/** While the cluster elects a leader a write is surely not done: it is sent again until one is there, for an election takes a second or two. */
-const electionMs = 4_000
+/** While the cluster elects a leader a write is surely not done: it is sent again for a moment, in which most elections end; a cut-off node is told of soon. */
+const electionMs = 1_500
 const continueTimeoutMs = 5_000
 const answerBytesMax = 64 * 1024 * 1024
 

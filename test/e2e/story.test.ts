@@ -77,12 +77,17 @@ function readStart(path: string): string {
   }
 }
 
-/** What every node must hold alike; presence and load are no part of it. */
+/** Told by gossip and computed at read: no part of the state. */
+const fading: ReadonlySet<string> = new Set(['lastUsedAt', 'lastUsedFrom', 'lastSeenAt', 'progress', 'fetching'])
+
+/** What every node must hold alike; presence, load and what was only gossiped are no part of it. */
 async function copyOf(node: string): Promise<string> {
   const nouns = ['vms', 'images', 'users', 'tokens', 'operations', 'events', 'audit']
-  const lists = await Promise.all(nouns.map(async (noun) => [noun, await api.all(node, noun)] as const))
+  const all = await Promise.all(nouns.map(async (noun) => [noun, (await api.all(node, noun)) as readonly { readonly id?: string }[]] as const))
+  // A failed sign-in or a refusal before the log is no entry of it: its id is no index.
+  const lists = all.map(([noun, items]) => [noun, noun === 'audit' ? items.filter((item) => /^\d+$/.test(item.id ?? '')) : items] as const)
   const { term, leader, voters, learners, commitIndex, appliedIndex } = await api.cluster(node)
-  return JSON.stringify({ ...Object.fromEntries(lists), term, leader, voters, learners, commitIndex, appliedIndex })
+  return JSON.stringify({ ...Object.fromEntries(lists), term, leader, voters, learners, commitIndex, appliedIndex }, (key, value: unknown) => (fading.has(key) ? undefined : value))
 }
 
 async function allAreEqual(): Promise<boolean> {

@@ -86,8 +86,9 @@ export class SimHost {
 
   /** Synced to this host's log, or behind its beginning. */
   holdsDurably(index: number, term: number): boolean {
-    const { log, logDamage } = this.disk
-    if (log === null || logDamage !== null) return false
+    // What was damaged since was durable all the same when it was acknowledged; a damaged log acknowledges nothing more.
+    const { log } = this.disk
+    if (log === null) return false
     return index <= log.base.index || log.entries[index - log.base.index - 1]?.term === term
   }
 

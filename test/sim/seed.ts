@@ -74,7 +74,7 @@ async function story(world: World, progress: Progress, seed: number): Promise<vo
   for (const host of world.hosts) world.boot(host)
   await world.until('there is a leader again, and it commits', recoveryMs, () => world.leader !== undefined && world.leader.node?.app.readiness() === null)
   await world.run(Math.max(clientsEndMs, queue.nowMs + 10_000))
-  await world.run(queue.nowMs + 60_000, () => clients.count >= minimum.commands)
+  await world.run(queue.nowMs + 240_000, () => clients.count >= minimum.commands)
   clients.stop()
   await world.until('the lost host is replaced', recoveryMs, () => replacement.isOver)
   await world.until(() => `every operation has ended, but for ${unfinished(world).join('; ')}`, settlingMs, () => unfinished(world).length === 0)

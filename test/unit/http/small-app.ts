@@ -205,7 +205,7 @@ export function createSmallApp(): SmallApp {
       view: () => ({ id: 'c', name: 'lab', node: 'n1', nodeId: 'n1', version: '0', leader: 'n1', leaderId: 'n1', term: 1, quorum: true, voters: ['n1'], learners: [], commitIndex: 7, appliedIndex: 7, nodes: 1, nodesReady: 1, vms: {}, createdAt: at }),
       createJoinToken: async () => ({ id: 'j1', token: 'ncj_x', expiresAt: at }),
       listJoinTokens: () => [{ id: 'j1', createdAt: at, expiresAt: at, state: 'valid', usedBy: null }],
-      revokeJoinToken: async () => null, isUsable: () => true, standing: () => ({ removed: false, at: null, by: null }),
+      revokeJoinToken: async () => null, isUsable: (given) => given === 'ncj_good', standing: () => ({ removed: false, at: null, by: null }),
       async admit(joinToken, body) {
         if (joinToken !== 'ncj_good') throw new OperationalError('TOKEN_INVALID', 'The join token is not valid.')
         return { clusterId: 'c', clusterName: 'lab', caCertificate: '', certificatePem: '', wrappedClusterKey: JSON.stringify(body), members: [] }

@@ -80,6 +80,8 @@ function readStart(path: string): string {
 /** Told by gossip and computed at read: no part of the state. */
 const fading: ReadonlySet<string> = new Set(['lastUsedAt', 'lastUsedFrom', 'lastSeenAt', 'progress', 'fetching'])
 
+const lasting = (key: string, value: unknown): unknown => (fading.has(key) ? undefined : value)
+
 /** What every node must hold alike; presence, load and what was only gossiped are no part of it. */
 async function copyOf(node: string): Promise<string> {
   const nouns = ['vms', 'images', 'users', 'tokens', 'operations', 'events', 'audit']
@@ -87,7 +89,7 @@ async function copyOf(node: string): Promise<string> {
   // A failed sign-in or a refusal before the log is no entry of it: its id is no index.
   const lists = all.map(([noun, items]) => [noun, noun === 'audit' ? items.filter((item) => /^\d+$/.test(item.id ?? '')) : items] as const)
   const { term, leader, voters, learners, commitIndex, appliedIndex } = await api.cluster(node)
-  return JSON.stringify({ ...Object.fromEntries(lists), term, leader, voters, learners, commitIndex, appliedIndex }, (key, value: unknown) => (fading.has(key) ? undefined : value))
+  return JSON.stringify({ ...Object.fromEntries(lists), term, leader, voters, learners, commitIndex, appliedIndex }, lasting)
 }
 
 async function allAreEqual(): Promise<boolean> {
@@ -269,7 +271,7 @@ await t.test('down, up: all is as it was', async (t) => {
   const describe = async (node: string) => JSON.stringify({
     vms: (await api.all(node, 'vms')).map(({ id, name, labels, spec, generation, status }) => ({ id, name, labels, spec, generation, phase: (status as { phase: string }).phase })),
     rest: await Promise.all(['images', 'users', 'tokens'].map((noun) => api.all(node, noun))),
-  })
+  }, lasting)
   const before = await describe('node1')
   const token = lab.report?.token
   const clusterId = (await api.cluster('node1')).id

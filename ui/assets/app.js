@@ -171,7 +171,7 @@
   document.addEventListener('stale', e => root.classList.toggle('stale', data(e).stale));
   // who signs out is on the way to /login already: the stream that ends by it must not send them elsewhere
   let leaving = false;
-  document.addEventListener('submit', e => { leaving ||= new URL(e.submitter?.formAction || e.target.action, location.href).pathname === '/logout'; });
+  document.addEventListener('submit', e => { leaving ||= (e.submitter?.getAttribute('formaction') || e.target.getAttribute('action')) === '/logout'; });
   const leave = () => { if (!leaving) location.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`; };
   document.addEventListener('logout', leave);
   const hear = () => { heard = Date.now(); if (gone) { gone = false; word('Live'); } };

@@ -3,7 +3,7 @@ import type { Cancel, Clock } from '../ports/clock.ts'
 import type { LogIndex, Message, RaftId } from '../raft/types.ts'
 
 /** News of a commit waits no longer than this; a watcher on another node sees a change so much later. */
-export const noticeMs = 15
+export const noticeMs = 2
 
 type Send = (message: Message) => void
 

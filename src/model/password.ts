@@ -6,7 +6,7 @@ const commonWords: ReadonlySet<string> = new Set([
   'iloveyou', 'monkey', 'dragon', 'sunshine', 'princess', 'football', 'baseball', 'superman', 'batman', 'trustno', 'master', 'shadow', 'michael', 'jordan', 'hunter', 'admin',
   'administrator', 'root', 'toor', 'changeme', 'default', 'secret', 'login', 'system', 'server', 'novacron', 'cluster', 'computer', 'internet', 'summer', 'winter', 'spring', 'autumn',
   'hello', 'helloworld', 'whatever', 'test', 'testtest', 'testing', 'guest', 'temp', 'access', 'abc', 'abcd', 'abcdef', 'abcdefg', 'abcdefgh', 'abcdefghij', 'pass', 'passpass', 'passwordpassword', 'adminadmin',
-  'qwertyqwerty', 'correcthorsebatterystaple',
+  'qwertyqwerty',
 ])
 const charactersDifferentMin = 5
 

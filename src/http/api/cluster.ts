@@ -67,7 +67,8 @@ export const clusterRoutes: readonly Route[] = [
     answers: { 200: { description: 'It has joined', schema: schemas.applianceJoined } },
     errors: ['TOKEN_INVALID', 'TOKEN_EXPIRED', 'TOKEN_USED', 'TOKEN_OTHER_CLUSTER', 'ALREADY_MEMBER', 'FORBIDDEN', 'PEER_UNREACHABLE'],
     // An appliance in no cluster answers this in router.ts; here it is a member.
-    handle: () => {
+    handle: async ({ app, headers }) => {
+      if (!app.membership.isUsable(joinTokenOf(headers))) throw new OperationalError('TOKEN_INVALID', 'The join token is not known here.')
       throw new OperationalError('ALREADY_MEMBER', 'This node is in a cluster already. Nothing was changed.')
     },
   },

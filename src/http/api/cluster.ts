@@ -1,7 +1,7 @@
 // Routes of the cluster itself: its state, join tokens, joining.
 import type { JoinTokenView } from '../../app/face.ts'
 import { OperationalError } from '../../model/error.ts'
-import { joinTokenOf, nodeProofOf } from '../authentication.ts'
+import { joinTokenOf, nodeProofOf, unauthenticated } from '../authentication.ts'
 import { readParameters } from '../query.ts'
 import type { Route } from '../route.ts'
 import { schemas } from './schemas.ts'
@@ -68,7 +68,7 @@ export const clusterRoutes: readonly Route[] = [
     errors: ['TOKEN_INVALID', 'TOKEN_EXPIRED', 'TOKEN_USED', 'TOKEN_OTHER_CLUSTER', 'ALREADY_MEMBER', 'FORBIDDEN', 'PEER_UNREACHABLE'],
     // An appliance in no cluster answers this in router.ts; here it is a member.
     handle: async ({ app, headers }) => {
-      if (!app.membership.isUsable(joinTokenOf(headers))) throw new OperationalError('TOKEN_INVALID', 'The join token is not known here.')
+      if (!app.membership.isUsable(joinTokenOf(headers))) throw unauthenticated()
       throw new OperationalError('ALREADY_MEMBER', 'This node is in a cluster already. Nothing was changed.')
     },
   },

@@ -246,7 +246,7 @@ await t.test('commands are audited with their actor, without secrets', async (t)
   await api.expect(201, 'node2', 'POST', '/api/v1/vms', { body: { name: 'audited', spec: { cpus: 1, memoryMiB: 64, cloudInit: { userData: '#cloud-config\npassword: hunter2-hunter2' } } } })
   const audit = await api.all('node1', 'audit')
   t.match(audit.find((record) => record['command'] === 'vm.create'), { actor: 'admin/initial', actorKind: 'token', address: String, target: /audited/, outcome: 'done' })
-  t.ok(audit.some((record) => record['command'] === 'user.create'))
+  t.ok(audit.some((record) => record['command'] === 'user.add'))
   t.notMatch(JSON.stringify(audit), /hunter2|argon2|nct_|ncj_/)
 })
 

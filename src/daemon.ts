@@ -11,6 +11,7 @@ import { systemRandom } from './drivers/crypto/random.ts'
 import { createVault } from './drivers/crypto/vault.ts'
 import { systemClock } from './drivers/host/clock.ts'
 import { runDoctor } from './drivers/host/doctor.ts'
+import { keepFootprintSmall, runtimeFootprint } from './drivers/host/footprint.ts'
 import { createLog } from './drivers/host/log.ts'
 import { LinuxProbe } from './drivers/host/probe.ts'
 import { LibvirtHypervisor } from './drivers/libvirt/hypervisor.ts'
@@ -63,7 +64,9 @@ export async function runDaemon(config: Config, signal: AbortSignal): Promise<vo
   const controlServer = await startControl({ path: join(config.dataDir, 'control.sock'), control, clock: systemClock, log })
   log.info('node is up', { nodeId: host.identity.nodeId, version, https: http.port, clustered: formation.member !== null })
   const introduced = formation.member === null ? introduceLibvirt(host, signal) : null
+  const releaseFootprint = keepFootprintSmall(runtimeFootprint(systemClock))
   await stop.promise
+  releaseFootprint()
   log.info('node is stopping')
   await introduced
   await Promise.all([http.stop(), controlServer.stop(), mdns?.stop()])

@@ -60,7 +60,10 @@ export function createRouter(app: App | null, dependencies: RouterDependencies):
     return router
   }
   mountApi(router, table, { app, clock, stopping })
-  mountDocuments(router, { document: JSON.stringify(openApi(table, version)), page: renderDocs(table, { version, styles: stylesOf(assets), icon: assets?.assetUrl('logo.svg') ?? null }) })
+  mountDocuments(router, {
+    document: madeOnce(() => JSON.stringify(openApi(table, version))),
+    page: madeOnce(() => renderDocs(table, { version, styles: stylesOf(assets), icon: assets?.assetUrl('logo.svg') ?? null })),
+  })
   mountMetrics(router, app, metrics)
   mountPeerImage(router, app)
   if (pages !== null) router.route('/', pages)
@@ -133,16 +136,22 @@ function mountUnclustered(router: Hono<HttpEnv>, { status, join }: Appliance): v
   })
 }
 
-function mountDocuments(router: Hono<HttpEnv>, { document, page }: { readonly document: string; readonly page: ReturnType<typeof renderDocs> }): void {
+function mountDocuments(router: Hono<HttpEnv>, { document, page }: { readonly document: () => string; readonly page: () => ReturnType<typeof renderDocs> }): void {
   router.get('/api/v1/openapi.json', (context) => {
     context.set('route', '/api/v1/openapi.json')
-    return context.body(document, 200, { 'Content-Type': 'application/json' })
+    return context.body(document(), 200, { 'Content-Type': 'application/json' })
   })
   router.get('/api/docs', (context) => {
     context.set('route', '/api/docs')
-    return context.html(page)
+    return context.html(page())
   })
   for (const path of ['/api/v1/openapi.json', '/api/docs']) router.all(path, (context) => refuseMethod(context.req.method, ['GET', 'HEAD']))
+}
+
+/** When it is first asked for, which on most nodes is never. */
+function madeOnce<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | null = null
+  return () => (made ??= { value: make() }).value
 }
 
 function mountMetrics(router: Hono<HttpEnv>, app: App, metrics: Metrics): void {

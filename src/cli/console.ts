@@ -141,8 +141,8 @@ async function joined(socket: WebSocket, shell: Shell): Promise<Close | null> {
   if (terminal) stderr.write('Ctrl-] leaves.\r\n')
   try {
     if (terminal) stdin.setRawMode?.(true)
-    stdin.on('data', onInput)
-    stdin.once('end', onInputEnd)
+    // Where an earlier console was left paused, a listener alone does not make it flow again.
+    stdin.on('data', onInput).once('end', onInputEnd).resume()
     stdout.once('error', leave)
     return await promise
   } finally {

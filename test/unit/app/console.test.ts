@@ -28,10 +28,41 @@ function sayer(word: string): ByteStream {
   readable.finish()
   return { readable, write: async () => {}, end: async () => {}, abort: () => readable.finish() }
 }
+/** Reads a console to its end, and takes leave as a viewer does. */
 async function heard(seat: ConsoleSeat): Promise<string> {
   let text = ''
-  for await (const chunk of (await seat.open(write.signal)).readable) text += new TextDecoder().decode(chunk)
+  const stream = await seat.open(write.signal)
+  for await (const chunk of stream.readable) text += new TextDecoder().decode(chunk)
+  stream.abort()
   return text
+}
+
+/** A handler of peer streams, called as by a peer: the stream is open once the handler uses it or is done; who throws before has refused. */
+function opened(handling: (stream: ByteStream) => Promise<void>): Promise<ByteStream> {
+  const [there, back] = [new ByteQueue(), new ByteQueue()]
+  const end = () => [there, back].forEach((queue) => queue.finish())
+  const { promise, resolve, reject } = Promise.withResolvers<ByteStream>()
+  const near: ByteStream = { readable: there, write: async (chunk) => back.push(chunk), end: async () => back.finish(), abort: end }
+  const accept = () => resolve(near)
+  const used: ByteStream = {
+    readable: {
+      [Symbol.asyncIterator]() {
+        accept()
+        return back[Symbol.asyncIterator]()
+      },
+    },
+    async write(chunk) {
+      accept()
+      there.push(chunk)
+    },
+    async end() {
+      accept()
+      there.finish()
+    },
+    abort: end,
+  }
+  handling(used).then(accept, reject)
+  return promise
 }
 
 /** Two nodes of a cluster over one state, with streams between them as plain calls. */
@@ -55,10 +86,7 @@ async function cluster() {
       handle: (purpose, handler) => void own.set(purpose, handler),
       async open(to, header) {
         if (cut.value) throw new OperationalError('PEER_UNREACHABLE', 'cut')
-        const there = new ByteQueue()
-        const stream: ByteStream = { readable: new ByteQueue(), write: async (chunk) => there.push(chunk), end: async () => there.finish(), abort: () => there.finish() }
-        await handlers.get(to)?.get(header.purpose)?.(from, header, stream)
-        return { readable: there, write: async () => {}, end: async () => {}, abort: () => there.finish() }
+        return opened(async (stream) => handlers.get(to)?.get(header.purpose)?.(from, header, stream))
       },
     }
     const ports = {

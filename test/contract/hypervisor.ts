@@ -293,8 +293,12 @@ export function hypervisorContract(name: string, open: () => Promise<HypervisorS
         const [first, second] = [await hypervisor.screen(spec.id, abort.signal), await hypervisor.screen(spec.id, signal)]
         const viewers = [await openRfb(first), await openRfb(second)] as const
         expect(viewers[0].version).toBe('RFB 003.008\n')
-        const [width, height, picture] = [viewers[1].width, viewers[1].height, await viewers[1].picture()]
-        expect([viewers[0].width, viewers[0].height, picture.length]).toEqual([width, height, width * height * 4])
+        for (const viewer of viewers) {
+          const picture = await viewer.picture()
+          // Its size is asked for afterwards: the firmware may change it while it boots.
+          expect(picture.length).toBeGreaterThan(0)
+          expect(picture.length).toBe(viewer.width * viewer.height * 4)
+        }
         abort.abort()
         await viewers[0].ended()
         await viewers[1].press(0x20)

@@ -83,11 +83,16 @@ function lingerAtClose(incoming: IncomingMessage, clock: Clock): void {
  */
 export async function* streamBody(incoming: IncomingMessage, clock: Clock): AsyncGenerator<Uint8Array> {
   const chunks = incoming.iterator({ destroyOnReturn: false })
-  for (;;) {
-    // The time that the consumer takes does not count.
-    const step = await nextWithin(chunks, clock)
-    if (step.done === true) return
-    yield step.value
+  try {
+    for (;;) {
+      // The time that the consumer takes does not count.
+      const step = await nextWithin(chunks, clock)
+      if (step.done === true) return
+      yield step.value
+    }
+  } finally {
+    // Lets go of the body, so that what still comes can be dropped; not awaited, for it would wait for a chunk that never comes.
+    chunks.return?.().catch(() => undefined)
   }
 }
 

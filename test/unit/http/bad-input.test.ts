@@ -1,6 +1,9 @@
 // Bad input at the HTTP layer: each is answered clearly with a code, and none reaches a use case.
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { Agent, request } from 'node:https'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { OperationalError } from '../../../src/model/error.ts'
 import { serve, type Served } from './harness.ts'
 import { token } from './small-app.ts'
 
@@ -48,7 +51,7 @@ describe('bodies', () => {
       sent += chunk.length
       if (!socket.write(chunk)) await new Promise<void>((resolve) => { gone = resolve; socket.once('drain', resolve) })
     }
-    for (let turn = 0; turn < 100 && answer === ''; turn++) await new Promise((resolve) => setTimeout(resolve, 20))
+    await expect.poll(() => answer, { timeout: 10_000 }).not.toBe('')
     socket.destroy()
     expect(answer).toMatch(/^HTTP\/1\.1 413/)
     expect(sent).toBeLessThan(20 * 1024 * 1024)
@@ -97,13 +100,45 @@ describe('bodies', () => {
     expect(await served.ask('/api/v1/operations/o1/cancel', { method: 'POST', json: { x: 1 } })).toMatchObject({ status: 422 })
     expect(await served.ask('/api/v1/operations/o1/cancel', { method: 'POST', json: {} })).toMatchObject({ status: 202 })
   })
+  test('an upload that is refused half-way leaves the connection whole', async () => {
+    const { images } = served.app
+    const former = images.import.bind(images)
+    Object.assign(images, { import: async (_caller: unknown, _query: unknown, source: () => AsyncIterable<Uint8Array>) => {
+      for await (const _chunk of source()) throw new OperationalError('STORAGE_FULL', 'The disk is full.')
+    } })
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const send = async () => {
+      const sending = request({
+        agent, host: 'localhost', port: served.http.port, ca: served.certPem, method: 'POST', path: '/api/v1/images?name=full',
+        headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/octet-stream', 'Content-Length': String(2 ** 20) },
+      })
+      sending.end(Buffer.alloc(2 ** 20))
+      const [response] = await once(sending, 'response') as [IncomingMessage]
+      await once(response.resume(), 'end')
+      return [response.statusCode, sending.reusedSocket]
+    }
+    expect([await send(), await send(), await send()]).toEqual([[507, false], [507, true], [507, true]])
+    agent.destroy()
+    Object.assign(images, { import: former })
+  })
   test('an upload that breaks off is no fault of ours', async () => {
+    const { images } = served.app
+    const former = images.import.bind(images)
+    const [begun, over] = [Promise.withResolvers<void>(), Promise.withResolvers<unknown>()]
+    Object.assign(images, { import: (...asked: Parameters<typeof former>) => {
+      begun.resolve()
+      const importing = former(...asked)
+      importing.then(over.resolve, over.resolve)
+      return importing
+    } })
     const socket = await served.socket()
     socket.on('error', () => undefined)
     socket.write(`POST /api/v1/images?name=cut HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000\r\n\r\nabc`)
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await begun.promise
     socket.destroy()
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    expect(await over.promise).toMatchObject({ code: 'MALFORMED' })
+    Object.assign(images, { import: former })
+    expect((await served.ask('/api/v1/vms')).status).toBe(200)
     expect(served.app.imported.find((image) => image.name === 'cut')).toBeUndefined()
     expect(served.lines.filter((line) => line.level === 'error')).toEqual([])
   })
@@ -112,18 +147,21 @@ describe('bodies', () => {
 test('a client that goes away while it waits is no fault of ours', async () => {
   const { operations } = served.app
   const former = operations.wait.bind(operations)
-  const ended = Promise.withResolvers<unknown>()
-  Object.assign(operations, { wait: (_caller: unknown, _ref: unknown, _seconds: unknown, signal: AbortSignal) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => {
-    ended.resolve(signal.reason)
-    reject(signal.reason as Error)
-  })) })
+  const [waiting, ended] = [Promise.withResolvers<void>(), Promise.withResolvers<unknown>()]
+  Object.assign(operations, { wait: (_caller: unknown, _ref: unknown, _seconds: unknown, signal: AbortSignal) => new Promise((_resolve, reject) => {
+    waiting.resolve()
+    signal.addEventListener('abort', () => {
+      ended.resolve(signal.reason)
+      reject(signal.reason as Error)
+    })
+  }) })
   const socket = await served.socket()
   socket.on('error', () => undefined)
   socket.write(`GET /api/v1/operations/o1?wait=60 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`)
-  await new Promise((resolve) => setTimeout(resolve, 100))
+  await waiting.promise
   socket.destroy()
   expect(await ended.promise).toMatchObject({ name: 'AbortError' })
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect((await served.ask('/api/v1/vms')).status).toBe(200)
   expect(served.lines.filter((line) => line.level === 'error')).toEqual([])
   Object.assign(operations, { wait: former })
 })

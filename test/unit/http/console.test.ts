@@ -34,8 +34,7 @@ async function opened() {
   return outcome
 }
 async function until(text: () => string, pattern: RegExp) {
-  for (let turn = 0; turn < 250 && !pattern.test(text()); turn++) await new Promise((wake) => setTimeout(wake, 10))
-  expect(text()).toMatch(pattern)
+  await expect.poll(text, { timeout: 15_000, interval: 10 }).toMatch(pattern)
 }
 
 test('carries bytes both ways, in order, and ends with the console', async () => {

@@ -30,8 +30,7 @@ function connect(path = '/api/v1/events', headers: Record<string, string> = { Au
   })
   socket.on('error', () => undefined)
   const until = async (count: number) => {
-    for (let turn = 0; turn < 250 && messages.length < count; turn++) await new Promise((wake) => setTimeout(wake, 20))
-    expect(messages.length).toBeGreaterThanOrEqual(count)
+    await expect.poll(() => messages.length, { timeout: 15_000, interval: 10 }).toBeGreaterThanOrEqual(count)
     return messages
   }
   return { socket, messages, closed, refused, until }

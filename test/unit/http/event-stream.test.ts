@@ -20,11 +20,8 @@ function open(path: string, headers: Record<string, string> = {}): Promise<Strea
       resolve({
         response, text: () => text, ended,
         until: async (pattern) => {
-          for (let turn = 0; turn < 250; turn++) {
-            if (pattern.test(text)) return text
-            await new Promise((wake) => setTimeout(wake, 20))
-          }
-          throw new Error(`never came: ${pattern} in ${text}`)
+          await expect.poll(() => text, { timeout: 15_000, interval: 10 }).toMatch(pattern)
+          return text
         },
       })
     })

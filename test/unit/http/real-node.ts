@@ -65,7 +65,11 @@ export async function startRealNode({ meter, ...size }: { readonly cpus?: number
     token: { id: newId() as TokenId, name: 'initial', secretHash: vault.sha256Hex(token) },
   }), {})
   const announced = () => (node.cluster.state.tables.node.get(nodeId)?.announcement ?? null) !== null
-  for (let turn = 0; turn < 500 && !announced(); turn++) await new Promise((resolve) => setTimeout(resolve, 10))
+  const deadlineMs = performance.now() + 30_000
+  while (!announced()) {
+    if (performance.now() > deadlineMs) throw new Error('the node was not announced')
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
   return { node, machine, pool, disk, lines, token, password, clusterId, stop: () => node.stop() }
 }
 

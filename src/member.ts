@@ -5,6 +5,7 @@ import type { Config } from './config.ts'
 import { guardLog } from './db/log-guard.ts'
 import { openSegmentLog } from './db/segment-log.ts'
 import { openStateLevel } from './db/state-level.ts'
+import { identityCertificate } from './drivers/crypto/authority.ts'
 import { LinuxMeter } from './drivers/host/meter.ts'
 import type { NodeIdentity } from './drivers/crypto/identity.ts'
 import type { RelayTls } from './drivers/relay/messages.ts'
@@ -111,7 +112,8 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
     directory: stateDirectory(config.dataDir),
     onDamage: (damage) => log.error('the state on disk is damaged; it was put aside', damage),
   })
-  const p2p = await createP2p({ privateKey: identity.ed25519Seed, nodeId: identity.nodeId, listen: config.peer, advertise: peerAddressOf(config), clock, log }).catch(async (error: unknown) => {
+  const certificate = await identityCertificate(identity.ed25519Seed, { nodeId: identity.nodeId, nowMs: clock.nowMs() })
+  const p2p = await createP2p({ privateKey: identity.ed25519Seed, certificate, nodeId: identity.nodeId, listen: config.peer, advertise: peerAddressOf(config), clock, log }).catch(async (error: unknown) => {
     await stateStore.close()
     throw error
   })

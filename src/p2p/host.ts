@@ -6,17 +6,19 @@ import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import { tcp } from '@libp2p/tcp'
 import { sparingYamux } from './sparing-yamux.ts'
-import { wholeRecordTls } from './whole-record-tls.ts'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { Log } from '../ports/log.ts'
 import type { Member } from '../ports/transport.ts'
 import { gossipOptions } from './gossip-options.ts'
 import type { Membership } from './membership.ts'
+import { peerTls, type PeerCertificate } from './peer-tls.ts'
 
 export type HostOptions = {
   /** Raw Ed25519 seed, 32 bytes. */
   readonly privateKey: Uint8Array
+  /** For the same key. */
+  readonly certificate: PeerCertificate
   readonly nodeId: string
   /** Port 0 takes any free one. */
   readonly listen: { readonly host: string; readonly port: number }
@@ -129,7 +131,7 @@ async function createNode(options: HostOptions, membership: Membership) {
     privateKey: await generateKeyPairFromSeed('Ed25519', options.privateKey),
     addresses: { listen: [multiaddrOf(hostPort(options.listen.host, options.listen.port))] },
     transports: [tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })],
-    connectionEncrypters: [wholeRecordTls()],
+    connectionEncrypters: [peerTls(options.certificate)],
     streamMuxers: [sparingYamux({ enableKeepAlive: true, streamOptions: { maxStreamWindowSize: windowBytesMax, maxReadBufferLength: 4 * windowBytesMax } })],
     connectionGater: {
       denyDialPeer: stranger,

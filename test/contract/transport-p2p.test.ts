@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { identityCertificate } from '../../src/drivers/crypto/authority.ts'
 import { BinaryWriter } from '../../src/p2p/binary.ts'
 import { FrameStream, frameOf } from '../../src/p2p/framing.ts'
 import { sayHello } from '../../src/p2p/hello.ts'
@@ -37,7 +38,7 @@ describe('strangers and rogues', () => {
     const member = { nodeId: 'a', name: 'a', peerId: peerIdOfPrivateKey(fixture.key('a')), address: fixture.address('a') }
     const membership = new Membership(nodeId)
     membership.set([member])
-    const host = await openHost({ privateKey, nodeId, listen: { host: '127.0.0.1', port: 0 } }, membership, collectingLog([]))
+    const host = await openHost({ privateKey, certificate: await identityCertificate(privateKey, { nodeId, nowMs: Date.now() }), nodeId, listen: { host: '127.0.0.1', port: 0 } }, membership, collectingLog([]))
     rogues.push(host)
     return { host, member }
   }

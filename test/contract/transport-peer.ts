@@ -1,4 +1,5 @@
 // One node in a process of its own for the process tests: floods its peers with Raft messages and tells its parent what it sees.
+import { identityCertificate } from '../../src/drivers/crypto/authority.ts'
 import { systemClock } from '../../src/drivers/host/clock.ts'
 import { createP2p } from '../../src/p2p/p2p.ts'
 import type { Member } from '../../src/ports/transport.ts'
@@ -26,7 +27,9 @@ process.on('message', (raw) => {
 })
 
 async function start({ nodeId, seedHex, port }: Extract<PeerCommand, { kind: 'start' }>): Promise<void> {
-  const made = await createP2p({ privateKey: new Uint8Array(Buffer.from(seedHex, 'hex')), nodeId, listen: { host: '127.0.0.1', port }, clock: systemClock, log: collectingLog([]) })
+  const privateKey = new Uint8Array(Buffer.from(seedHex, 'hex'))
+  const certificate = await identityCertificate(privateKey, { nodeId, nowMs: Date.now() })
+  const made = await createP2p({ privateKey, certificate, nodeId, listen: { host: '127.0.0.1', port }, clock: systemClock, log: collectingLog([]) })
   p2p = made
   made.gossip.subscribe('presence', () => undefined)
   await made.transport.start({

@@ -1,5 +1,6 @@
 // Real nodes for the transport contract: libp2p hosts in this process, every pair joined by a relay that can be cut.
 import { randomBytes } from 'node:crypto'
+import { identityCertificate } from '../../src/drivers/crypto/authority.ts'
 import { systemClock } from '../../src/drivers/host/clock.ts'
 import { createP2p, type P2p } from '../../src/p2p/p2p.ts'
 import { peerIdOfPrivateKey } from '../../src/p2p/peer-id.ts'
@@ -29,6 +30,8 @@ export type RealFixture = TransportFixture & {
 
 export async function openReal(): Promise<RealFixture> {
   const keys = new Map(ids.map((nodeId) => [nodeId, new Uint8Array(randomBytes(32))]))
+  // Made beforehand: whoever starts first dials the others at once.
+  const certificates = new Map(await Promise.all([...keys].map(async ([nodeId, key]) => [nodeId, await identityCertificate(key, { nodeId, nowMs: Date.now() })] as const)))
   const ports = new Map<string, number>()
   const hosts = new Map<string, P2p>()
   const nodes = new Map<string, TransportNode>()
@@ -40,7 +43,7 @@ export async function openReal(): Promise<RealFixture> {
     nodeIds.map((nodeId) => ({ nodeId, name: nodeId, peerId: peerIdOfPrivateKey(keys.get(nodeId)!), address: relays.get(`${viewer} ${nodeId}`)?.address ?? '127.0.0.1:1' }))
 
   const boot = async (nodeId: string) => {
-    const p2p = await createP2p({ privateKey: keys.get(nodeId)!, nodeId, listen: { host: '127.0.0.1', port: ports.get(nodeId) ?? 0 }, clock: systemClock, log: collectingLog(log, { nodeId }) })
+    const p2p = await createP2p({ privateKey: keys.get(nodeId)!, certificate: certificates.get(nodeId)!, nodeId, listen: { host: '127.0.0.1', port: ports.get(nodeId) ?? 0 }, clock: systemClock, log: collectingLog(log, { nodeId }) })
     ports.set(nodeId, Number(p2p.address().split(':').at(-1)))
     hosts.set(nodeId, p2p)
     const node: TransportNode = { nodeId, transport: p2p.transport, streams: p2p.streams, gossip: p2p.gossip, received: [], connected: new Set(), events: [], answer: async (_from, _method, body) => body }

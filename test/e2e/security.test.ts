@@ -1,15 +1,18 @@
 // Safe from the start: nothing answers strangers, credentials end when they are ended, and no secret lies where it should not.
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { tcp } from '@libp2p/tcp'
-import { tls } from '@libp2p/tls'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import t from 'tap'
 import { z } from 'zod'
+import { identityCertificate } from '../../src/drivers/crypto/authority.ts'
+import { peerTls } from '../../src/p2p/peer-tls.ts'
 import { Api, problemOf, tinySpec, type Answer, type CallOptions } from './lab-api.ts'
 import { eventually, Lab, novacron, processesOfLab, run } from './lab-runner.ts'
 
@@ -81,7 +84,9 @@ await t.test('only what must listens, and only on its own terms', async (t) => {
 })
 
 await t.test('the peer port takes no stranger', async (t) => {
-  const stranger = await createLibp2p({ start: true, addresses: { listen: [] }, transports: [tcp()], connectionEncrypters: [tls()], streamMuxers: [yamux()] })
+  const seed = randomBytes(32)
+  const encrypter = peerTls(await identityCertificate(seed, { nodeId: 'stranger', nowMs: Date.now() }))
+  const stranger = await createLibp2p({ privateKey: await generateKeyPairFromSeed('Ed25519', seed), start: true, addresses: { listen: [] }, transports: [tcp()], connectionEncrypters: [encrypter], streamMuxers: [yamux()] })
   t.teardown(() => stranger.stop())
   for (const protocol of ['/novacron/raft/1', '/novacron/request/1', '/novacron/snapshot/1', '/novacron/stream/1', '/meshsub/1.1.0']) {
     const outcome = await tryProtocol(stranger, `/ip4/${lab.node('node1').address}/tcp/7400`, protocol)

@@ -1,4 +1,4 @@
-// The cluster's certificate authority: creating it, issuing node certificates, reading fingerprints. ECDSA P-256, X.509 v3.
+// Certificates, X.509 v3: the cluster's authority, those it issues (ECDSA P-256), a node's own, and their fingerprints.
 import 'reflect-metadata'
 import { createHash, createPublicKey, webcrypto, X509Certificate as NodeCertificate } from 'node:crypto'
 import { isIP } from 'node:net'
@@ -8,6 +8,7 @@ import {
 } from '@peculiar/x509'
 import { OperationalError } from '../../model/error.ts'
 import type { Random } from '../../ports/clock.ts'
+import { privateKeyOf } from './identity.ts'
 import { systemRandom } from './random.ts'
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
@@ -87,6 +88,30 @@ export async function selfSigned(options: CertificateNames & { readonly days: nu
     signingAlgorithm: algorithm,
     keys,
     extensions: await leafExtensions(keys.publicKey, options),
+  }, webcrypto)
+  return { certificatePem: certificate.toString('pem'), keyPem: await exportKey(keys.privateKey) }
+}
+
+/**
+ * A certificate of the node's own Ed25519 key, signed by itself: TLS between nodes proves by it who holds the key. It never ends: members are known by
+ * their keys, not by the word of an authority.
+ */
+export async function identityCertificate(seed: Uint8Array, options: { readonly nodeId: string; readonly nowMs: number }, random: Random = systemRandom): Promise<CertificateAndKey> {
+  const privateKey = privateKeyOf('ed25519', seed)
+  const ed25519 = { name: 'Ed25519' } as const
+  const keys = {
+    privateKey: privateKey.toCryptoKey(ed25519, true, ['sign']),
+    publicKey: createPublicKey(privateKey).toCryptoKey(ed25519, true, ['verify']),
+  }
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(random),
+    name: [{ CN: [options.nodeId] }],
+    notBefore: new Date(options.nowMs - backdatedMs),
+    // RFC 5280 §4.1.2.5: no well-defined end.
+    notAfter: new Date('9999-12-31T23:59:59Z'),
+    signingAlgorithm: ed25519,
+    keys,
+    extensions: await leafExtensions(keys.publicKey, { commonName: options.nodeId, names: [], addresses: [] }),
   }, webcrypto)
   return { certificatePem: certificate.toString('pem'), keyPem: await exportKey(keys.privateKey) }
 }

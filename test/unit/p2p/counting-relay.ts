@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { identityCertificate } from '../../../src/drivers/crypto/authority.ts'
 import { openHost, type Host } from '../../../src/p2p/host.ts'
 import { Membership } from '../../../src/p2p/membership.ts'
 import { peerIdOfPrivateKey } from '../../../src/p2p/peer-id.ts'
@@ -53,7 +54,7 @@ export async function openPair(defer: Defer): Promise<{ readonly a: Host; readon
   for (const [nodeId, other] of [['a', 'b'], ['b', 'a']] as const) {
     const membership = new Membership(nodeId)
     membership.set([{ nodeId: other, name: other, peerId: peerIdOfPrivateKey(keys[other]), address: '127.0.0.1:1' }])
-    const host = await openHost({ privateKey: keys[nodeId], nodeId, listen: { host: '127.0.0.1', port: 0 } }, membership, collectingLog([]))
+    const host = await openHost({ privateKey: keys[nodeId], certificate: await identityCertificate(keys[nodeId], { nodeId, nowMs: Date.now() }), nodeId, listen: { host: '127.0.0.1', port: 0 } }, membership, collectingLog([]))
     defer(() => host.stop())
     hosts.push(host)
   }

@@ -7,11 +7,11 @@ import type { LogBatch, LogStore } from '../ports/log-store.ts'
 import type { StateStore, StateWrite } from '../ports/state-store.ts'
 import type { Transport } from '../ports/transport.ts'
 import { RaftNode } from '../raft/node.ts'
-import type { Configuration, Entry, HardState, LogIndex, Message, RaftId, RaftOptions, ReadState, Ready, Snapshot, SnapshotMeta, Term } from '../raft/types.ts'
+import type { Configuration, Entry, HardState, LogIndex, Message, ProposeResult, RaftId, RaftOptions, ReadState, Ready, Snapshot, SnapshotMeta, Term } from '../raft/types.ts'
 import { applyCommand, applyEmpty } from '../state/apply.ts'
 import { emptyState, stateHead, type State } from '../state/state.ts'
 import { Compaction, type CompactionBounds } from './compaction.ts'
-import { decodeEntryData } from './entry.ts'
+import { decodeEntryData, type DecodedEntry } from './entry.ts'
 import { configurationRecord, decodeImage, encodeImage, type DecodedImage } from './image.ts'
 import { Outbox } from './outbox.ts'
 import { recover, type Recovered } from './recovery.ts'
@@ -63,6 +63,8 @@ export class Engine {
   #configuration: Configuration = emptyConfiguration
   #compaction: Compaction
   #images = new WeakMap<Uint8Array, DecodedImage>()
+  /** What this node has encoded itself need not be decoded again. */
+  readonly #commands = new WeakMap<Uint8Array, DecodedEntry>()
   /** Not worth a sync of its own: goes with the next batch. */
   #hardStateOwed: HardState | null = null
   #isLogFresh = false
@@ -151,6 +153,12 @@ export class Engine {
     this.#outbox.expect(follower, index)
   }
 
+  /** Appends `data`, which is `entry` encoded. Null where this node takes no part. */
+  propose(data: Uint8Array, entry: DecodedEntry): ProposeResult | null {
+    this.#commands.set(data, entry)
+    return this.act((node) => node.propose(data))
+  }
+
   /** Does something to the core (propose, campaign…) and sees to what comes of it. Null where this node takes no part. */
   act<T>(action: (node: RaftNode) => T): T | null {
     let value: T | null = null
@@ -220,6 +228,8 @@ export class Engine {
   /** One Ready, in the order of its contract. */
   async #handle(node: RaftNode, ready: Ready): Promise<void> {
     for (const message of ready.messages) this.#send(node, message)
+    // The transport packs what came in one turn: it leaves before the disk's threads are woken, for the others' disks take as long as ours.
+    await Promise.resolve()
     this.#hardStateOwed = ready.hardState ?? this.#hardStateOwed
     if (ready.snapshot !== null) await this.#install(ready.snapshot, ready.entries)
     else if (ready.mustSync) await this.#writeLog({ hardState: this.#hardStateOwed, entries: ready.entries, base: null })
@@ -319,7 +329,7 @@ export class Engine {
       this.#applyNothing(entry, state.timeMs)
       return []
     }
-    const decoded = decodeEntryData(entry.data)
+    const decoded = this.#commands.get(entry.data) ?? decodeEntryData(entry.data)
     switch (decoded.kind) {
       case 'unknown':
         this.#halt('unknownCommand', `entry ${index} cannot be applied by this version: ${decoded.detail}`, null)

@@ -2,8 +2,8 @@
 import type { Cancel, Clock } from '../ports/clock.ts'
 import type { LogIndex, Message, RaftId } from '../raft/types.ts'
 
-/** News of a commit waits no longer than this; a watcher on another node sees a change so much later. */
-export const noticeMs = 2
+/** News of a commit waits no longer than this, about the time between two writes of one client; a watcher on another node sees a change so much later. */
+export const noticeMs = 5
 
 type Send = (message: Message) => void
 

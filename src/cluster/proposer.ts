@@ -83,7 +83,7 @@ export class Proposer {
     const timeMs = Math.max(this.#ports.clock.nowMs(), this.#stampMs, this.#engine.state.timeMs)
     const data = encodeEntryData(timeMs, command)
     if (data.length > entryBytesMax) return { kind: 'tooLarge' }
-    const result = this.#engine.act((node) => node.propose(data))
+    const result = this.#engine.propose(data, { kind: 'command', timeMs, command })
     if (result === null) return { kind: 'notLeader', leader: null }
     switch (result.kind) {
       case 'appended':

@@ -39,5 +39,5 @@ export function keepFootprintSmall({ clock, residentBytes, collect, saveCode }: 
 /** What the runtime offers; `gc` is there with --expose-gc, which the launcher gives. */
 export function runtimeFootprint(clock: Clock): FootprintPorts {
   const { gc } = globalThis
-  return { clock, residentBytes: () => process.memoryUsage.rss(), collect: gc === undefined ? undefined : () => void gc(), saveCode: () => flushCompileCache() }
+  return { clock, residentBytes: () => process.memoryUsage.rss(), collect: gc === undefined ? undefined : () => gc(), saveCode: () => flushCompileCache() }
 }

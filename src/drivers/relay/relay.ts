@@ -175,7 +175,7 @@ export class RelayProcess implements MigrationRelay {
   #spawn(): Child {
     if (this.#stopped) throw new OperationalError('STOPPING', 'This node is shutting down.')
     const { log, tls } = this.#dependencies
-    const process_ = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=2', mainPath, 'relay'], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const process_ = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=2', '--no-parallel-scavenge', mainPath, 'relay'], { stdio: ['pipe', 'pipe', 'inherit'] })
     const { promise: gone, resolve: end } = Promise.withResolvers<undefined>()
     const child: Child = { process: process_, waiting: new Map(), gone: gone.then(() => undefined) }
     const ended = (reason: string, idle = false): void => {

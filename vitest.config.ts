@@ -1,8 +1,13 @@
 // Test projects: fast unit tests, contract suites against real components, and the tidy checks.
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
+
+/** The contract suites mostly wait for libvirt, QEMU and time-outs: on two cores, where vitest would take one worker, three take 45 % of the time. */
+const workersMin = 3
 
 export default defineConfig({
   test: {
+    maxWorkers: Math.max(workersMin, availableParallelism() - 1),
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000 } },
       { test: { name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },

@@ -14,6 +14,7 @@ const reports = join(root, 'build', 'test')
 const binaries = join(root, 'node_modules', '.bin')
 const vitest = join(binaries, 'vitest')
 const minuteMs = 60_000
+const endToEndLanes = Number(process.env.E2E_LANES ?? '2')
 
 const stages = { check: runChecks, unit: runUnit, sim: runSim, e2e: runEndToEnd } as const
 type StageName = keyof typeof stages
@@ -51,17 +52,22 @@ async function runSim(): Promise<Tally> {
   return own.length === 0 ? tally : addTallies(tally, await runVitest('sim', ['--project', 'sim'], { timeoutMs: 10 * minuteMs }))
 }
 
+// Each file has a lab of its own, and waits most of the time: two run side by side. What one says is shown when it is over, in one piece.
 async function runEndToEnd(): Promise<Tally> {
-  let tally = nothing
   const files = globSync('test/e2e/**/*.test.ts', { cwd: root }).toSorted()
   if (files.length === 0) return oneFailure('e2e: there are no tests')
-  for (const file of files) {
-    say(`\n# ${file}`)
-    const result = await runStage([process.execPath, file], { timeoutMs: 20 * minuteMs })
-    const counted = tallyTap(result.output, basename(file))
-    tally = addTallies(tally, counted)
-    if (result.code !== 0 && counted.failed === 0) tally = addTallies(tally, oneFailure(`${file}: exit code ${result.code}`))
+  let tally = nothing
+  const waiting = files[Symbol.iterator]()
+  const lane = async (): Promise<void> => {
+    for (const file of waiting) {
+      const result = await runStage([process.execPath, file], { timeoutMs: 20 * minuteMs, quiet: true })
+      say(`\n# ${file} (${result.seconds.toFixed(0)} s)\n${result.output.trimEnd()}`)
+      const counted = tallyTap(result.output, basename(file))
+      tally = addTallies(tally, counted)
+      if (result.code !== 0 && counted.failed === 0) tally = addTallies(tally, oneFailure(`${file}: exit code ${result.code}`))
+    }
   }
+  await Promise.all(Array.from({ length: endToEndLanes }, lane))
   return tally
 }
 

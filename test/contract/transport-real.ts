@@ -43,7 +43,7 @@ export async function openReal(): Promise<RealFixture> {
     nodeIds.map((nodeId) => ({ nodeId, name: nodeId, peerId: peerIdOfPrivateKey(keys.get(nodeId)!), address: relays.get(`${viewer} ${nodeId}`)?.address ?? '127.0.0.1:1' }))
 
   const boot = async (nodeId: string) => {
-    const p2p = await createP2p({ privateKey: keys.get(nodeId)!, certificate: certificates.get(nodeId)!, nodeId, listen: { host: '127.0.0.1', port: ports.get(nodeId) ?? 0 }, clock: systemClock, log: collectingLog(log, { nodeId }) })
+    const p2p = await createP2p({ privateKey: keys.get(nodeId)!, certificate: certificates.get(nodeId)!, nodeId, listen: { host: '127.0.0.1', port: 0 }, clock: systemClock, log: collectingLog(log, { nodeId }) })
     ports.set(nodeId, Number(p2p.address().split(':').at(-1)))
     hosts.set(nodeId, p2p)
     const node: TransportNode = { nodeId, transport: p2p.transport, streams: p2p.streams, gossip: p2p.gossip, received: [], connected: new Set(), events: [], answer: async (_from, _method, body) => body }

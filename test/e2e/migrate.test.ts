@@ -194,12 +194,14 @@ for (const victim of victims) {
     }
     const host = victim.host?.(scene)
     if (host !== undefined) await lab.run('kill', host)
-    // Where nothing of it was hit it may go on: that is not waited for.
-    await delay(3_000)
     if (host === target) {
       t.match(await truth.domain(source, web), { state: 'running' }, 'the source runs on without the target')
-      t.match(await api.vm(asked, web), { status: { phase: 'running', node: source } }, 'and the VM is free')
-    }
+      await eventually('the VM is free', 10_000, async () => {
+        const { phase, node } = (await api.vm(asked, web)).status
+        return phase === 'running' && node === source
+      })
+      // Where nothing of it was hit it may go on: that is not waited for.
+    } else await delay(3_000)
     if (host !== undefined) await lab.run('start', host)
     const state = (await api.call(asked, 'GET', `/api/v1/operations/${id}`)).body as Operation | undefined
     if (state?.status.state === 'running') await api.call(asked, 'POST', `/api/v1/operations/${id}/cancel`)

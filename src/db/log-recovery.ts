@@ -35,8 +35,8 @@ export type FoundLog = {
 export type LogFinding = { readonly kind: 'fresh'; readonly strays: readonly string[] } | FoundLog | { readonly kind: 'damaged'; readonly detail: string }
 
 /**
- * The rule. Batch n is acknowledged when its record and proof n are both durable. Both are written at the same time if the proof holds a
- * copy of the record, else one after the other. So a crash leaves the records at n - 1 (with a copy of n at hand, or with proof n - 1),
+ * The rule. Batch n is acknowledged when proof n is durable and holds a copy of the record; or, where that is too large, when the record and
+ * then the proof are durable. Nothing of batch n + 1 is written before record n is durable. So a crash leaves the records at n - 1 (with a copy of n at hand, or with proof n - 1),
  * or at n, or at n with proof n - 1; everything else is damage. Statements 42 and 43 of the consensus notes.
  */
 export async function findLog(directory: string, files: LogFiles): Promise<LogFinding> {

@@ -68,6 +68,8 @@ class SegmentLog implements LogStore {
   #head: Head = emptyHead()
   #segment: LogFile | null = null
   #proof: LogFile | null = null
+  /** The write of the newest record, where it was not waited for. */
+  #following: Promise<void> | null = null
 
   constructor(options: SegmentLogOptions, files: LogFiles) {
     this.#directory = options.directory
@@ -105,6 +107,7 @@ class SegmentLog implements LogStore {
       assertBatchContinues(batch, { lastIndex: this.#head.lastIndex, baseIndex: this.#head.base.index })
       if (batch.hardState === null && batch.base === null && batch.entries.length === 0) return
       try {
+        await this.#followed()
         if (this.#phase === 'fresh') await this.#create()
         if (this.#head.tail >= this.#segmentBytesMax) await this.#rotate()
         await this.#append(batch)
@@ -120,6 +123,8 @@ class SegmentLog implements LogStore {
 
   async close(): Promise<void> {
     await this.#exclusively(async () => {
+      // A record that could not be written is made again from its copy when the log is next opened.
+      await this.#followed().catch(() => undefined)
       this.#phase = 'closed'
       for (const file of [this.#segment, this.#proof]) await file?.close()
       this.#segment = null
@@ -156,10 +161,13 @@ class SegmentLog implements LogStore {
     const lastIndex = batch.entries.at(-1)?.index ?? lastIndexAfterBase(batch, head.lastIndex)
     const mirror = record.bytes.length <= mirrorBytesMax ? record.bytes : Buffer.alloc(0)
     const proof: Proof = { logId: head.logId, position: record.position, term: hardState.term, vote: hardState.vote, lastIndex, mirror }
-    if (mirror.length > 0) await bothSettled(this.#writeRecord(record.bytes), this.#writeProof(proof))
-    else {
+    if (mirror.length === 0) {
       await this.#writeRecord(record.bytes)
       await this.#writeProof(proof)
+    } else if (head.tail + record.bytes.length > head.taken) await bothSettled(this.#writeRecord(record.bytes), this.#writeProof(proof))
+    else {
+      await this.#writeProof(proof)
+      this.#followUp(record.bytes, head.tail)
     }
     applyToSegments(head.segments, batch)
     head.position = record.position
@@ -168,6 +176,17 @@ class SegmentLog implements LogStore {
     head.lastIndex = lastIndex
     head.tail += record.bytes.length
     head.mirror = mirror
+  }
+
+  /**
+   * The batch is durable by its copy in the proof. The record follows when whoever waits has been answered; the next batch, whose proof may
+   * take the place of the one before, waits for it.
+   */
+  #followUp(bytes: Buffer, position: number): void {
+    const file = this.#current()
+    this.#following = new Promise<void>((resolve) => setImmediate(resolve)).then(() => synced(file.writeSynced([bytes], position)))
+    // Met by the next call.
+    this.#following.catch(() => undefined)
   }
 
   async #writeRecord(bytes: Buffer): Promise<void> {
@@ -286,6 +305,12 @@ class SegmentLog implements LogStore {
     const name = segmentName(currentSegment(this.#head).number + 1)
     const names = await this.#files.list(this.#directory)
     if (names.includes(name)) await this.#remove([name])
+  }
+
+  async #followed(): Promise<void> {
+    const following = this.#following
+    this.#following = null
+    await following
   }
 
   #current(): LogFile {

@@ -98,8 +98,10 @@ export class CrashDisk implements LogFiles {
   }
 
   #file(inode: Inode): LogFile {
+    // What a dead process had in mind with its file does not happen in the next one's life.
+    const epoch = this.#epoch
     const sync = async (): Promise<void> => {
-      await this.#operation()
+      await this.#operation(epoch)
       this.syncsUntilFailure -= 1
       if (this.syncsUntilFailure === 0) {
         inode.pending = []
@@ -110,14 +112,14 @@ export class CrashDisk implements LogFiles {
     }
     return {
       writeSynced: async (bytes, position) => {
-        await this.#operation()
+        await this.#operation(epoch)
         const whole = Buffer.concat(bytes)
         assert(position + whole.length <= inode.current.length, 'written over what is there')
         this.#change(inode, { at: position, bytes: whole })
         await sync()
       },
       write: async (bytes, position) => {
-        await this.#operation()
+        await this.#operation(epoch)
         const whole = Buffer.concat(bytes)
         const grows = Math.max(0, position + whole.length - inode.current.length)
         const fits = grows <= this.bytesFree
@@ -126,7 +128,7 @@ export class CrashDisk implements LogFiles {
         this.bytesFree -= grows
       },
       truncate: async (size) => {
-        await this.#operation()
+        await this.#operation(epoch)
         this.#change(inode, { size })
       },
       sync,
@@ -163,8 +165,7 @@ export class CrashDisk implements LogFiles {
   }
 
   /** Yields, so that operations begun together overlap; never ends for a process that is dead. */
-  async #operation(): Promise<void> {
-    const epoch = this.#epoch
+  async #operation(epoch = this.#epoch): Promise<void> {
     this.operations += 1
     await Promise.resolve()
     if (epoch === this.#epoch) {

@@ -89,7 +89,7 @@ export class Engine {
           this.schedule()
         },
       },
-      ports.stateStore,
+      ports,
     )
   }
 
@@ -135,6 +135,7 @@ export class Engine {
     this.#outbox.stop()
     await this.#pumping
     if (this.#halted === null) await this.#writer.drain(true)
+    this.#writer.stop()
     await this.#ports.logStore.close()
     await this.#ports.stateStore.close()
   }

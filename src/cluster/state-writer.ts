@@ -1,13 +1,18 @@
-// Keeps the durable copy of the state behind the applied state: one batch at a time, what comes meanwhile goes into the next.
+// Keeps the durable copy of the state behind the applied state: one batch at a time, of what gathered for a moment.
+import type { Cancel, Clock } from '../ports/clock.ts'
 import type { StateHead, StateStore, StateWrite } from '../ports/state-store.ts'
 import type { LogIndex } from '../raft/types.ts'
 import type { StateImage } from './image.ts'
 
 /** Records waiting for the disk; beyond it `room` makes applying wait. */
 export const pendingRecordsMax = 8192
+/** The log has it all: a batch for each entry would cost as much as the entry. What a crash loses of this is applied again from the log. */
+export const gatherMs = 20
+const gatherRecordsMax = 1024
 
 export class StateWriter {
   readonly #store: StateStore
+  readonly #clock: Clock
   readonly #head: () => StateHead
   readonly #onError: (error: unknown) => void
   readonly #onSynced: (index: LogIndex) => void
@@ -16,11 +21,13 @@ export class StateWriter {
   #dirty = false
   #syncWanted = false
   #flight: Promise<void> | null = null
+  #cancel: Cancel | null = null
   #failed = false
 
   /** `head` gives the head of the state as applied: it is asked when a batch is cut. */
-  constructor(options: { head: () => StateHead; onError: (error: unknown) => void; onSynced: (index: LogIndex) => void }, store: StateStore) {
-    this.#store = store
+  constructor(options: { head: () => StateHead; onError: (error: unknown) => void; onSynced: (index: LogIndex) => void }, { stateStore, clock }: { readonly stateStore: StateStore; readonly clock: Clock }) {
+    this.#store = stateStore
+    this.#clock = clock
     this.#head = options.head
     this.#onError = options.onError
     this.#onSynced = options.onSynced
@@ -56,6 +63,7 @@ export class StateWriter {
 
   /** Puts an image in the place of everything, synced; what still waited is part of the past. */
   async replace(image: StateImage): Promise<void> {
+    this.stop()
     this.#pending.clear()
     this.#dirty = false
     this.#syncWanted = false
@@ -63,8 +71,20 @@ export class StateWriter {
     await this.#store.replace(image)
   }
 
+  /** Forgets what waits. */
+  stop(): void {
+    this.#cancel?.()
+    this.#cancel = null
+  }
+
   #begin(): void {
     if (this.#flight !== null || !this.#dirty || this.#failed) return
+    if (this.#syncWanted || this.#pending.size >= gatherRecordsMax) this.#cut()
+    else this.#cancel ??= this.#clock.after(gatherMs, () => this.#cut())
+  }
+
+  #cut(): void {
+    this.stop()
     const writes = [...this.#pending.values()]
     const sync = this.#syncWanted
     this.#pending.clear()

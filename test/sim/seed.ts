@@ -1,4 +1,5 @@
 // One seed: forms a cluster, lets clients and faults loose on it, heals it, and sees whether everything held and everything ended.
+import type { StoredOperation } from '../../src/model/operation.ts'
 import { Clients } from './clients.ts'
 import { FaultPlan } from './faults.ts'
 import { foreignLeftovers, untold } from './migration.ts'
@@ -87,12 +88,15 @@ async function story(world: World, progress: Progress, seed: number): Promise<vo
 
 const alive = (world: World): World['hosts'] => world.hosts.filter((host) => !host.isDamaged)
 
-/** A damaged node's VMs are nobody's until it rejoins: their operations wait for it. */
+/** A damaged node's VMs are nobody's until it rejoins: their operations wait for it, and so does a drain that has a VM on the way there. */
 function unfinished(world: World): readonly string[] {
   const state = world.leader?.node?.cluster.state
   if (state === undefined) return ['no leader']
   const damaged = new Set(world.hosts.filter((host) => host.isDamaged).map((host) => host.nodeId as string))
-  return [...state.tables.operation.values()].filter((operation) => operation.endedMs === null && !damaged.has(operation.nodeId ?? '')).map((operation) => `${operation.spec.operation} of ${operation.spec.target.name} (${operation.state}, step ${operation.step}) at ${state.tables.node.get(operation.nodeId ?? '')?.name ?? 'nowhere'}`)
+  const open = [...state.tables.operation.values()].filter((operation) => operation.endedMs === null)
+  const isHeldUp = ({ nodeId, drain }: StoredOperation): boolean =>
+    damaged.has(nodeId ?? '') || (drain !== undefined && open.some((each) => each.move?.sourceId === nodeId && damaged.has(each.nodeId ?? '')))
+  return open.filter((operation) => !isHeldUp(operation)).map((operation) => `${operation.spec.operation} of ${operation.spec.target.name} (${operation.state}, step ${operation.step}) at ${state.tables.node.get(operation.nodeId ?? '')?.name ?? 'nowhere'}`)
 }
 
 function misplaced(world: World): string | null {

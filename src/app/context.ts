@@ -56,12 +56,14 @@ export class AppContext {
   readonly screens: ScreenHub
   /** What nodes told each other of people. */
   readonly sightings: Sightings
+  readonly #startedMs: number
   #readiness: { readonly atMs: number; readonly byNode: Map<string, string> } = { atMs: Number.NEGATIVE_INFINITY, byNode: new Map() }
 
   constructor(options: { readonly nodeId: NodeId; readonly version: string }, ports: AppPorts) {
     this.nodeId = options.nodeId
     this.version = options.version
     this.ports = ports
+    this.#startedMs = ports.clock.monotonicMs()
     this.sightings = new Sightings(options.nodeId, ports)
     this.consoles = new ConsoleHub((vmId, signal) => ports.hypervisor.console(vmId, signal))
     this.screens = new ScreenHub((vmId, signal) => ports.hypervisor.screen(vmId, signal))
@@ -89,6 +91,12 @@ export class AppContext {
     const reason = this.#lookAt(nodeId)
     byNode.set(nodeId, reason)
     return reason
+  }
+
+  /** Milliseconds for which nothing has been heard of a node; of one that never was heard of, since this node began to listen. */
+  silence(nodeId: string): { readonly ms: number; readonly everHeard: boolean } {
+    const presence = this.ports.presence.of(nodeId)
+    return presence === null ? { ms: this.ports.clock.monotonicMs() - this.#startedMs, everHeard: false } : { ms: presence.ageMs, everHeard: true }
   }
 
   #lookAt(nodeId: string): string {

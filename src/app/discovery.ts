@@ -38,7 +38,9 @@ export class DiscoveryUseCases {
     }
     if (findByRef(state, 'node', appliance.name, '') !== undefined) throw new OperationalError('NAME_TAKEN', `There is a node ${appliance.name} already. Give the appliance another name in its node.json. Nothing was changed.`)
     if (options.dryRun) return { dryRun: true, differences: [{ path: 'name', before: null, after: appliance.name }] }
-    const { id, token } = await this.#membership.createJoinToken(caller, { lifeSeconds: tokenLifeSeconds }, { ...options, idempotencyKey: null })
+    const made = await this.#membership.createJoinToken(caller, { lifeSeconds: tokenLifeSeconds }, { ...options, idempotencyKey: null })
+    if ('dryRun' in made) return made
+    const { id, token } = made
     try {
       const { nodeId } = await ports.discovery.invite(appliance, token)
       await waitUntil(this.#context, { seconds: arrivalSeconds, signal: options.signal, holds: () => this.#context.state.tables.node.has(nodeId) })

@@ -57,7 +57,7 @@ export type WriteOptions = {
 
 /** One changed place of a dry run; paths dotted. */
 export type Difference = { readonly path: string; readonly before: unknown; readonly after: unknown }
-export type DryRun = { readonly dryRun: true; readonly differences: readonly Difference[]; /** Only where a place had to be found. */ readonly placement?: PlacementView }
+export type DryRun = { readonly dryRun: true; readonly differences: readonly Difference[]; /** Only where a place had to be found. */ readonly placement?: PlacementView; /** Sentences: what would stay undone, and why. */ readonly notes?: readonly string[] }
 export type Written<T> = T | DryRun
 
 export type SignedIn = { readonly cookie: string; readonly expiresMs: number; readonly caller: Caller }
@@ -155,8 +155,8 @@ export interface Uploads {
   /** @throws STATE_CONFLICT where `offset` is not where the last part ended (data.offset says where that is) */
   append(caller: Caller, ref: string, offset: number, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Upload>
   /** Checks the whole file and makes an image of it; asked again it gives the same image. */
-  finish(caller: Caller, ref: string, options: WriteOptions): Promise<Image>
-  delete(caller: Caller, ref: string): Promise<null>
+  finish(caller: Caller, ref: string, options: WriteOptions): Promise<Written<Image>>
+  delete(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>>
 }
 
 export interface Operations {
@@ -218,12 +218,14 @@ export interface Tokens {
 }
 
 export type JoinTokenView = { readonly id: string; readonly createdAt: string; readonly expiresAt: string; readonly state: 'valid' | 'used' | 'expired' | 'revoked'; readonly usedBy: string | null }
+/** `token` is shown this once. */
+export type MadeJoinToken = { readonly id: string; readonly token: string; readonly expiresAt: string }
 export interface Membership {
   view(caller: Caller): ClusterView
-  /** `token` is shown this once. `body`: {lifeSeconds?}. */
-  createJoinToken(caller: Caller, body: unknown, options: WriteOptions): Promise<{ readonly id: string; readonly token: string; readonly expiresAt: string }>
+  /** `body`: {lifeSeconds?}. */
+  createJoinToken(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<MadeJoinToken>>
   listJoinTokens(caller: Caller): readonly JoinTokenView[]
-  revokeJoinToken(caller: Caller, id: string, options: WriteOptions): Promise<null>
+  revokeJoinToken(caller: Caller, id: string, options: WriteOptions): Promise<Written<null>>
   /**
    * Admits a joiner; its join token is the credential. `body` is unparsed, see app/join.ts.
    * @throws TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_USED, TOKEN_OTHER_CLUSTER, NAME_TAKEN

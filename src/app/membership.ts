@@ -7,11 +7,11 @@ import { joinProofText, standingProofText } from '../model/node-proof.ts'
 import { joinTokenCreateSchema, type StoredJoinToken } from '../model/token.ts'
 import { authorize } from './authorize.ts'
 import { isoTime, type AppContext } from './context.ts'
-import type { Caller, JoinTokenView, Membership, WriteOptions } from './face.ts'
+import type { Caller, JoinTokenView, MadeJoinToken, Membership, WriteOptions, Written } from './face.ts'
 import type { ClusterKeys } from './keys.ts'
 import { parseInput } from './parse.ts'
 import { phaseOf } from './present.ts'
-import { orThrow, propose } from './write.ts'
+import { dryRun, orThrow, propose } from './write.ts'
 import { Refusal } from '../state/transaction.ts'
 
 /** Addresses a join token carries: any of them will do. */
@@ -50,14 +50,16 @@ export class MembershipUseCases implements Membership {
     }
   }
 
-  async createJoinToken(caller: Caller, body: unknown, options: WriteOptions): Promise<{ readonly id: string; readonly token: string; readonly expiresAt: string }> {
+  async createJoinToken(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<MadeJoinToken>> {
     authorize(caller, 'administer', '', 'join tokens')
     const input = parseInput(joinTokenCreateSchema, body ?? {})
     const { vault } = this.#context.ports
     const cluster = this.#cluster()
     const secret = vault.secret()
     const id = this.#context.newId() as TokenId
-    const done = await propose(this.#context, caller.actor, 'joinToken.create', { id, secretHash: vault.sha256Hex(secret), lifeSeconds: input.lifeSeconds }, options)
+    const payload = { id, secretHash: vault.sha256Hex(secret), lifeSeconds: input.lifeSeconds }
+    if (options.dryRun) return { ...dryRun(this.#context, caller, 'joinToken.create', payload, 'joinToken'), differences: [{ path: '', before: null, after: { lifeSeconds: input.lifeSeconds } }] }
+    const done = await propose(this.#context, caller.actor, 'joinToken.create', payload, options)
     if (done.replayed === true) throw new OperationalError('STATE_CONFLICT', 'That join token was shown once and is not kept. Make another with a new key.')
     const token = vault.encodeJoinToken({ c: cluster.id, t: id, s: secret, f: vault.fingerprint(cluster.caCertificate), a: this.#addresses() })
     const record = this.#context.state.tables.joinToken.get(done.id)
@@ -69,10 +71,16 @@ export class MembershipUseCases implements Membership {
     return [...this.#context.state.tables.joinToken.values()].toSorted((left, right) => right.createdMs - left.createdMs).map((token) => this.#viewToken(token))
   }
 
-  async revokeJoinToken(caller: Caller, id: string, options: WriteOptions): Promise<null> {
+  async revokeJoinToken(caller: Caller, id: string, options: WriteOptions): Promise<Written<null>> {
     authorize(caller, 'administer', '', 'join tokens')
     if (!isId(id)) throw new OperationalError('NOT_FOUND', 'There is no such join token.')
-    await propose(this.#context, caller.actor, 'joinToken.revoke', { id: id as TokenId }, options)
+    const payload = { id: id as TokenId }
+    if (options.dryRun) {
+      const preview = dryRun(this.#context, caller, 'joinToken.revoke', payload, 'joinToken')
+      const before = this.listJoinTokens(caller).find((token) => token.id === id)?.state ?? null
+      return { ...preview, differences: before === 'revoked' ? [] : [{ path: 'state', before, after: 'revoked' }] }
+    }
+    await propose(this.#context, caller.actor, 'joinToken.revoke', payload, options)
     return null
   }
 

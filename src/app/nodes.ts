@@ -5,20 +5,24 @@ import { OperationalError } from '../model/error.ts'
 import { labelsSchema, type NodeId, type OperationId } from '../model/id.ts'
 import { nodeDrainSchema, nodeRemoveSchema, nodeRenameSchema, nodeSpecSchema, type DiscoveredNode, type Node, type StoredNode } from '../model/node.ts'
 import type { Operation } from '../model/operation.ts'
+import { defaultProject } from '../model/resource.ts'
+import { planDrain } from '../planner/drain.ts'
 import { allocationOf, findByRef, vmsOnNode } from '../state/query.ts'
 import { authorize } from './authorize.ts'
 import type { AppContext } from './context.ts'
 import { DiscoveryUseCases } from './discovery.ts'
-import type { Caller, Difference, ListQuery, Membership, Nodes, Page, WriteOptions, Written } from './face.ts'
+import type { Caller, Difference, DryRun, ListQuery, Membership, Nodes, Page, WriteOptions, Written } from './face.ts'
 import { mergeLabels } from './labels.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { presentNode, presentOperation, roleOf } from './present.ts'
-import { migrationTargets } from './vm-migration.ts'
 import { dryRun, findEarlier, propose, waitUntil } from './write.ts'
 
 /** A removal takes two changes of the configuration and a farewell. */
 const removalSeconds = 5
+
+/** A node by force: only after it has said nothing for so long. Whoever is heard of runs its VMs still. */
+const silenceMsMin = 10_000
 
 const patchSchema = z.strictObject({
   id: z.string().optional(), kind: z.string().optional(), name: z.string().optional(), project: z.string().optional(),
@@ -83,11 +87,13 @@ export class NodeUseCases implements Nodes {
   async remove(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Node | null>> {
     authorize(caller, 'administer', '', 'nodes')
     const context = this.#context
-    if (findEarlier(context, caller, options) !== null && findByRef(context.state, 'node', ref, '') === undefined) return null
+    const earlier = findEarlier(context, caller, options)
+    if (earlier !== null && findByRef(context.state, 'node', ref, '') === undefined) return null
     const node = this.#find(ref)
     const { force, hostIsOff } = parseInput(nodeRemoveSchema, body ?? {})
     const vms = vmsOnNode(context.state, node.id)
     if (force && !hostIsOff) throw invalidField('hostIsOff', 'must be true: make sure that the host is off, for its VMs may be started elsewhere')
+    if (force && earlier === null) requireSilence(context, node)
     if (force && vms.length > 0 && context.unreadiness(node.id) === '') {
       throw new OperationalError('STATE_CONFLICT', `${node.name} is in touch and has ${vms.length} VMs: drain it instead. Nothing was changed.`)
     }
@@ -110,8 +116,8 @@ export class NodeUseCases implements Nodes {
     const node = this.#find(ref)
     const payload = { id: node.id as NodeId, operationId: this.#context.newId() as OperationId, concurrency, ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }) }
     if (options.dryRun) {
-      const { dryRun: isDry, differences } = dryRun(this.#context, caller, 'node.drain', payload, 'node')
-      return { dryRun: isDry, differences: [...differences, ...previewDrain(this.#context, node)] }
+      const preview = dryRun(this.#context, caller, 'node.drain', payload, 'node')
+      return { ...preview, ...previewDrain(this.#context, node, preview.differences) }
     }
     const operationId = (earlier ?? (await propose(this.#context, caller.actor, 'node.drain', payload, options))).operationId ?? payload.operationId
     const operation = () => this.#context.state.tables.operation.get(operationId)
@@ -149,9 +155,23 @@ export class NodeUseCases implements Nodes {
   }
 }
 
-/** Where each VM would go; null where none takes it. */
-function previewDrain(context: AppContext, node: StoredNode): readonly Difference[] {
-  return vmsOnNode(context.state, node.id).map((vm) => ({ path: `vms.${vm.name}.node`, before: node.name, after: migrationTargets(context, vm).node }))
+/** Where each VM would go, the others counted; null where no node takes it, and a note that says why. */
+function previewDrain(context: AppContext, node: StoredNode, differences: readonly Difference[]): Pick<DryRun, 'differences' | 'notes'> {
+  const moves = planDrain(context.state, node.id, context.readyNodeIds()).map((move) => ({ ...move, name: move.vm.project === defaultProject ? move.vm.name : `${move.vm.project}.${move.vm.name}` }))
+  const notes = moves.flatMap(({ name, nodeId, reason }) => (nodeId === null ? [`${name} would stay: ${reason}.`] : []))
+  return {
+    differences: [...differences, ...moves.map(({ name, nodeId }) => ({ path: `vms.${name}.node`, before: node.name, after: context.nodeName(nodeId) }))],
+    ...(notes.length === 0 ? {} : { notes }),
+  }
+}
+
+/** Presence is gossip, so this is asked here and not in apply: it guards against a mistake, not against a race. @throws STATE_CONFLICT */
+function requireSilence(context: AppContext, node: StoredNode): void {
+  const { ms, everHeard } = context.silence(node.id)
+  if (ms >= silenceMsMin) return
+  const ago = `${Math.floor(ms / 1000)} s`
+  const heard = everHeard ? `${node.name} was heard of ${ms < 1000 ? 'just now' : `${ago} ago`}` : `This node has listened for ${ago} only`
+  throw new OperationalError('STATE_CONFLICT', `${heard}: a node is removed by force only once nothing has been heard of it for ${silenceMsMin / 1000} s. Switch its host off and wait so long; or drain it and remove it in good order, without force. Nothing was changed.`)
 }
 
 function invalidField(path: string, message: string): OperationalError {

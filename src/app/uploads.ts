@@ -60,16 +60,16 @@ export class UploadUseCases implements Uploads {
     const input = parseInput(uploadCreateSchema, body)
     authorize(caller, 'operate', defaultProject, 'images')
     this.#registration.requireName(input.name, { sizeBytes: input.spec.sizeBytes, sha256: input.spec.sha256 ?? null })
-    await this.#sweep()
+    if (!options.dryRun) await this.#sweep()
     const key = options.idempotencyKey === null ? undefined : `${caller.userId} ${options.idempotencyKey} ${options.bodyHash}`
     const earlier = key === undefined ? undefined : (await this.#all()).find((upload) => upload.note.key === key)
     if (earlier !== undefined) return this.#present(earlier)
-    if ((await this.#all()).length >= uploadsMax) throw new OperationalError('LIMIT_REACHED', `A node keeps at most ${uploadsMax} uploads at once. End one, or ask another node.`)
+    if ((await this.#all()).filter((upload) => !this.#isOver(upload)).length >= uploadsMax) throw new OperationalError('LIMIT_REACHED', `A node keeps at most ${uploadsMax} uploads at once. End one, or ask another node.`)
     const { storage, clock } = this.#context.ports
     const { usedBytes, totalBytes } = await storage.usage()
     const freeBytes = totalBytes - usedBytes
     if (freeBytes < input.spec.sizeBytes) throw new OperationalError('STORAGE_FULL', `The file has ${input.spec.sizeBytes} bytes, but this node has ${freeBytes} free. Nothing was taken in.`, { data: { availableBytes: freeBytes } })
-    if (options.dryRun) return { dryRun: true, differences: [{ path: '', before: null, after: { name: input.name, labels: input.labels ?? {}, spec: input.spec } }] }
+    if (options.dryRun) return { dryRun: true, differences: [{ path: '', before: null, after: shownOf(input) }] }
     const note: Note = { name: input.name, labels: input.labels ?? {}, spec: input.spec, userId: caller.userId, userName: caller.userName, createdMs: clock.nowMs(), ...(key === undefined ? {} : { key }) }
     const id = this.#context.newId()
     const partial = await storage.intake.open(prefix + id, { note: JSON.stringify(note), verified: input.spec.sha256 !== undefined })
@@ -88,12 +88,16 @@ export class UploadUseCases implements Uploads {
     return this.get(caller, id)
   }
 
-  async finish(caller: Caller, ref: string, options: WriteOptions): Promise<Image> {
+  async finish(caller: Caller, ref: string, options: WriteOptions): Promise<Written<Image>> {
     const done = this.#finished.get(ref)
-    if (done !== undefined) return this.#images.get(caller, done)
+    if (done !== undefined) return options.dryRun ? { dryRun: true, differences: [] } : this.#images.get(caller, done)
     const upload = await this.#find(caller, ref)
     const { offset } = this.#present(upload).status
     if (offset < upload.note.spec.sizeBytes) throw new OperationalError('STATE_CONFLICT', `${offset} of ${upload.note.spec.sizeBytes} bytes have come: send the rest first.`, { data: { offset } })
+    if (options.dryRun) {
+      this.#registration.requireName(upload.note.name, { sizeBytes: upload.note.spec.sizeBytes, sha256: upload.note.spec.sha256 ?? null })
+      return { dryRun: true, differences: [{ path: '', before: null, after: shownOf(upload.note) }] }
+    }
     // Whoever asks twice, because the first answer did not arrive, waits for the same end.
     const running = this.#finishing.get(upload.id) ?? this.#keep(caller, upload, options).finally(() => this.#finishing.delete(upload.id))
     this.#finishing.set(upload.id, running)
@@ -113,8 +117,9 @@ export class UploadUseCases implements Uploads {
     })
   }
 
-  async delete(caller: Caller, ref: string): Promise<null> {
-    const { id } = await this.#find(caller, ref)
+  async delete(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>> {
+    const { id, note } = await this.#find(caller, ref)
+    if (options.dryRun) return { dryRun: true, differences: [{ path: '', before: shownOf(note), after: null }] }
     await this.#context.ports.storage.intake.discard(prefix + id)
     return null
   }
@@ -138,9 +143,11 @@ export class UploadUseCases implements Uploads {
   }
 
   async #sweep(): Promise<void> {
-    const nowMs = this.#context.ports.clock.nowMs()
-    const over = (await this.#all()).filter((upload) => upload.partial.changedMs + uploadLifeMs < nowMs)
-    for (const upload of over) await this.#context.ports.storage.intake.discard(prefix + upload.id)
+    for (const upload of (await this.#all()).filter((each) => this.#isOver(each))) await this.#context.ports.storage.intake.discard(prefix + upload.id)
+  }
+
+  #isOver(upload: Found): boolean {
+    return upload.partial.changedMs + uploadLifeMs < this.#context.ports.clock.nowMs()
   }
 
   #present({ id, note, partial }: Found): Upload {
@@ -152,6 +159,11 @@ export class UploadUseCases implements Uploads {
       },
     })
   }
+}
+
+/** What a client knows of it. */
+function shownOf({ name, labels, spec }: Pick<Note, 'name' | 'spec'> & { readonly labels?: Note['labels'] | undefined }): object {
+  return { name, labels: labels ?? {}, spec }
 }
 
 /** Whoever began it, and administrators. */

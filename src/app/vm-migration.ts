@@ -5,6 +5,7 @@ import { vmMigrateSchema } from '../model/migration.ts'
 import type { StoredVm } from '../model/vm.ts'
 import type { CommandPayload } from '../model/command.ts'
 import type { PlacementView } from '../model/explanation.ts'
+import { defaultProject } from '../model/resource.ts'
 import { planPlacement } from '../planner/placement.ts'
 import { reasonAgainst } from '../state/migration.ts'
 import { findByRef } from '../state/query.ts'
@@ -20,17 +21,29 @@ export type MigrationPlan = { readonly payload: CommandPayload<'vm.migrate'>; re
 
 /**
  * @param body {node?, bandwidthMiBps?, force?}
- * @throws INVALID, REFERENCE_MISSING, NO_FIT with a reason for each node
+ * @throws INVALID, REFERENCE_MISSING, NO_FIT with a reason for each node; STATE_CONFLICT where nothing is heard of the VM's host
  */
 export function planMigration(context: AppContext, vm: StoredVm, body: unknown, options: WriteOptions): MigrationPlan {
   const input = parseInput(vmMigrateSchema, body)
-  const target = input.node === undefined ? chooseTarget(context, vm) : namedTarget(context, vm, input.node)
+  requireHost(context, vm)
+  const target = input.node === undefined ? chooseTarget(context, vm) : namedTarget(context, vm, { node: input.node, force: input.force, dryRun: options.dryRun })
   const payload = {
     id: vm.id as VmId, operationId: context.newId() as OperationId, targetNodeId: target.nodeId, bandwidthMiBps: input.bandwidthMiBps ?? null, force: input.force,
     ...(input.node === undefined && target.view !== null ? { reason: target.view.reason.slice(0, reasonMax) } : {}),
     ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }),
   }
   return { payload, view: target.view }
+}
+
+/** Nothing moves away from a host of which nothing is heard: the operation would only wait for it. */
+function requireHost(context: AppContext, vm: StoredVm): void {
+  const host = vm.assignment?.nodeId
+  // A node that is cut off itself says NO_QUORUM instead.
+  if (host === undefined || !context.ports.consensus.status().quorum) return
+  const unready = context.unreadiness(host)
+  if (unready === '') return
+  const ref = vm.project === defaultProject ? vm.name : `${vm.project}.${vm.name}`
+  throw new OperationalError('STATE_CONFLICT', `${vm.name} cannot be migrated: its host ${context.nodeName(host) ?? host} ${unready}. Bring the host back; or, once you have made sure that it is off, begin anew elsewhere: novacron vm recover ${ref}. Nothing was done.`)
 }
 
 /** What the migration would change, and what speaks for and against each node. @throws the refusal it would meet */
@@ -59,13 +72,27 @@ function chooseTarget(context: AppContext, vm: StoredVm): { readonly nodeId: Nod
   return findPlace(context, { ...place, spec: { ...place.spec, placement } })
 }
 
-function namedTarget(context: AppContext, vm: StoredVm, ref: string): { readonly nodeId: NodeId; readonly view: PlacementView | null } {
-  const node = findByRef(context.state, 'node', ref, '')
-  if (node === undefined) throw new OperationalError('REFERENCE_MISSING', `There is no node ${ref.slice(0, 80)}.`, { data: { fields: [{ path: 'node', message: 'does not exist' }] } })
+function namedTarget(context: AppContext, vm: StoredVm, asked: { readonly node: string; readonly force: boolean; readonly dryRun: boolean }): { readonly nodeId: NodeId; readonly view: PlacementView | null } {
+  const node = findByRef(context.state, 'node', asked.node, '')
+  if (node === undefined) throw new OperationalError('REFERENCE_MISSING', `There is no node ${asked.node.slice(0, 80)}.`, { data: { fields: [{ path: 'node', message: 'does not exist' }] } })
   const unready = context.unreadiness(node.id)
   // A node that is cut off itself says NO_QUORUM instead.
   if (unready !== '' && context.ports.consensus.status().quorum && reasonAgainst(context.state, vm, node.id, true) === null) {
     throw new OperationalError('NO_FIT', `${vm.name} cannot move to ${node.name}: it ${unready}. Nothing was done.`, { data: { fields: [{ path: 'node', message: unready }] } })
   }
-  return { nodeId: node.id as NodeId, view: migrationTargets(context, vm) }
+  const others = migrationTargets(context, vm)
+  const against = asked.dryRun && vm.assignment?.nodeId !== node.id ? reasonAgainst(context.state, vm, node.id, asked.force) : null
+  if (against !== null) {
+    const instead = others.node === null ? 'No other node takes it either.' : `${others.node} would take it.`
+    throw new OperationalError(against.code, `${vm.name} cannot move to ${node.name}: it ${against.message}. ${instead}`, { data: { fields: [{ path: 'node', message: against.message }] } })
+  }
+  return { nodeId: node.id as NodeId, view: viewOfWish(context, vm, node.name, others) }
+}
+
+/** The wished node first, as it was found; then what was thought of the others. */
+function viewOfWish(context: AppContext, vm: StoredVm, wished: string, others: PlacementView): PlacementView {
+  const place = toPlace(vm)
+  const { considered } = viewOf(planPlacement(context.state, { ...place, spec: { ...place.spec, placement: { ...place.spec.placement, node: wished } } }, context.readyNodeIds()))
+  const reason = considered[0]?.reason ?? 'not looked at'
+  return { node: wished, reason: `as asked: ${reason}`, considered: [...considered, ...others.considered.filter((each) => each.node !== wished)] }
 }

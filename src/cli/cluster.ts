@@ -4,7 +4,7 @@ import { askControl, withSocket, type SocketOptions } from './control-client.ts'
 import { exitCodes, Failure } from './io.ts'
 import { escapeText, paint, renderDetails, renderTable, styleOf, textAt, valueAt } from './output.ts'
 import { integerBetween, listAt } from './nouns.ts'
-import { confirmLoss } from './results.ts'
+import { confirmLoss, dryRunResult, isDryRun } from './results.ts'
 import { withExample, withJson, type Shell } from './shell.ts'
 
 const clusterPath = '/api/v1/cluster'
@@ -71,8 +71,10 @@ function registerJoinTokens(cluster: Command, shell: Shell): void {
   const token = cluster.command('token').description('Join tokens: for one host, once, for a time')
   const create = token.command('create').description('Make a join token; it is shown this once')
     .option('--life <seconds>', 'how long it may be used (3600)', integerBetween(1, 7 * 86_400))
-    .action(async (options: { readonly life?: number }) => {
-      const answer = await createJoinToken(shell, options.life === undefined ? {} : { lifeSeconds: options.life })
+    .option('--dry-run', 'change nothing; show what would change')
+    .action(async (options: { readonly life?: number; readonly dryRun?: true }) => {
+      const answer = await createJoinToken(shell, options.life === undefined ? {} : { lifeSeconds: options.life }, options.dryRun === true)
+      if (isDryRun(answer)) return shell.answer(answer, () => `${dryRunResult('make a join token', answer).line}\n`)
       shell.answer(answer, () => `${textAt(answer, 'token')}\n`)
       if (!shell.json) shell.progress(`On the new host, until ${textAt(answer, 'expiresAt')}: novacron cluster join TOKEN`)
     })
@@ -83,16 +85,19 @@ function registerJoinTokens(cluster: Command, shell: Shell): void {
     shell.answer(answer, () => renderTable(['ID', 'STATE', 'USED BY', 'EXPIRES'], listAt(answer, 'items').map(cellsOf), shell.colours))
   })
   withExample(withJson(list), 'novacron cluster token list')
-  const revoke = token.command('revoke <id>').description('Make a join token useless').action(async (id: string) => {
-    await shell.client().write({ method: 'DELETE', path: `${tokensPath}/${encodeURIComponent(id)}` })
-    shell.answer({ id, revoked: true }, () => `${escapeText(id)} revoked\n`)
-  })
+  const revoke = token.command('revoke <id>').description('Make a join token useless')
+    .option('--dry-run', 'change nothing; show what would change')
+    .action(async (id: string, options: { readonly dryRun?: true }) => {
+      const { body } = await shell.client().write({ method: 'DELETE', path: `${tokensPath}/${encodeURIComponent(id)}`, dryRun: options.dryRun === true })
+      const shown = isDryRun(body) ? dryRunResult(`revoke ${id}`, body) : { value: { id, revoked: true }, line: `${escapeText(id)} revoked` }
+      shell.answer(shown.value, () => `${shown.line}\n`)
+    })
   withExample(withJson(revoke), 'novacron cluster token revoke 01890a5d-ac96-774b-bcce-000000000001')
 }
 
 /** A token whose answer was lost cannot be shown again: then another one is made, and the lost one expires by itself. */
-async function createJoinToken(shell: Shell, body: Readonly<Record<string, unknown>>): Promise<unknown> {
-  const write = { method: 'POST', path: tokensPath, body } as const
+async function createJoinToken(shell: Shell, body: Readonly<Record<string, unknown>>, dryRun: boolean): Promise<unknown> {
+  const write = { method: 'POST', path: tokensPath, body, dryRun } as const
   try {
     return (await shell.client().write(write)).body
   } catch (error) {

@@ -43,7 +43,7 @@ export function dryRunResult(subject: string, body: unknown): Result {
     const path = textAt(difference, 'path')
     return `  ${escapeText(path === '' ? 'all of it' : path)}: ${renderValue(valueAt(difference, 'before'))} -> ${renderValue(valueAt(difference, 'after'))}`
   })
-  return { value: body, line: [`${escapeText(subject)}: ${differences.length === 0 ? 'nothing would change' : 'would change'}`, ...lines, ...placementLines(valueAt(body, 'placement'))].join('\n') }
+  return { value: body, line: [`${escapeText(subject)}: ${differences.length === 0 ? 'nothing would change' : 'would change'}`, ...lines, ...placementLines(valueAt(body, 'placement')), ...listAt(body, 'notes').map((note) => `  ${escapeText(textOf(note))}`)].join('\n') }
 }
 
 /** Where it would go, and what was thought of each node. */

@@ -5,6 +5,7 @@ import { OperationalError } from '../model/error.ts'
 import { uuidV7, type NodeId, type OperationId, type VmId } from '../model/id.ts'
 import type { StoredOperation } from '../model/operation.ts'
 import type { StoredVm } from '../model/vm.ts'
+import { toDrain, whyNowhere } from '../planner/drain.ts'
 import { planPlacement } from '../planner/placement.ts'
 import type { Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
@@ -88,10 +89,9 @@ class Drain {
 
   async #begin(vm: StoredVm): Promise<boolean> {
     const { clock, random, consensus, attendance } = this.#ports
-    // A wish for a node does not hold where that node takes no more VMs.
-    const place = planPlacement(consensus.state, { spec: vm.spec, labels: vm.labels, project: vm.project, vmId: vm.id, leaving: this.#nodeId }, attendance.all())
+    const place = planPlacement(consensus.state, toDrain(vm, this.#nodeId), attendance.all())
     if (place.kind === 'noFit') {
-      this.#failed(vm.id, place.reasons.map(({ node, reason }) => `${node} ${reason}`).join(', ') || 'there is no other node')
+      this.#failed(vm.id, whyNowhere(place.reasons))
       return false
     }
     const operationId = uuidV7(clock.nowMs(), random.bytes(10)) as OperationId

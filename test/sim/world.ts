@@ -282,7 +282,9 @@ export async function formCluster(world: World, count: number): Promise<Caller> 
 export async function joinHost(world: World, caller: Caller, host: SimHost, by: SimHost): Promise<void> {
   const { app } = by.node as ClusterNode
   const options = { idempotencyKey: null, bodyHash: '', ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal }
-  const { token } = await app.membership.createJoinToken(caller, {}, options)
+  const made = await app.membership.createJoinToken(caller, {}, options)
+  if ('dryRun' in made) throw new Error('a dry run')
+  const { token } = made
   const request = {
     node: { id: host.nodeId, name: host.name, peerId: host.peerId, wrapKey: wrapKey(host) }, tlsPublicKeyPem: 'key', names: [host.name], addresses: [],
     announcement: {

@@ -31,7 +31,7 @@ export function migrateRefusal(vm: Vm): string | null {
     case 'migrating':
       return `${vm.name} is on its way already`
     case 'unknown':
-      return `nothing is heard of ${vm.name}`
+      return `nothing is heard of its host: bring it back, or recover ${vm.name} elsewhere once it is off`
     default:
       return `${vm.name} is ${vm.status.phase}`
   }
@@ -43,11 +43,13 @@ export function vmMigratePage(frame: Frame, data: MigrateForm): Html {
   const live = vm.status.phase === 'running' || vm.status.phase === 'paused'
   const fitting = targets.considered.filter((each) => each.fits)
   const others = targets.considered.filter((each) => !each.fits)
+  const wished = others.find((each) => each.node === data.node)
+  const best = !fitting.some((each) => each.node === data.node)
   const refusal = migrateRefusal(vm) ?? (fitting.length === 0 ? 'no other node takes it' : null)
   return html`${vmHead(frame, vm, 'overview')}
 <form class="card" method="post" action="${path}/migrate">${hiddenFields(frame)}<header><div><h2>Migrate ${vm.name}</h2><p>${live ? 'It goes on running while its disks and memory are copied; at the end it stands still for a moment.' : 'It is off: its disks are copied, then it belongs to the other node.'}</p></div></header><div class="in col wide">
-${data.problem === null ? '' : problemNote(frame, data.problem)}
-<fieldset class="col"><legend class="b">Where to</legend>${fitting.length === 0 ? html`<p>No other node takes it now.</p>` : html`${target({ value: '', checked: data.node === '', text: 'Best fit', small: targets.node === null ? '' : `${targets.node}: ${targets.reason}` })}${fitting.map((each) => target({ value: each.node, checked: data.node === each.node, text: each.node, small: each.reason }))}`}</fieldset>
+${data.problem === null ? '' : problemNote(frame, data.problem)}${wished === undefined || data.problem !== null ? '' : html`<div class="note warn">${icon(frame, 's-warn')}<p>${wished.node} does not take ${vm.name}: it ${wished.reason}.</p></div>`}
+<fieldset class="col"><legend class="b">Where to</legend>${fitting.length === 0 ? html`<p>No other node takes it now.</p>` : html`${target({ value: '', checked: best, text: 'Best fit', small: targets.node === null ? '' : `${targets.node}: ${targets.reason}` })}${fitting.map((each) => target({ value: each.node, checked: data.node === each.node, text: each.node, small: each.reason }))}`}</fieldset>
 ${others.length === 0 ? '' : html`<div class="col"><p class="b">Not possible</p><ul class="plain">${others.map((each) => html`<li>${icon(frame, 's-failed')} ${each.node} <span class="dim">${each.reason}</span></li>`)}</ul></div>`}
 <div class="two">${textField(frame, { id: 'migrate-bandwidth', name: 'bandwidth', label: 'Bandwidth', value: data.bandwidth, numeric: true, suffix: 'MiB/s', error: data.bandwidthError, help: 'Empty: as fast as it goes.' })}</div>
 <div class="note">${icon(frame, 's-info')}<p>${live ? `If anything fails before the end, ${vm.name} goes on where it is, and nothing is left on the other node.` : `If anything fails, ${vm.name} stays where it is.`}</p></div>

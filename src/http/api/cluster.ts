@@ -2,7 +2,7 @@
 import type { JoinTokenView } from '../../app/face.ts'
 import { OperationalError } from '../../model/error.ts'
 import { joinTokenOf, nodeProofOf, unauthenticated } from '../authentication.ts'
-import { readParameters } from '../query.ts'
+import { readParameters, writeParameters } from '../query.ts'
 import type { Route } from '../route.ts'
 import { schemas } from './schemas.ts'
 
@@ -24,12 +24,12 @@ export const clusterRoutes: readonly Route[] = [
     },
   },
   {
-    method: 'POST', path: `${base}/join-tokens`, operationId: 'createJoinToken', tag: 'Cluster', summary: 'Create a join token: for one node, once, for a time', credential: 'caller', right: 'administer cluster',
+    method: 'POST', path: `${base}/join-tokens`, operationId: 'createJoinToken', tag: 'Cluster', summary: 'Create a join token: for one node, once, for a time', credential: 'caller', right: 'administer cluster', query: writeParameters,
     body: { required: false, types: json, schema: schemas.joinTokenCreate },
-    answers: { 201: { description: 'The join token', schema: schemas.joinToken } }, errors: ['INVALID', 'LIMIT_REACHED'],
+    answers: { 201: { description: 'The join token', schema: schemas.joinToken }, 200: { description: 'Dry run', schema: schemas.dryRun } }, errors: ['INVALID', 'LIMIT_REACHED'],
     handle: async (caller, { app, body, write }) => {
       const token = await app.membership.createJoinToken(caller, body, write)
-      return { status: 201, body: token, headers: { Location: `${base}/join-tokens/${token.id}` } }
+      return 'dryRun' in token ? { status: 200, body: token } : { status: 201, body: token, headers: { Location: `${base}/join-tokens/${token.id}` } }
     },
   },
   {
@@ -38,11 +38,11 @@ export const clusterRoutes: readonly Route[] = [
     handle: (caller, { app, params }) => ({ status: 200, body: joinTokenById(app.membership.listJoinTokens(caller), params['id']!) }),
   },
   {
-    method: 'DELETE', path: `${base}/join-tokens/{id}`, operationId: 'revokeJoinToken', tag: 'Cluster', summary: 'Revoke a join token', credential: 'caller', right: 'administer cluster',
-    answers: { 204: { description: 'Revoked' } }, errors: ['NOT_FOUND'],
+    method: 'DELETE', path: `${base}/join-tokens/{id}`, operationId: 'revokeJoinToken', tag: 'Cluster', summary: 'Revoke a join token', credential: 'caller', right: 'administer cluster', query: writeParameters,
+    answers: { 204: { description: 'Revoked' }, 200: { description: 'Dry run', schema: schemas.dryRun } }, errors: ['NOT_FOUND'],
     handle: async (caller, { app, params, write }) => {
-      await app.membership.revokeJoinToken(caller, params['id']!, write)
-      return { status: 204 }
+      const written = await app.membership.revokeJoinToken(caller, params['id']!, write)
+      return written === null ? { status: 204 } : { status: 200, body: written }
     },
   },
   {

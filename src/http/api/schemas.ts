@@ -68,7 +68,7 @@ export const schemas = {
   session: named('Session', sessionSchema),
   metrics: named('Metrics', metricsViewSchema), usageList: listOf('Usage', usageSchema),
   explanation: named('Explanation', explanationSchema),
-  dryRun: named('DryRun', z.strictObject({ dryRun: z.literal(true), differences: z.array(differenceSchema), placement: placementViewSchema.optional() })),
+  dryRun: named('DryRun', z.strictObject({ dryRun: z.literal(true), differences: z.array(differenceSchema), placement: placementViewSchema.optional(), notes: z.array(z.string()).optional().describe('What would stay undone, and why') })),
 } as const satisfies Readonly<Record<string, SchemaRef>>
 
 export const problemSchema = named('Problem', z.strictObject({

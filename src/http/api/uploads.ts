@@ -39,19 +39,16 @@ export const uploadRoutes: readonly CallerRoute[] = [
     handle: async (caller, { app, params, query, stream, signal }) => answerResource(200, await app.uploads.append(caller, params['id']!, Number(query['offset']), stream(), signal)),
   },
   {
-    method: 'POST', path: `${base}/{id}/finish`, operationId: 'finishUpload', tag: 'Images', summary: 'Check the whole file and make an image of it; asked again it answers the same', credential: 'caller', right: 'operate project',
-    answers: { 201: { description: 'The image', schema: schemas.image } }, errors: ['NOT_FOUND', 'STATE_CONFLICT', 'NAME_TAKEN', 'IMAGE_UNREADABLE', 'IMAGE_CHECKSUM', 'STORAGE_FAILED'],
-    handle: async (caller, { app, params, write }) => {
-      const image = await app.uploads.finish(caller, params['id']!, write)
-      return answerResource(201, image, `/api/v1/images/${image.id}`)
-    },
+    method: 'POST', path: `${base}/{id}/finish`, operationId: 'finishUpload', tag: 'Images', summary: 'Check the whole file and make an image of it; asked again it answers the same', credential: 'caller', right: 'operate project', query: writeParameters,
+    answers: { 201: { description: 'The image', schema: schemas.image }, 200: { description: 'Dry run', schema: schemas.dryRun } }, errors: ['NOT_FOUND', 'STATE_CONFLICT', 'NAME_TAKEN', 'IMAGE_UNREADABLE', 'IMAGE_CHECKSUM', 'STORAGE_FAILED'],
+    handle: async (caller, { app, params, write }) => answerWritten(201, await app.uploads.finish(caller, params['id']!, write), '/api/v1/images'),
   },
   {
-    method: 'DELETE', path: `${base}/{id}`, operationId: 'deleteUpload', tag: 'Images', summary: 'End an upload; what has come is removed', credential: 'caller', right: 'operate project',
-    answers: { 204: { description: 'Ended' } }, errors: ['NOT_FOUND'],
-    handle: async (caller, { app, params }) => {
-      await app.uploads.delete(caller, params['id']!)
-      return { status: 204 }
+    method: 'DELETE', path: `${base}/{id}`, operationId: 'deleteUpload', tag: 'Images', summary: 'End an upload; what has come is removed', credential: 'caller', right: 'operate project', query: writeParameters,
+    answers: { 204: { description: 'Ended' }, 200: { description: 'Dry run', schema: schemas.dryRun } }, errors: ['NOT_FOUND'],
+    handle: async (caller, { app, params, write }) => {
+      const written = await app.uploads.delete(caller, params['id']!, write)
+      return written === null ? { status: 204 } : { status: 200, body: written }
     },
   },
 ]

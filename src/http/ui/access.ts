@@ -33,7 +33,7 @@ export function accessRoutes(ui: Ui): Hono<HttpEnv> {
     .post('/access/join-tokens', async (context) => {
       const lifeSeconds = Number(fieldOf(formOf(context), 'life'))
       const made = await app.membership.createJoinToken(callerOf(context), { lifeSeconds }, writeOptionsOf(context))
-      return answerAccess(ui, context, { secret: { kind: 'join', secret: made.token, name: '' } })
+      return answerAccess(ui, context, 'dryRun' in made ? {} : { secret: { kind: 'join', secret: made.token, name: '' } })
     })
     .post('/access/join-tokens/:ref/revoke', async (context) => {
       await app.membership.revokeJoinToken(callerOf(context), refOf(context), writeOptionsOf(context))

@@ -8,13 +8,13 @@ import { nodeCells as cellsCard, nodeFacts, nodeFigures, nodeHead, nodePage, nod
 import { chartScripts, chartsSection, chartStyles, type ChartRange } from '../../../ui/views/metrics.ts'
 import { nodesConsensus, nodesLine, nodesPage, nodesTable, type NodeList } from '../../../ui/views/nodes.ts'
 import { migrationsCard } from '../../../ui/views/migrations.ts'
-import { nodeDrainDialog } from '../../../ui/views/node-drain.ts'
+import { nodeDrainDialog, nodeDrainPlan, type DrainPlan } from '../../../ui/views/node-drain.ts'
 import { nodeRemoveDialog, nodeRenameDialog, nodesFound } from '../../../ui/views/node-membership.ts'
 import { callerOf, type HttpEnv } from '../context.ts'
 import type { Cell } from './cell.ts'
 import { chartCells, rangeOf, readCharts, sparkCells } from './charts.ts'
 import { closedDialogs, nodeMembershipRoutes, type NodeDialogs } from './node-membership.ts'
-import { answerPage, refOf, requestFrame, type Ui, type UiContext } from './page.ts'
+import { answerPage, isPartial, refOf, requestFrame, type Ui, type UiContext } from './page.ts'
 import { migrationsCell, migrationsOf } from './vm-migrate.ts'
 import { answerRedirect, fieldOf, formOf, problemOf, statusOf, writeOptionsOf } from './write.ts'
 
@@ -31,13 +31,21 @@ export function nodesRoutes(ui: Ui): Hono<HttpEnv> {
     })
     .get('/nodes/:ref', (context) => answerNode(ui, context, app.nodes.get(callerOf(context), refOf(context)), closedDialogs, 200))
     .route('/', nodeMembershipRoutes(ui, (context, node, dialogs, status) => answerNode(ui, context, node, dialogs, status)))
-    .get('/nodes/:ref/drain', (context) => answerNode(ui, context, app.nodes.get(callerOf(context), refOf(context)), closedDialogs, 200, {}))
+    .get('/nodes/:ref/drain', async (context) => {
+      const node = app.nodes.get(callerOf(context), refOf(context))
+      return answerNode(ui, context, node, closedDialogs, 200, { plan: await drainPlanOf(ui, context, node) })
+    })
+    .get('/ui/nodes/:ref/drain-plan', async (context) => {
+      const node = app.nodes.get(callerOf(context), refOf(context))
+      if (!isPartial(context)) return context.redirect(`/nodes/${node.name}/drain`, 303)
+      return context.html(nodeDrainPlan(requestFrame(ui, context), await drainPlanOf(ui, context, node)))
+    })
     .post('/nodes/:ref/drain', async (context) => {
       const node = app.nodes.get(callerOf(context), refOf(context))
       try {
         await app.nodes.drain(callerOf(context), node.id, { concurrency: Number(fieldOf(formOf(context), 'concurrency')) || 2 }, writeOptionsOf(context))
       } catch (error) {
-        return answerNode(ui, context, node, closedDialogs, statusOf(error), { error: problemOf(error).detail })
+        return answerNode(ui, context, node, closedDialogs, statusOf(error), { error: problemOf(error).detail, plan: null })
       }
       return answerRedirect(context, `/nodes/${node.name}`)
     })
@@ -54,7 +62,22 @@ export function nodesRoutes(ui: Ui): Hono<HttpEnv> {
     })
 }
 
-function answerNode(ui: Ui, context: UiContext, node: Node, dialogs: NodeDialogs, status: number, draining: { readonly error?: string } | null = null): Response | Promise<Response> {
+/** Where each VM of the node would go, or why it cannot be drained. */
+async function drainPlanOf(ui: Ui, context: UiContext, node: Node): Promise<DrainPlan> {
+  try {
+    const answer = await ui.app.nodes.drain(callerOf(context), node.id, {}, { ...writeOptionsOf(context), idempotencyKey: null, dryRun: true })
+    if (!('dryRun' in answer)) return null
+    const moves = answer.differences.flatMap(({ path, after }) => {
+      const name = /^vms\.(.+)\.node$/.exec(path)?.[1]
+      return name === undefined ? [] : [{ name, node: typeof after === 'string' ? after : null }]
+    })
+    return { moves, notes: answer.notes ?? [] }
+  } catch (error) {
+    return { refusal: problemOf(error).detail }
+  }
+}
+
+function answerNode(ui: Ui, context: UiContext, node: Node, dialogs: NodeDialogs, status: number, draining: Parameters<typeof nodeDrainDialog>[2] = null): Response | Promise<Response> {
   const frame = requestFrame(ui, context)
   const data = readNode(ui, callerOf(context), node, { frame, range: rangeOf(context) })
   const body = html`${nodePage(frame, data)}${nodeRenameDialog(frame, node, dialogs.renaming)}${nodeRemoveDialog(frame, node, dialogs.removing)}${nodeDrainDialog(frame, node, draining)}`

@@ -1,7 +1,7 @@
 // Admission of joiners: what the certificate that they get may stand for.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { X509Certificate } from 'node:crypto'
-import type { Caller, WriteOptions } from '../../../src/app/face.ts'
+import type { Caller, MadeJoinToken, WriteOptions } from '../../../src/app/face.ts'
 import { joinRequest, startRealNode, type RealNode } from '../http/real-node.ts'
 
 let node: RealNode
@@ -14,13 +14,17 @@ beforeAll(async () => {
 })
 afterAll(() => node.stop())
 
+async function joinToken() {
+  return (await node.node.app.membership.createJoinToken(caller, {}, options)) as MadeJoinToken
+}
+
 async function admit(changes: { readonly names?: string[]; readonly addresses?: string[] }) {
-  const { token } = await node.node.app.membership.createJoinToken(caller, {}, options)
+  const { token } = await joinToken()
   return node.node.app.membership.admit(token, await joinRequest('n2', token, changes), '')
 }
 
 test('refuses a joiner that does not hold the key it joins with', async () => {
-  const { token } = await node.node.app.membership.createJoinToken(caller, {}, options)
+  const { token } = await joinToken()
   const [own, stolen] = [await joinRequest('n2', token), await joinRequest('n3', token)]
   for (const request of [
     { ...own, node: { ...own.node, peerId: stolen.node.peerId } },
@@ -28,7 +32,7 @@ test('refuses a joiner that does not hold the key it joins with', async () => {
     { ...own, tlsPublicKeyPem: stolen.tlsPublicKeyPem },
     { ...own, proof: 'A'.repeat(86) },
   ]) await expect(node.node.app.membership.admit(token, request, '')).rejects.toMatchObject({ code: 'TOKEN_INVALID' })
-  const { token: other } = await node.node.app.membership.createJoinToken(caller, {}, options)
+  const { token: other } = await joinToken()
   await expect(node.node.app.membership.admit(other, own, '')).rejects.toMatchObject({ code: 'TOKEN_INVALID' })
   expect(node.node.cluster.state.tables.node.size).toBe(1)
 })

@@ -1,4 +1,5 @@
 // Watching events from a place in the past, on a state whose oldest events are gone.
+import { systemClock } from '../../../src/drivers/host/clock.ts'
 import { expect, test } from 'vitest'
 import { AppContext, type AppPorts } from '../../../src/app/context.ts'
 import type { Caller } from '../../../src/app/face.ts'
@@ -9,7 +10,7 @@ import { admin, World } from '../state/world.ts'
 const caller: Caller = { actor: admin, userId: 'u', userName: 'admin', bindings: [{ role: 'administrator', scope: '*' }], session: null }
 
 function recordsOf(world: World, nodeId: string) {
-  const records = new RecordUseCases(new AppContext({ nodeId: nodeId as never, version: '0' }, { consensus: { state: world.state, watch: () => () => undefined } } as unknown as AppPorts))
+  const records = new RecordUseCases(new AppContext({ nodeId: nodeId as never, version: '0' }, { clock: systemClock, consensus: { state: world.state, watch: () => () => undefined } } as unknown as AppPorts))
   return (after: string): readonly Event[] => {
     const seen: Event[] = []
     records.watch(caller, after, { event: (event) => seen.push(event), reset: () => undefined })

@@ -10,6 +10,7 @@ import { SimPool, SimStorage } from '../../../src/drivers/sim/storage.ts'
 import { systemClock } from '../../../src/drivers/host/clock.ts'
 import type { Command } from '../../../src/model/command.ts'
 import type { UserId } from '../../../src/model/id.ts'
+import type { Image } from '../../../src/model/image.ts'
 import { uploadLifeMs, uploadsMax, type Upload } from '../../../src/model/upload.ts'
 import { applyCommand } from '../../../src/state/apply.ts'
 import { bootDisk, chunks, hashOf } from '../../contract/storage.ts'
@@ -51,10 +52,10 @@ test('an upload is an image only when it is whole, and the same one when asked a
   await uploads.append(admin, id, 0, chunks(disk.subarray(0, 1000)), signal)
   await expect(uploads.finish(admin, id, options)).rejects.toMatchObject({ code: 'STATE_CONFLICT', data: { offset: 1000 } })
   expect((await uploads.append(admin, id, 1000, chunks(disk.subarray(1000)), signal)).status.offset).toBe(disk.length)
-  const [one, two] = await Promise.all([uploads.finish(admin, id, options), uploads.finish(admin, id, options)])
+  const [one, two] = (await Promise.all([uploads.finish(admin, id, options), uploads.finish(admin, id, options)])) as [Image, Image]
   expect(one).toMatchObject({ name: 'big', spec: { sha256: hashOf(disk), copies: 'all', os: 'test' } })
   expect(two.id).toBe(one.id)
-  expect((await uploads.finish(admin, id, options)).id).toBe(one.id)
+  expect(((await uploads.finish(admin, id, options)) as Image).id).toBe(one.id)
   expect((await uploads.list(admin)).total).toBe(0)
 })
 
@@ -69,10 +70,10 @@ test('nobody sees or ends an upload of somebody else, but administrators do', as
   expect((await uploads.list(bob)).total).toBe(0)
   await expect(uploads.get(bob, id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
   await expect(uploads.append(bob, id, 0, chunks(disk), signal)).rejects.toMatchObject({ code: 'NOT_FOUND' })
-  await expect(uploads.delete(bob, id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  await expect(uploads.delete(bob, id, options)).rejects.toMatchObject({ code: 'NOT_FOUND' })
   await expect(uploads.get(as('v', 'viewer'), id)).rejects.toMatchObject({ code: 'FORBIDDEN' })
   expect((await uploads.list(admin)).total).toBe(1)
-  await uploads.delete(admin, id)
+  await uploads.delete(admin, id, options)
   expect((await uploads.list(ann)).total).toBe(0)
 })
 
@@ -96,4 +97,18 @@ test('a name that is another image\'s is refused before anything is sent; a requ
   const one = await begin(admin, 'big', {}, 'key')
   expect((await begin(admin, 'big', {}, 'key')).id).toBe(one.id)
   expect((await uploads.list(admin)).total).toBe(1)
+})
+
+test('a dry run of the end says what would become of it, or why it cannot; nothing moves', async () => {
+  const { world, uploads, admin, begin } = desk()
+  const dry = { ...options, dryRun: true }
+  const { id } = await begin()
+  await expect(uploads.finish(admin, id, dry)).rejects.toMatchObject({ code: 'STATE_CONFLICT' })
+  await uploads.append(admin, id, 0, chunks(disk), signal)
+  expect(await uploads.finish(admin, id, dry)).toEqual({ dryRun: true, differences: [{ path: '', before: null, after: { name: 'big', labels: {}, spec: { sizeBytes: disk.length } } }] })
+  expect(world.state.tables.image.size).toBe(0)
+  expect(await uploads.delete(admin, id, dry)).toMatchObject({ dryRun: true, differences: [{ before: { name: 'big' }, after: null }] })
+  expect((await uploads.list(admin)).total).toBe(1)
+  await uploads.finish(admin, id, options)
+  expect(await uploads.finish(admin, id, dry)).toEqual({ dryRun: true, differences: [] })
 })

@@ -116,7 +116,10 @@ test('users, tokens and login on the real thing', async () => {
 })
 
 test('join tokens are made, listed and revoked', async () => {
+  expect(await must(['cluster', 'token', 'create', '--life', '60', '--dry-run'])).toEqual({ dryRun: true, differences: [{ path: '', before: null, after: { lifeSeconds: 60 } }] })
+  expect((await must(['cluster', 'token', 'list'])).items).toEqual([])
   const made = await must(['cluster', 'token', 'create', '--life', '60'])
+  expect((await cli(['cluster', 'token', 'revoke', made.id, '--dry-run'])).stdout).toContain('state: valid -> revoked')
   expect(made).toEqual({ id: expect.any(String), token: expect.stringMatching(/^ncj_/), expiresAt: expect.any(String) })
   expect((await must(['cluster', 'token', 'list'])).items).toMatchObject([{ id: made.id, state: 'valid' }])
   await must(['cluster', 'token', 'revoke', made.id])

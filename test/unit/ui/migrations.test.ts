@@ -32,6 +32,22 @@ it('tells a wrong bandwidth at its field, and a refusal on the page', async () =
   expect(await refused.text()).toContain('web-02 cannot move to n2')
 })
 
+it('shows where each VM would go before a drain is begun, also without a script', async () => {
+  const pages = makePages()
+  const closed = await (await pages.get('/nodes/n1')).text()
+  expect(closed).toMatch(/hx-get="\/ui\/nodes\/[0-9a-f-]{36}\/drain-plan" hx-trigger="intersect once" hx-target="#drain-plan"/)
+  for (const text of [await (await pages.get('/nodes/n1/drain')).text(), await (await pages.get('/ui/nodes/n1/drain-plan', { 'HX-Request': 'true' })).text()]) {
+    expect(text).toMatch(/1\u00a0VM would stay.*shop\.db would stay: n2 has 0 MiB.*shop\.db<\/th><td[^>]*><span class="dim">stays.*web-01<\/th><td[^>]*>n2</s)
+  }
+  expect((await pages.get('/ui/nodes/n1/drain-plan')).headers.get('Location')).toBe('/nodes/n1/drain')
+  expect(pages.app.writes).toEqual([])
+})
+
+it('a wished node that does not take it is named with the reason; the best fit is chosen instead', async () => {
+  const text = await (await makePages().get('/vms/web-02/migrate?node=n3')).text()
+  expect(text).toMatch(/n3 does not take web-02: it is not in touch\..*name="node" value="" checked/s)
+})
+
 it('drains after asking, and opens a node that is closed', async () => {
   const pages = makePages()
   const dialog = await (await pages.get('/nodes/n1/drain')).text()

@@ -201,6 +201,7 @@ export function makeStandIn(): StandIn {
         return Promise.resolve(null)
       },
       drain: (_caller, ref, body, options) => {
+        if (options.dryRun) return Promise.resolve({ dryRun: true, differences: [{ path: 'spec.schedulable', before: true, after: false }, { path: 'vms.web-01.node', before: ref, after: 'n2' }, { path: 'vms.shop.db.node', before: ref, after: null }], notes: ['shop.db would stay: n2 has 0 MiB of memory free.'] })
         write('node.drain', { ref, body }, options)
         return Promise.resolve(operationOn(scene.vms[0]!.name, 'node-drain'))
       },

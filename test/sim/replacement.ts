@@ -1,5 +1,6 @@
 // A host is lost for good in the midst of everything: it is removed by force, and another joins in its place; some of the lost come back, and find themselves out.
 import type { Caller, WriteOptions } from '../../src/app/face.ts'
+import { OperationalError } from '../../src/model/error.ts'
 import { SimRandom } from './sim-random.ts'
 import type { SimHost } from './host.ts'
 import { joinHost, type World } from './world.ts'
@@ -53,12 +54,27 @@ export class Replacement {
       host.isGone = false
       world.boot(host)
     }
-    const fresh = world.addHost()
-    // Until it is admitted nothing boots it.
-    fresh.isGone = true
-    await this.#insist('joins', (at) => joinHost(world, this.#caller, fresh, at), () => fresh.isUp)
+    let fresh = this.#newcomer()
+    await this.#insist('joins', async (at) => {
+      try {
+        await joinHost(world, this.#caller, fresh, at)
+      } catch (error) {
+        if (!(error instanceof OperationalError) || error.code !== 'ALREADY_MEMBER') throw error
+        // Its first answer was lost, and somebody has changed its record since: what the refusal advises is done.
+        await at.node!.app.nodes.remove(this.#caller, fresh.nodeId, { force: true, hostIsOff: true }, options())
+        fresh.isDamaged = true
+        fresh = this.#newcomer()
+      }
+    }, () => fresh.isUp)
     this.state = 'replaced'
     world.note(`${fresh.name} is in its place`)
+  }
+
+  /** Until it is admitted nothing boots it. */
+  #newcomer(): SimHost {
+    const host = this.#world.addHost()
+    host.isGone = true
+    return host
   }
 
   /** Again and again at any node that serves, as an operator would, until it holds. */

@@ -18,6 +18,7 @@ import type { SessionView } from '../model/session.ts'
 import type { Actor, User } from '../model/user.ts'
 import type { Vm, VmAction } from '../model/vm.ts'
 import type { Cancel } from '../ports/clock.ts'
+import type { ImageBytes } from '../ports/image-supply.ts'
 import type { ByteStream } from '../ports/transport.ts'
 
 /** Who asks, as authenticated. */
@@ -305,7 +306,7 @@ export interface App {
   /** Null when ready; else why not. */
   readiness(): string | null
   /** What a ticket for another member stands for: bytes of an image; null for one that is not valid. */
-  imageForPeer(ticket: string, signal: AbortSignal): AsyncIterable<Uint8Array> | null
+  imageForPeer(ticket: string, signal: AbortSignal): ImageBytes | null
   readonly measures: Measures
   /** Figures for /metrics, declared as data: of this node, or of all as they were heard. */
   metrics(caller: Caller, scope: MetricScope): readonly Metric[]

@@ -6,7 +6,7 @@ import { uuidV7 } from '../model/id.ts'
 import { makeCommand } from '../model/command.ts'
 import type { Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
-import { fetchKey, type ImageProgress, type ImageSupply, type PeerImages } from '../ports/image-supply.ts'
+import { fetchKey, type ImageBytes, type ImageProgress, type ImageSupply, type PeerImages } from '../ports/image-supply.ts'
 import type { Log } from '../ports/log.ts'
 import type { StorageDriver } from '../ports/storage.ts'
 import type { ByteStream, PeerStreams } from '../ports/transport.ts'
@@ -51,7 +51,7 @@ export class ImageFetcher implements ImageSupply {
   #running = 0
   #serving = 0
   /** Given to members over their streams, each for one image from one offset, once. */
-  readonly #tickets = new Map<string, { readonly sha256: string; readonly offset: number; readonly untilMs: number }>()
+  readonly #tickets = new Map<string, { readonly sha256: string; readonly offset: number; readonly sizeBytes: number; readonly untilMs: number }>()
 
   constructor(options: { readonly nodeId: NodeId }, ports: ImageFetcherPorts) {
     this.#nodeId = options.nodeId
@@ -210,19 +210,20 @@ export class ImageFetcher implements ImageSupply {
     }
   }
 
-  redeem(ticket: string, signal: AbortSignal): AsyncIterable<Uint8Array> | null {
+  redeem(ticket: string, signal: AbortSignal): ImageBytes | null {
     const found = this.#tickets.get(ticket)
     this.#tickets.delete(ticket)
     if (found === undefined || found.untilMs < this.#ports.clock.monotonicMs()) return null
-    return this.#counted(this.#ports.storage.intake.read(found.sha256, found.offset, signal))
+    return { sizeBytes: found.sizeBytes, pieces: this.#counted(this.#ports.storage.intake.read(found.sha256, found.offset, signal)) }
   }
 
-  #issueTicket(sha256: string, offset: number): string {
+  async #issueTicket(sha256: string, offset: number): Promise<string> {
+    const sizeBytes = Math.max(0, (await this.#ports.storage.intake.sizeOf(sha256)) - offset)
     const { clock, random } = this.#ports
     const nowMs = clock.monotonicMs()
     for (const [ticket, { untilMs }] of this.#tickets) if (untilMs < nowMs || this.#tickets.size >= ticketsMax) this.#tickets.delete(ticket)
     const ticket = Buffer.from(random.bytes(32)).toString('hex')
-    this.#tickets.set(ticket, { sha256, offset, untilMs: nowMs + ticketLifeMs })
+    this.#tickets.set(ticket, { sha256, offset, sizeBytes, untilMs: nowMs + ticketLifeMs })
     return ticket
   }
 
@@ -260,12 +261,13 @@ export class ImageFetcher implements ImageSupply {
     if (this.#serving >= servedMax) throw new OperationalError('OVERLOADED', 'Too many images are on their way from this node. Try another one.')
     if (!(await storage.hasImage(sha256))) throw new OperationalError('NOT_FOUND', `Image ${sha256.slice(0, 12)}… is not on this node.`)
     if (via === 'https') {
-      await stream.write(Buffer.from(JSON.stringify({ ticket: this.#issueTicket(sha256, Number(offset)) })))
+      await stream.write(Buffer.from(JSON.stringify({ ticket: await this.#issueTicket(sha256, Number(offset)) })))
       return stream.end()
     }
     const abort = new AbortController()
     try {
-      for await (const chunk of this.#counted(storage.intake.read(sha256, Number(offset), abort.signal))) await stream.write(chunk)
+      // A copy: the stream may keep what it was given, the storage fills its buffers again.
+      for await (const chunk of this.#counted(storage.intake.read(sha256, Number(offset), abort.signal))) await stream.write(new Uint8Array(chunk))
       await stream.end()
     } finally {
       abort.abort()

@@ -18,7 +18,8 @@ export interface ImageIntake {
    */
   open(id: string, options: { readonly note: string; readonly verified: boolean }): Promise<PartialImage>
   /**
-   * Appends what the source gives. What came before a failure stays, and the next call goes on there.
+   * Appends what the source gives. What came before a failure stays, and the next call goes on there. A piece need be valid only until the next one is
+   * asked for: sources use their buffers again.
    * @returns the size now
    * @throws NOT_FOUND; STATE_CONFLICT where `offset` is not the size (data.offset says it) or another append is going on; BODY_TOO_LARGE; STORAGE_FULL
    */
@@ -31,7 +32,9 @@ export interface ImageIntake {
   finish(id: string, expect: { readonly sha256: string | null; readonly format?: 'qcow2' | 'raw' }, signal: AbortSignal): Promise<ImageFile>
   /** Unknown is fine. */
   discard(id: string): Promise<void>
-  /** The image's bytes from an offset on. @throws NOT_FOUND */
+  /** @throws NOT_FOUND */
+  sizeOf(sha256: string): Promise<number>
+  /** The image's bytes from an offset on. A piece is valid until the next one is asked for: who keeps it longer copies it. @throws NOT_FOUND */
   read(sha256: string, offset: number, signal: AbortSignal): AsyncIterable<Uint8Array>
 }
 

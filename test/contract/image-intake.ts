@@ -1,4 +1,6 @@
 // The contract of the ImageIntake port: what comes in pieces, survives breaks and restarts, and is an image only when it is whole.
+import { randomFillSync } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { StorageDriver } from '../../src/ports/storage.ts'
 import { expectCode } from './expect-code.ts'
@@ -6,6 +8,12 @@ import { bootDisk, chunks, hashOf, type StorageSubject } from './storage.ts'
 
 const mib = 1024 * 1024
 const { signal } = new AbortController()
+
+function randomBootDisk(bytes: number): Buffer {
+  const disk = randomFillSync(Buffer.alloc(bytes))
+  disk.set([0x55, 0xaa], 510)
+  return disk
+}
 
 export function imageIntakeContract(name: string, open: () => Promise<StorageSubject>): void {
   describe(`intake: ${name}`, () => {
@@ -21,7 +29,7 @@ export function imageIntakeContract(name: string, open: () => Promise<StorageSub
     const append = (id: string, bytes: Uint8Array, offset: number, sizeBytesMax = 64 * mib) => storage.intake.append(id, chunks(bytes), { offset, sizeBytesMax, signal })
     const collect = async (source: AsyncIterable<Uint8Array>) => {
       const parts: Uint8Array[] = []
-      for await (const part of source) parts.push(part)
+      for await (const part of source) parts.push(Buffer.from(part))
       return Buffer.concat(parts)
     }
 
@@ -80,6 +88,45 @@ export function imageIntakeContract(name: string, open: () => Promise<StorageSub
       expect(await storage.intake.list()).toEqual([])
       await expectCode(storage.intake.finish('upload-4', { sha256: null }, signal), 'NOT_FOUND')
       await expect(collect(storage.intake.read('0'.repeat(64), 0, signal))).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    })
+
+    it('needs a piece no longer than until the next one is asked for', async () => {
+      const disk = randomBootDisk(2 * mib + 1536)
+      await begin('upload-6')
+      const source = async function* (): AsyncGenerator<Uint8Array> {
+        const lent = Buffer.alloc(100_000)
+        for (let at = 0; at < disk.length; at += lent.length) {
+          const bytes = disk.copy(lent, 0, at)
+          yield lent.subarray(0, bytes)
+          lent.fill(0)
+        }
+      }
+      await storage.intake.append('upload-6', source(), { offset: 0, sizeBytesMax: 4 * mib, signal })
+      const image = await storage.intake.finish('upload-6', { sha256: hashOf(disk) }, signal)
+      expect(image.sizeBytes).toBe(disk.length)
+      expect((await collect(storage.intake.read(image.sha256, 0, signal))).equals(disk)).toBe(true)
+      await storage.deleteImage(image.sha256)
+    })
+
+    it('gives pieces that stay as they are until the next one is asked for, and knows the size beforehand', async () => {
+      const disk = randomBootDisk(3 * mib + 1536)
+      const { sha256 } = await storage.importImage(chunks(disk), { sha256: null, sizeBytesMax: 4 * mib }, signal)
+      expect(await storage.intake.sizeOf(sha256)).toBe(disk.length)
+      const parts: Buffer[] = []
+      for await (const piece of storage.intake.read(sha256, 5, signal)) {
+        const before = hashOf(piece)
+        await delay(5)
+        expect(hashOf(piece)).toBe(before)
+        parts.push(Buffer.from(piece))
+      }
+      expect(Buffer.concat(parts).equals(disk.subarray(5))).toBe(true)
+      expect(await collect(storage.intake.read(sha256, disk.length, signal))).toHaveLength(0)
+      for await (const piece of storage.intake.read(sha256, 0, signal)) if (piece.length > 0) break
+      const [abort, reason] = [new AbortController(), new Error('no longer wanted')]
+      const reading = (async () => { for await (const piece of storage.intake.read(sha256, 0, abort.signal)) if (piece.length > 0) abort.abort(reason) })()
+      await expect(reading).rejects.toBe(reason)
+      await expectCode(storage.intake.sizeOf('0'.repeat(64)), 'NOT_FOUND')
+      await storage.deleteImage(sha256)
     })
 
     it('takes one part at a time', async () => {

@@ -9,7 +9,7 @@ import { partialIdPattern, type AppendOptions, type ImageIntake, type PartialIma
 import type { ImageFile } from '../../ports/storage.ts'
 import { exists, hasCode, publish, storageError, syncPath } from './files.ts'
 import { checkImage } from './image-check.ts'
-import { requireSpace, untilAborted } from './intake.ts'
+import { requireSpace, untilAborted, writeAt } from './intake.ts'
 import type { ImageTool } from './qemu-img.ts'
 
 const formats = ['qcow2', 'raw'] as const
@@ -89,9 +89,7 @@ export class LocalImageIntake implements ImageIntake {
           checkedAt = progress.sizeBytes
           await requireSpace(this.#parts.directory, this.#parts.reserveBytes + chunk.length)
         }
-        await writeAt(handle, chunk, progress.sizeBytes)
-        progress.hash?.update(chunk)
-        progress.sizeBytes += chunk.length
+        await writeAndHash(handle, chunk, progress)
         flusher.written(chunk.length)
         onSize?.(progress.sizeBytes)
       }
@@ -145,20 +143,37 @@ export class LocalImageIntake implements ImageIntake {
     })
   }
 
+  async sizeOf(sha256: string): Promise<number> {
+    return this.#wrapped('looking at an image', async () => {
+      const handle = await this.#openImage(sha256)
+      try {
+        return (await handle.stat()).size
+      } finally {
+        await handle.close()
+      }
+    })
+  }
+
   async *read(sha256: string, offset: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const handle = await this.#openImage(sha256)
+    // One is lent while the other is filled.
+    const buffers = [Buffer.allocUnsafeSlow(readBytes), Buffer.allocUnsafeSlow(readBytes)] as const
+    let ahead = readAt(handle, buffers[0], offset)
     try {
-      for (let at = offset; ; ) {
+      for (let at = offset, turn = 1; ; turn = 1 - turn) {
+        const piece = await ahead
         signal.throwIfAborted()
-        // A buffer of its own each time: what was handed on is not ours any more.
-        const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(readBytes), 0, readBytes, at)
-        if (bytesRead === 0) return
-        at += bytesRead
-        yield buffer.subarray(0, bytesRead)
+        if (piece.length === 0) return
+        at += piece.length
+        ahead = readAt(handle, buffers[turn]!, at)
+        // Its failure is met at the next turn.
+        ahead.catch(() => {})
+        yield piece
       }
     } catch (error) {
-      throw storageError(error, 'reading an image')
+      throw signal.aborted ? error : storageError(error, 'reading an image')
     } finally {
+      await ahead.catch(() => {})
       await handle.close()
     }
   }
@@ -260,11 +275,24 @@ function missing(id: string): OperationalError {
   return new OperationalError('NOT_FOUND', `There is no unfinished image ${id.slice(0, 80)}.`)
 }
 
-async function writeAt(handle: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < chunk.length; ) {
-    const { bytesWritten } = await handle.write(chunk, at, chunk.length - at, position + at)
-    at += bytesWritten
+/** Both at once: the write is another thread's work. */
+async function writeAndHash(handle: FileHandle, chunk: Uint8Array, progress: Progress): Promise<void> {
+  const written = writeAt(handle, chunk, progress.sizeBytes)
+  progress.hash?.update(chunk)
+  try {
+    await written
+  } catch (error) {
+    // It has seen what is not there; at the end the file will be read for it.
+    progress.hash = null
+    throw error
   }
+  progress.sizeBytes += chunk.length
+}
+
+/** Fills the buffer as far as the file goes. */
+async function readAt(handle: FileHandle, buffer: Buffer, position: number): Promise<Uint8Array> {
+  const { bytesRead } = await handle.read(buffer, 0, buffer.length, position)
+  return buffer.subarray(0, bytesRead)
 }
 
 async function truncateFile(path: string, sizeBytes: number): Promise<void> {

@@ -1,6 +1,6 @@
 // Streams an image from outside into a file, hashing it, with bounds on size and on the space that stays free.
 import { createHash } from 'node:crypto'
-import { open } from 'node:fs/promises'
+import { open, type FileHandle } from 'node:fs/promises'
 import { OperationalError } from '../../model/error.ts'
 import { readSpace } from './files.ts'
 
@@ -27,8 +27,10 @@ export async function takeIn(source: AsyncIterable<Uint8Array>, options: IntakeO
         checkedAt = sizeBytes
         await requireSpace(options.directory, options.freeBytesReserve + chunk.length)
       }
+      const written = writeAt(handle, chunk, sizeBytes)
+      // Beside the write, which is another thread's work.
       hash.update(chunk)
-      await writeWhole(handle, chunk)
+      await written
       sizeBytes += chunk.length
     }
     await handle.sync()
@@ -48,26 +50,29 @@ export async function requireSpace(directory: string, bytes: number): Promise<vo
   }
 }
 
-async function writeWhole(handle: Awaited<ReturnType<typeof open>>, chunk: Uint8Array): Promise<void> {
+/** All of it, at this place of the file. */
+export async function writeAt(handle: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
   for (let at = 0; at < chunk.length; ) {
-    const { bytesWritten } = await handle.write(chunk, at)
+    const { bytesWritten } = await handle.write(chunk, at, chunk.length - at, position + at)
     at += bytesWritten
   }
 }
 
-/** A source that hangs is left as soon as the signal says so. */
+/** A source that hangs is left as soon as the signal says so. A piece is valid until the next one is asked for. */
 export async function* untilAborted(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   signal.throwIfAborted()
   const iterator = source[Symbol.asyncIterator]()
-  let abort = (): void => {}
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(signal.reason as Error)
-  })
-  aborted.catch(() => {})
+  let leave = (_reason: Error): void => {}
+  const abort = (): void => leave(signal.reason as Error)
   signal.addEventListener('abort', abort)
   try {
     for (;;) {
-      const step = await Promise.race([iterator.next(), aborted])
+      // Not a race with one promise for all: that would keep something for every piece until the end.
+      const step = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        leave = reject
+        iterator.next().then(resolve, reject)
+        if (signal.aborted) abort()
+      })
       if (step.done === true) return
       yield step.value
     }

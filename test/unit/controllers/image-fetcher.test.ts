@@ -132,12 +132,14 @@ test('a ticket is good for one image, once, and not for long', async () => {
   await storage.importImage(chunks(disk), { sha256, sizeBytesMax: 2 ** 30 }, signal)
   const bytes = async (source: AsyncIterable<Uint8Array>) => {
     const parts: Uint8Array[] = []
-    for await (const part of source) parts.push(part)
+    for await (const part of source) parts.push(Buffer.from(part))
     return Buffer.concat(parts)
   }
   const ticket = async () => (JSON.parse((await serve({ sha256, offset: '1000', via: 'https' })).toString()) as { ticket: string }).ticket
   const one = await ticket()
-  expect((await bytes(fetcher.redeem(one, signal)!)).equals(disk.subarray(1000))).toBe(true)
+  const image = fetcher.redeem(one, signal)!
+  expect(image.sizeBytes).toBe(disk.length - 1000)
+  expect((await bytes(image.pieces)).equals(disk.subarray(1000))).toBe(true)
   expect(fetcher.redeem(one, signal)).toBeNull()
   expect(fetcher.redeem('0'.repeat(64), signal)).toBeNull()
   const late = await ticket()

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { hostname, networkInterfaces } from 'node:os'
 import { z } from 'zod'
+import { fieldErrorsOf } from './model/field-error.ts'
 import { nameSchema } from './model/id.ts'
 
 export const configPathDefault = '/etc/novacron/node.json'
@@ -40,7 +41,7 @@ export type Config = Readonly<z.output<typeof configSchema>> & { readonly name: 
 export async function loadConfig(path: string): Promise<Config> {
   const parsed = configSchema.safeParse(await readJson(path))
   if (!parsed.success) {
-    const issues = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`)
+    const issues = fieldErrorsOf(parsed.error).map(({ path: key, message }) => `${key || 'the file'} ${message}`)
     throw new Error(`${path} is not valid: ${issues.join('; ')}`)
   }
   const name = parsed.data.name ?? hostname().split('.')[0]?.toLowerCase() ?? ''

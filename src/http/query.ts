@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { ListQuery } from '../app/face.ts'
 import { OperationalError, type FieldError } from '../model/error.ts'
+import { fieldErrorsOf } from '../model/field-error.ts'
 
 export type QueryParameters = Readonly<Record<string, { readonly schema: z.ZodType<QueryValue | undefined>; readonly from: 'integer' | 'boolean' | 'text'; readonly required?: true }>>
 export type QueryValue = string | number | boolean
@@ -35,8 +36,9 @@ export function parseQuery(search: URLSearchParams, parameters: QueryParameters)
     if (parameter === undefined) fields.push({ path: name, message: 'is not a parameter of this request' })
     else if (Object.hasOwn(query, name)) fields.push({ path: name, message: 'is given more than once' })
     else {
-      const parsed = parameter.schema.safeParse(convert(value, parameter.from))
-      if (!parsed.success) fields.push({ path: name, message: parsed.error.issues[0]?.message ?? 'is not valid' })
+      const converted = convert(value, parameter.from)
+      const parsed = parameter.schema.safeParse(converted)
+      if (!parsed.success) fields.push({ path: name, message: parameter.from === 'integer' && typeof converted === 'string' ? 'must be a whole number' : (fieldErrorsOf(parsed.error)[0]?.message ?? 'is not allowed') })
       else if (parsed.data !== undefined) query[name] = parsed.data
     }
   }

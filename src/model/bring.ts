@@ -12,7 +12,7 @@ export const bringSchema = z.strictObject({
     .array(z.strictObject({
       id: idSchema, name: nameSchema, project: nameSchema, labels: labelsSchema, generation: z.number().int().positive(), spec: vmSpecSchema, domainName: z.string().max(128),
       /** By disk name, as in the VM's record; image ids are those of the cluster it comes from. */
-      images: z.record(z.string().max(63), z.strictObject({ imageId: idSchema, sha256: z.string().regex(/^[0-9a-f]{64}$/), format: z.enum(['qcow2', 'raw']) })),
+      images: z.record(z.string().max(63), z.strictObject({ imageId: idSchema, sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits'), format: z.enum(['qcow2', 'raw']) })),
       /** Stays: its domain is defined at this one, and runs on. */
       epoch: z.number().int().positive(),
       report: vmReportSchema,

@@ -1,7 +1,7 @@
 // The cluster itself: its identity, its certificate authority and its secrets, encrypted by the cluster key.
 import { z } from 'zod'
 
-export const clusterInitSchema = z.strictObject({ name: z.string().max(63).regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/).default('novacron') })
+export const clusterInitSchema = z.strictObject({ name: z.string().max(63).regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label: lower-case letters, digits and hyphens, beginning and ending with a letter or digit').default('novacron') })
 
 export type StoredCluster = {
   readonly id: string

@@ -87,7 +87,7 @@ export function presentNode(context: AppContext, node: StoredNode): Node {
       load: presence?.load ?? null,
       lastSeenAt: presence === null ? null : isoTime(context.ports.clock.nowMs() - presence.ageMs),
       rttMs: peer?.rttMs ?? null,
-      conditions: leavingConditions(node),
+      conditions: [...leavingConditions(node), ...drainConditions(context, node)],
     },
   }
 }
@@ -95,6 +95,27 @@ export function presentNode(context: AppContext, node: StoredNode): Node {
 function leavingConditions({ leaving, id }: StoredNode): Condition[] {
   if (leaving === undefined) return []
   return [{ type: 'Leaving', status: 'true', reason: 'removed', message: `${leaving.actor} removes it${leaving.force ? ' by force' : ''}.`, sinceMs: leaving.sinceMs, cause: { commandId: id, actor: leaving.actor } }]
+}
+
+/** A drain that runs, or what is left of one that is over: it stays closed until somebody opens it. */
+function drainConditions(context: AppContext, node: StoredNode): Condition[] {
+  if (node.spec.draining !== true) return []
+  const { vms } = allocationOf(context.state, node.id)
+  const count = vms === 1 ? '1 VM' : `${vms} VMs`
+  const drain = lastDrain(context, node.id)
+  const cause = drain === undefined ? {} : { cause: { commandId: drain.commandId, actor: drain.actor, operationId: drain.id } }
+  if (drain !== undefined && drain.endedMs === null) return [{ type: 'Draining', status: 'true', reason: 'running', message: `${count} yet to move.`, sinceMs: drain.startedMs, ...cause }]
+  const message = vms === 0 ? 'It has no VM, and takes none until it is opened again.' : `${count} left${drain?.error === null || drain === undefined ? '' : `: ${drain.error.message}`}`
+  return [{ type: 'Drained', status: vms === 0 ? 'true' : 'false', reason: vms === 0 ? 'empty' : 'vmsLeft', message, sinceMs: drain?.endedMs ?? 0, ...cause }]
+}
+
+/** Undefined where it was so long ago that its record is gone. */
+function lastDrain(context: AppContext, nodeId: string): StoredOperation | undefined {
+  let last: StoredOperation | undefined
+  for (const operation of context.state.tables.operation.values()) {
+    if (operation.spec.operation === 'node-drain' && operation.spec.target.id === nodeId && (last === undefined || operation.id > last.id)) last = operation
+  }
+  return last
 }
 
 export function roleOf(status: { readonly leaderId: string | null; readonly configuration: { readonly voters: readonly string[]; readonly learners: readonly string[] } }, nodeId: string): Node['status']['role'] {

@@ -6,7 +6,8 @@ import type { StoredVm } from '../model/vm.ts'
 import type { CommandPayload } from '../model/command.ts'
 import type { PlacementView } from '../model/explanation.ts'
 import { defaultProject } from '../model/resource.ts'
-import { planPlacement } from '../planner/placement.ts'
+import { drainedReason, planPlacement } from '../planner/placement.ts'
+import { drainOf } from '../state/drain.ts'
 import { reasonAgainst } from '../state/migration.ts'
 import { findByRef } from '../state/query.ts'
 import type { AppContext } from './context.ts'
@@ -79,6 +80,9 @@ function namedTarget(context: AppContext, vm: StoredVm, asked: { readonly node: 
   // A node that is cut off itself says NO_QUORUM instead.
   if (unready !== '' && context.ports.consensus.status().quorum && reasonAgainst(context.state, vm, node.id, true) === null) {
     throw new OperationalError('NO_FIT', `${vm.name} cannot move to ${node.name}: it ${unready}. Nothing was done.`, { data: { fields: [{ path: 'node', message: unready }] } })
+  }
+  if (node.spec.draining === true && drainOf(context.state, node.id) === undefined) {
+    throw new OperationalError('STATE_CONFLICT', `${vm.name} cannot move to ${node.name}: it ${drainedReason} (novacron node uncordon ${node.name}). Nothing was done.`, { data: { fields: [{ path: 'node', message: drainedReason }] } })
   }
   const others = migrationTargets(context, vm)
   const against = asked.dryRun && vm.assignment?.nodeId !== node.id ? reasonAgainst(context.state, vm, node.id, asked.force) : null

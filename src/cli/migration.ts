@@ -1,7 +1,8 @@
 // `novacron migration`, `vm migrate`, `node drain` and `node uncordon`: moving VMs between nodes, and what became of it.
 import type { Command } from 'commander'
 import { operationResult } from './await-end.ts'
-import { integerBetween, nouns, pathOf, registerList, registerShow } from './nouns.ts'
+import { usageFailure } from './io.ts'
+import { integerBetween, nouns, pathOf, readPages, registerList, registerShow } from './nouns.ts'
 import { escapeText, renderBytes, textAt, valueAt } from './output.ts'
 import { actOnEach, confirmLoss, dryRunResult, isDryRun, type Result } from './results.ts'
 import { withExample, withJson, type Shell } from './shell.ts'
@@ -15,23 +16,45 @@ export function registerMigration(program: Command, shell: Shell): void {
 }
 
 export function registerMigrate(vm: Command, shell: Shell): void {
-  const migrate = vm.command('migrate <name> [node]').description('Move a VM to another node, live where it runs; without a node the best is chosen')
+  const migrate = vm.command('migrate [name] [node]').description('Move a VM to another node, live where it runs; without a node the best is chosen')
+    .option('--all-from <node>', 'instead of one: all VMs of a node, some at a time, each to where it fits best')
     .option('--bandwidth <MiB/s>', 'bound for memory and disks together', integerBetween(1, 100_000))
     .option('--force', 'also to a node that takes no new VMs')
     .option('--wait', 'wait until it has happened')
     .option('--no-wait', 'do not wait')
     .option('--dry-run', 'change nothing; show where it would go')
-    .action(async (name: string, node: string | undefined, options: WaitOptions & { readonly bandwidth?: number; readonly force?: true }) => {
+    .action(async (name: string | undefined, node: string | undefined, options: WaitOptions & { readonly bandwidth?: number; readonly force?: true; readonly allFrom?: string }) => {
       const wait = options.wait !== false
-      await actOnEach(shell, [name], async () => {
-        const { body } = await shell.client().write({
-          method: 'POST', path: `${pathOf(nouns.vm, name)}/migrate`, dryRun: options.dryRun === true,
+      const inTurn = oneByOne()
+      await actOnEach(shell, await namesToMove(shell, name, options.allFrom), async (ref) => {
+        const { body } = await inTurn(() => shell.client().write({
+          method: 'POST', path: `${pathOf(nouns.vm, ref)}/migrate`, dryRun: options.dryRun === true,
           body: { ...(node === undefined ? {} : { node }), ...(options.bandwidth === undefined ? {} : { bandwidthMiBps: options.bandwidth }), ...(options.force === true ? { force: true } : {}) },
-        })
-        return withFigures(await operationResult(shell, name, 'migrate', body, wait))
+        }))
+        return withFigures(await operationResult(shell, ref, 'migrate', body, wait))
       })
     })
-  withExample(withJson(migrate), 'novacron vm migrate web node3', 'novacron vm migrate web --bandwidth 50 --no-wait')
+  withExample(withJson(migrate), 'novacron vm migrate web node3', 'novacron vm migrate web --bandwidth 50 --no-wait', 'novacron vm migrate --all-from node1')
+}
+
+/** The one that was named, or all that a node has. */
+async function namesToMove(shell: Shell, name: string | undefined, from: string | undefined): Promise<readonly string[]> {
+  if (name !== undefined && from !== undefined) throw usageFailure('--all-from chooses the VMs and their targets: give no name beside it.')
+  if (name !== undefined) return [name]
+  if (from === undefined) throw usageFailure('Say which VM, or --all-from and a node.')
+  const node = textAt(await shell.client().get(pathOf(nouns.node, from)), 'name')
+  const { items } = await readPages(nouns.vm, { filter: `node:${node}`, all: true }, shell)
+  return items.map((vm) => (textAt(vm, 'project') === 'default' ? textAt(vm, 'name') : `${textAt(vm, 'project')}.${textAt(vm, 'name')}`))
+}
+
+/** Begins one only after the one before was answered: each is placed with those before it counted. */
+function oneByOne(): <T>(act: () => Promise<T>) => Promise<T> {
+  let former: Promise<unknown> = Promise.resolve()
+  return (act) => {
+    const begun = former.then(act)
+    former = begun.catch(() => null)
+    return begun
+  }
 }
 
 /** "web: migrate done, 153 MiB, 48 ms downtime". */

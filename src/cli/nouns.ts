@@ -34,6 +34,15 @@ const milliseconds = (title: string, ...path: readonly (string | number)[]): Col
 const id = wide(field('ID', 'id'))
 const labels = wide(field('LABELS', 'labels'))
 
+/** "draining", "drained", or "drained but for 2 VMs". */
+function drainWords(node: unknown): readonly string[] {
+  const condition = listAt(node, 'status', 'conditions').find((each) => ['Draining', 'Drained'].includes(textAt(each, 'type')))
+  if (condition === undefined) return []
+  if (textAt(condition, 'type') === 'Draining') return ['draining']
+  const vms = textAt(node, 'status', 'allocated', 'vms')
+  return [textAt(condition, 'status') === 'true' ? 'drained' : `drained but for ${vms} ${vms === '1' ? 'VM' : 'VMs'}`]
+}
+
 function renderSize(value: unknown, unit: number): string {
   return typeof value === 'number' ? renderBytes(value * unit) : ''
 }
@@ -51,7 +60,7 @@ export const nouns = {
   node: {
     name: 'node', plural: 'nodes', path: '/api/v1/nodes', show: true, hints: { filter: 'ready:true', sort: 'name', ref: 'node1' },
     columns: [
-      field('NAME', 'name'), state('ROLE', 'status', 'role'), state('READY', 'status', 'ready'), field('SCHEDULABLE', 'spec', 'schedulable'),
+      field('NAME', 'name'), state('ROLE', 'status', 'role'), state('READY', 'status', 'ready'), { title: 'SCHEDULABLE', cell: (node) => [textAt(node, 'spec', 'schedulable'), ...drainWords(node)].join(', ') },
       { title: 'VMS', cell: (node) => `${textAt(node, 'status', 'allocated', 'vmsRunning')}/${textAt(node, 'status', 'allocated', 'vms')}` },
       field('CPUS', 'status', 'capacity', 'cpus'), mebibytes('MEMORY', 'status', 'capacity', 'memoryMiB'), field('ADDRESSES', 'status', 'addresses'), field('VERSION', 'status', 'version'),
       wide(field('ACCELERATOR', 'status', 'accelerator')), wide(field('HYPERVISOR', 'status', 'hypervisor')), wide(field('URL', 'status', 'url')), wide(field('REASON', 'status', 'reason')), id, labels,
@@ -181,7 +190,7 @@ type Page = { readonly items: readonly unknown[]; readonly next: string | null; 
 /** A list that grows as fast as it is read ends here. */
 const pagesMax = 10_000
 
-async function readPages(noun: Noun, options: ListOptions, shell: Shell): Promise<Page> {
+export async function readPages(noun: Noun, options: ListOptions, shell: Shell): Promise<Page> {
   const items: unknown[] = []
   let after = options.after ?? null
   for (let pages = 0; pages < pagesMax; pages++) {

@@ -19,6 +19,7 @@ export async function actOnEach(shell: Shell, refs: readonly string[], act: (ref
   }
   await Promise.all(Array.from({ length: Math.min(togetherMax, names.length) }, work))
   for (const result of results) shell.endWith(result.exitCode ?? exitCodes.done)
+  if (names.length === 0) return shell.answer({ items: [] }, () => 'nothing to do\n')
   shell.answer(names.length === 1 ? results[0]!.value : { items: results.map((result) => result.value) }, () => results.map((result) => result.line === '' ? '' : `${result.line}\n`).join(''))
 }
 

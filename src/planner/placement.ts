@@ -3,6 +3,7 @@ import type { StoredNode } from '../model/node.ts'
 import type { Labels } from '../model/resource.ts'
 import type { VmSpec } from '../model/vm.ts'
 import { unwelcome } from '../state/affinity.ts'
+import { drainOf } from '../state/drain.ts'
 import { allocationOf, findByRef, misfit } from '../state/query.ts'
 import type { State } from '../state/state.ts'
 import { imagesOf } from '../state/vm-spec.ts'
@@ -25,6 +26,9 @@ export type ToPlace = {
   readonly leaving?: string
 }
 
+/** Its drain is over: it waits for somebody to open it. */
+export const drainedReason = 'is drained and takes no VMs until it is opened again'
+
 type Fit = { readonly node: StoredNode; readonly conflicts: number; readonly missingImages: number; readonly freeMiB: number }
 
 /** @param ready ids of the nodes that are in touch; others are not chosen */
@@ -37,7 +41,7 @@ export function planPlacement(state: State, vm: ToPlace, ready: ReadonlySet<stri
   const unfit: Considered[] = []
   const fits: Fit[] = []
   for (const node of candidates) {
-    const reason = unavailable(node, ready, named !== undefined) ?? misfit(state, node, { spec, labels, images, running: spec.runState !== 'stopped', ownVmId: vmId })
+    const reason = unavailable(state, node, ready, named !== undefined) ?? misfit(state, node, { spec, labels, images, running: spec.runState !== 'stopped', ownVmId: vmId })
     if (reason !== null) unfit.push({ nodeId: node.id, node: node.name, fits: false, reason })
     else {
       fits.push({
@@ -56,9 +60,9 @@ export function planPlacement(state: State, vm: ToPlace, ready: ReadonlySet<stri
   return { kind: 'placed', considered, nodeId: best.node.id, nodeName: best.node.name, reason: named === undefined ? choice(spec, best, ordered) : 'named in the spec' }
 }
 
-function unavailable(node: StoredNode, ready: ReadonlySet<string>, named: boolean): string | null {
+function unavailable(state: State, node: StoredNode, ready: ReadonlySet<string>, named: boolean): string | null {
   if (!ready.has(node.id)) return 'is not in touch'
-  if (node.spec.draining === true) return 'is being drained'
+  if (node.spec.draining === true) return drainOf(state, node.id) === undefined ? drainedReason : 'is being drained'
   return node.spec.schedulable || named ? null : 'takes no new VMs'
 }
 

@@ -9,8 +9,19 @@ import { icon } from './icon.ts'
 /** In the form of the page's head. */
 export function nodeDrainButtons(frame: Frame, node: Node): Html {
   const { name } = node
-  if (!node.spec.schedulable) return changeButton(frame, { text: 'Open to VMs', icon: 's-ok', path: `/nodes/${name}/uncordon`, command: `Open ${name} to VMs` })
-  return html`${changeButton(frame, { text: 'Close to new VMs', icon: 's-maint', path: `/nodes/${name}/schedulable`, command: `Close ${name} to new VMs` })}<a class="btn" href="/nodes/${name}/drain" data-do="show" data-for="#node-drain" data-change data-command="Drain ${name}…"${frame.refusal === null ? '' : html` aria-disabled="true" title="${frame.refusal}"`}>${icon(frame, 'migrate')}Drain</a>`
+  const running = node.status.conditions.some((condition) => condition.type === 'Draining')
+  const again = node.status.conditions.some((condition) => condition.type === 'Drained')
+  const drain = running || (again && node.status.allocated.vms === 0) ? '' : html`<a class="btn" href="/nodes/${name}/drain" data-do="show" data-for="#node-drain" data-change data-command="Drain ${name}…"${frame.refusal === null ? '' : html` aria-disabled="true" title="${frame.refusal}"`}>${icon(frame, 'migrate')}${again ? 'Drain again' : 'Drain'}</a>`
+  if (!node.spec.schedulable) return html`${changeButton(frame, { text: 'Open to VMs', icon: 's-ok', path: `/nodes/${name}/uncordon`, command: `Open ${name} to VMs` })}${drain}`
+  return html`${changeButton(frame, { text: 'Close to new VMs', icon: 's-maint', path: `/nodes/${name}/schedulable`, command: `Close ${name} to new VMs` })}${drain}`
+}
+
+/** How far its drain is, or what is left of it. */
+export function nodeDrainWord(frame: Frame, node: Node): Html {
+  const condition = node.status.conditions.find(({ type }) => type === 'Draining' || type === 'Drained')
+  if (condition === undefined) return html``
+  const operationId = condition.cause?.operationId
+  return html`<p>${condition.status === 'true' ? '' : html`${icon(frame, 's-warn', 'warn')} `}${condition.message}${operationId === undefined ? '' : html` <a href="/operations/${operationId}">The drain</a>`}</p>`
 }
 
 /** What a drain would do: where each VM would go, and why some would stay. Null: not asked yet. */

@@ -8,7 +8,7 @@ import { agoTag, bytes, count, duration, many, mebibytes, percent, unknown } fro
 import { hiddenFields } from './form.ts'
 import type { Frame, Html } from './frame.ts'
 import { icon } from './icon.ts'
-import { nodeDrainButtons } from './node-drain.ts'
+import { nodeDrainButtons, nodeDrainWord } from './node-drain.ts'
 import { nodeMembershipLinks } from './node-membership.ts'
 import { asOf } from './note.ts'
 import { fullnessMark, partsBar, ratioBar, vmCells } from './picture.ts'
@@ -40,7 +40,7 @@ export function nodeHead(frame: Frame, node: Node): Html {
   const accelerator = status.accelerator === 'kvm' ? 'KVM' : status.accelerator === 'tcg' ? 'TCG, no hardware help' : status.accelerator
   return html`<div id="node-head"><div class="row title"><h1>${node.name}</h1>${state(frame, nodeStateWord(node), { pill: true })}<span class="pill">${icon(frame, roleIcons[status.role])}${status.role}</span>${asOf(frame)}</div><p>${many(status.capacity.cpus, 'thread')}, ${mebibytes(status.capacity.memoryMiB)} · <span class="mono">${status.addresses[0] ?? unknown}</span> · ${accelerator}</p>${
     status.ready || status.reason === '' ? '' : html`<p>${icon(frame, 's-warn', 'warn')} ${status.reason}</p>`
-  }</div>`
+  }${nodeDrainWord(frame, node)}</div>`
 }
 
 export function nodeFigures(frame: Frame, node: Node): Html {

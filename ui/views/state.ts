@@ -4,6 +4,7 @@ import type { Node } from '../../src/model/node.ts'
 import type { Operation, OperationState } from '../../src/model/operation.ts'
 import type { VmPhase } from '../../src/model/vm.ts'
 import type { Frame, Html } from './frame.ts'
+import { many } from './figures.ts'
 import { icon } from './icon.ts'
 
 export type StateWord = { readonly word: string; readonly tone: '' | 'ok' | 'warn' | 'bad' | 'go' | 'off'; readonly icon: string; readonly spin?: true }
@@ -50,7 +51,12 @@ export function nodeStateWord(node: Node): StateWord {
         ? { word: 'No quorum', tone: 'bad', icon: 's-offline' }
         : { word: 'Unreachable', tone: 'bad', icon: 's-offline' }
   }
-  if (node.spec.draining === true) return { word: 'Draining', tone: 'warn', icon: 's-moving' }
+  if (node.spec.draining === true) {
+    const drained = node.status.conditions.find((condition) => condition.type === 'Drained')
+    if (drained === undefined) return { word: 'Draining', tone: 'go', icon: 's-moving' }
+    const left = node.status.allocated.vms
+    return drained.status === 'true' ? { word: 'Drained', tone: 'warn', icon: 's-maint' } : { word: `Drained, ${many(left, 'VM')} left`, tone: 'warn', icon: 's-warn' }
+  }
   if (!node.spec.schedulable) return { word: 'Closed to new VMs', tone: 'warn', icon: 's-maint' }
   return { word: 'Ready', tone: 'ok', icon: 's-ok' }
 }

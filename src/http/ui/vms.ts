@@ -29,9 +29,11 @@ export function vmsRoutes(ui: Ui): Hono<HttpEnv> {
     .post('/vms/bulk', (context) => actOnSeveral(ui, context))
 }
 
-const bulkWords = { start: 'Start', stop: 'Shut down', delete: 'Delete' } as const
+const bulkWords = { start: 'Start', stop: 'Shut down', migrate: 'Migrate', delete: 'Delete' } as const
 type BulkAction = keyof typeof bulkWords
 export const bulkMax = 100
+/** All of them move at the same time; a drain moves more, a few at once. */
+const bulkMigrateMax = 16
 
 async function actOnSeveral(ui: Ui, context: UiContext): Promise<Response> {
   const form = formOf(context)
@@ -43,7 +45,10 @@ async function actOnSeveral(ui: Ui, context: UiContext): Promise<Response> {
   if (action === 'delete' && fieldOf(form, 'confirm') !== `delete ${ids.length}`) {
     throw new OperationalError('INVALID', `Nothing was deleted: “delete ${ids.length}” has to be typed.`, { data: { fields: [{ path: 'confirm', message: `must be “delete ${ids.length}”` }] } })
   }
-  const results = await Promise.all(ids.map((id) => actOnOne(ui, context, id, action)))
+  if (action === 'migrate' && ids.length > bulkMigrateMax) {
+    throw new OperationalError('INVALID', `At most ${bulkMigrateMax} VMs are migrated at once. To empty a node, drain it: its VMs move a few at a time. Nothing was done.`, { data: { fields: [{ path: 'id', message: `must name 1 to ${bulkMigrateMax} VMs` }] } })
+  }
+  const results = action === 'migrate' ? await migrateInTurn(ui, context, ids) : await Promise.all(ids.map((id) => actOnOne(ui, context, id, action)))
   const frame = requestFrame(ui, context)
   const body = bulkResults(frame, bulkWords[action], results)
   if (!isPartial(context)) return answerPage(ui, context, frame, { title: bulkWords[action], section: 'vms', crumbs: [{ text: 'Virtual machines', href: '/vms' }] }, body)
@@ -54,15 +59,22 @@ function isBulkAction(text: string): text is BulkAction {
   return Object.hasOwn(bulkWords, text)
 }
 
+/** One after the other, so that each finds its place with those before it counted. */
+async function migrateInTurn(ui: Ui, context: UiContext, ids: readonly string[]): Promise<readonly BulkResult[]> {
+  const results: BulkResult[] = []
+  for (const id of ids) results.push(await actOnOne(ui, context, id, 'migrate'))
+  return results
+}
+
 async function actOnOne(ui: Ui, context: UiContext, id: string, action: BulkAction): Promise<BulkResult> {
   const caller = callerOf(context)
   let vm: Vm | null = null
   try {
     vm = ui.app.vms.get(caller, id)
     const options = writeOptionsOf(context, id)
-    if (action === 'delete') await ui.app.vms.delete(caller, id, {}, options)
-    else await ui.app.vms.act(caller, id, action, {}, options)
-    return { name: vm.name, path: vmPath(vm), ok: true, text: 'Under way.', code: '' }
+    const begun = action === 'delete' ? await ui.app.vms.delete(caller, id, {}, options) : action === 'migrate' ? await ui.app.vms.migrate(caller, id, {}, options) : await ui.app.vms.act(caller, id, action, {}, options)
+    const target = action === 'migrate' && 'status' in begun ? begun.status.node : null
+    return { name: vm.name, path: vmPath(vm), ok: true, text: target === null ? 'Under way.' : `Under way to ${target}.`, code: '' }
   } catch (error) {
     const problem = problemOf(error)
     return { name: vm?.name ?? id, path: vm === null ? `/vms/${id}` : vmPath(vm), ok: false, text: problem.detail, code: problem.code }

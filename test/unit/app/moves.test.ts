@@ -6,7 +6,8 @@ import { NodeUseCases } from '../../../src/app/nodes.ts'
 import { VmUseCases } from '../../../src/app/vms.ts'
 import { systemRandom } from '../../../src/drivers/crypto/random.ts'
 import type { Command } from '../../../src/model/command.ts'
-import type { NodeId, TokenId } from '../../../src/model/id.ts'
+import type { NodeId, OperationId, TokenId } from '../../../src/model/id.ts'
+import type { Operation } from '../../../src/model/operation.ts'
 import { applyCommand } from '../../../src/state/apply.ts'
 import { announcement, World } from '../state/world.ts'
 
@@ -71,6 +72,28 @@ describe('a drain, tried first', () => {
     const tight = (await nodes.drain(caller, 'n1', {}, dry)) as DryRun
     expect(tight.differences.at(-1)).toEqual({ path: 'vms.d.node', before: 'n1', after: null })
     expect(tight.notes).toEqual(['d would stay: n2 has 0 MiB of memory free, less than 600, n3 has 400 MiB of memory free, less than 600.'])
+  })
+})
+
+describe('a drain that is over', () => {
+  const conditions = () => nodeOf('n1').status.conditions
+
+  test('is said to be over, with what is left; until then it runs', async () => {
+    running('a', ids.n1, 600)
+    const { id } = (await nodes.drain(caller, 'n1', {}, options)) as Operation
+    expect(conditions()).toEqual([expect.objectContaining({ type: 'Draining', status: 'true', message: '1 VM yet to move.', cause: expect.objectContaining({ operationId: id, actor: 'admin' }) as unknown })])
+    world.run('operation.step', { id: id as OperationId, nodeId: ids.n1, step: 0, outcome: { kind: 'failed', code: 'NO_FIT', message: 'a fits nowhere.' } }, { actor: { kind: 'node', id: ids.n1, name: 'drain', address: '' } })
+    expect(conditions()).toEqual([expect.objectContaining({ type: 'Drained', status: 'false', reason: 'vmsLeft', message: '1 VM left: a fits nowhere.' })])
+    running('web', ids.n3, 600)
+    await expect(vms.migrate(caller, 'web', { node: 'n1' }, options)).rejects.toMatchObject({ code: 'STATE_CONFLICT', message: 'web cannot move to n1: it is drained and takes no VMs until it is opened again (novacron node uncordon n1). Nothing was done.' })
+    await nodes.uncordon(caller, 'n1', options)
+    expect(conditions()).toEqual([])
+  })
+
+  test('with nothing left it is drained', async () => {
+    const { id } = (await nodes.drain(caller, 'n1', {}, options)) as Operation
+    world.run('operation.step', { id: id as OperationId, nodeId: ids.n1, step: 0, outcome: { kind: 'done' } }, { actor: { kind: 'node', id: ids.n1, name: 'drain', address: '' } })
+    expect(conditions()).toEqual([expect.objectContaining({ type: 'Drained', status: 'true', reason: 'empty' })])
   })
 })
 

@@ -196,3 +196,31 @@ test('a password comes from standard input or a terminal, never from the argumen
   expect(server.asked.at(-1)!.body).toEqual({ password: 'new one enough', current: 'old one' })
   expect((await run(['user', 'password', 'admin', '--password-stdin'], { env: server.env, input: 'new one enough\n' })).code).toBe(2)
 })
+
+test('vm migrate --all-from moves all that a node has, each begun after the one before; a name stays what it was', async () => {
+  let open = 0
+  const server = await serving((asked) => {
+    if (asked.path === '/api/v1/nodes/node1') return { status: 200, body: { kind: 'node', name: 'node1' } }
+    if (asked.path === '/api/v1/vms') return { status: 200, body: { items: [vmOf('a', 'running'), { ...vmOf('b', 'stopped'), project: 'shop' }, vmOf('c', 'running')], next: null, total: 3 } }
+    expect(++open).toBe(1)
+    return (response) => void setTimeout(() => {
+      open--
+      response.writeHead(202, { 'Content-Type': 'application/json' }).end(JSON.stringify(operationOf('done')))
+    }, 20)
+  })
+  const ran = await run(['vm', 'migrate', '--all-from', 'node1'], { env: server.env })
+  expect(ran, ran.stderr).toMatchObject({ code: 0, stdout: 'a: migrate done\nshop.b: migrate done\nc: migrate done\n' })
+  expect(server.asked[1]?.query.get('filter')).toBe('node:node1')
+  expect(server.asked.slice(2).map(({ path, body }) => [path, body])).toEqual([['/api/v1/vms/a/migrate', {}], ['/api/v1/vms/shop.b/migrate', {}], ['/api/v1/vms/c/migrate', {}]])
+  await run(['vm', 'migrate', 'web', 'node3'], { env: server.env })
+  expect(server.asked.at(-1)).toMatchObject({ path: '/api/v1/vms/web/migrate', body: { node: 'node3' } })
+  const asked = server.asked.length
+  expect((await run(['vm', 'migrate'], { env: server.env })).code).toBe(2)
+  expect((await run(['vm', 'migrate', 'web', '--all-from', 'node1'], { env: server.env })).code).toBe(2)
+  expect(server.asked).toHaveLength(asked)
+})
+
+test('vm migrate --all-from an empty node does nothing, and says so', async () => {
+  const server = await serving((asked) => ({ status: 200, body: asked.path === '/api/v1/vms' ? { items: [], next: null, total: 0 } : { kind: 'node', name: 'node1' } }))
+  expect(await run(['vm', 'migrate', '--all-from', 'node1'], { env: server.env })).toMatchObject({ code: 0, stdout: 'nothing to do\n' })
+})

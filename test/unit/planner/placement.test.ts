@@ -1,6 +1,6 @@
 // Where a VM goes: fit, wishes, neighbours it keeps away from, and the reasons told.
 import { describe, expect, test } from 'vitest'
-import type { NodeId, TokenId } from '../../../src/model/id.ts'
+import type { NodeId, OperationId, TokenId } from '../../../src/model/id.ts'
 import type { Labels } from '../../../src/model/resource.ts'
 import { vmSpecSchema, type VmSpec } from '../../../src/model/vm.ts'
 import { planPlacement } from '../../../src/planner/placement.ts'
@@ -78,7 +78,11 @@ describe('placement', () => {
 
   test('a node that is being drained takes nothing, not even what names it', () => {
     const { world, nodeId, ready } = twoNodes()
-    world.run('node.update', { id: nodeId, spec: { schedulable: false, draining: true } })
-    expect(planPlacement(world.state, toPlace(spec({ placement: { node: 'n1' } })), ready)).toMatchObject({ kind: 'noFit', reasons: [{ node: 'n1', reason: 'is being drained' }] })
+    const operationId = world.newId() as OperationId
+    world.run('node.drain', { id: nodeId, operationId, concurrency: 1 })
+    const wished = () => planPlacement(world.state, toPlace(spec({ placement: { node: 'n1' } })), ready)
+    expect(wished()).toMatchObject({ kind: 'noFit', reasons: [{ node: 'n1', reason: 'is being drained' }] })
+    world.run('operation.cancel', { id: operationId })
+    expect(wished()).toMatchObject({ kind: 'noFit', reasons: [{ node: 'n1', reason: 'is drained and takes no VMs until it is opened again' }] })
   })
 })

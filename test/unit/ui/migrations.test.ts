@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import type { Migration } from '../../../src/model/migration.ts'
 import { OperationalError } from '../../../src/model/error.ts'
 import { makePages } from './pages.ts'
+import { idOf } from './stand-in.ts'
 
 it('offers the nodes that fit, best first, and says why others do not', async () => {
   const text = await (await makePages().get('/vms/web-02/migrate')).text()
@@ -30,6 +31,24 @@ it('tells a wrong bandwidth at its field, and a refusal on the page', async () =
   const refused = await pages.post('/vms/web-02/migrate', { node: 'n2', bandwidth: '' })
   expect(refused.status).toBe(422)
   expect(await refused.text()).toContain('web-02 cannot move to n2')
+})
+
+it.each([
+  [{ type: 'Draining', status: 'true' }, 3, /pill go[^>]*>.*Draining<\/span>/s, false],
+  [{ type: 'Drained', status: 'true' }, 0, /pill warn[^>]*>.*Drained<\/span>/s, false],
+  [{ type: 'Drained', status: 'false' }, 2, /Drained, 2\u00a0VMs left<\/span>/, true],
+] as const)('a node says how far its drain is: %j', async (condition, vms, words, again) => {
+  const pages = makePages()
+  const node = pages.app.scene.nodes[0]!
+  node.spec = { schedulable: false, draining: true }
+  node.status.allocated.vms = vms
+  node.status.conditions = [{ ...condition, reason: '', message: 'what is left', sinceMs: 0, cause: { operationId: idOf(3, 1) } }]
+  const text = await (await pages.get('/nodes/n1')).text()
+  expect(text).toMatch(words)
+  expect(text).toMatch(/what is left <a href="\/operations\/[0-9a-f-]{36}">The drain/)
+  expect(text).toContain('Open to VMs')
+  expect(text.includes('Drain again')).toBe(again)
+  expect(text.includes('data-command="Drain n1…"')).toBe(again)
 })
 
 it('shows where each VM would go before a drain is begun, also without a script', async () => {

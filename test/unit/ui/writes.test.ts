@@ -93,6 +93,24 @@ describe('sending twice', () => {
   })
 })
 
+describe('several VMs migrate', () => {
+  test('one after the other, each to where it fits best, and the answer says where to', async () => {
+    const pages = makePages()
+    const response = await pages.post('/vms/bulk', { id: [idOf(2, 1), idOf(2, 2)], action: 'migrate', _key: 'k' }, htmx)
+    expect(pages.app.writes.map((write) => [write.what, write.body])).toEqual([['vm.migrate', {}], ['vm.migrate', {}]])
+    expect(await response.text()).toMatch(/Migrate: 2\u00a0VMs under way.*Under way to n\d\./s)
+    expect(await (await pages.get('/vms')).text()).toMatch(/data-do="bulk" data-action="migrate"/)
+  })
+
+  test('no more than hosts and links bear at once', async () => {
+    const pages = makePages()
+    const response = await pages.post('/vms/bulk', { id: Array.from({ length: 17 }, (_, at) => idOf(2, at)), action: 'migrate' }, htmx)
+    expect(response.status).toBe(422)
+    expect(await response.text()).toContain('At most 16 VMs are migrated at once. To empty a node, drain it')
+    expect(pages.app.writes).toEqual([])
+  })
+})
+
 describe('actions', () => {
   test.each([['start', {}], ['stop', {}], ['kill', { force: true }], ['restart', {}], ['pause', {}], ['resume', {}], ['reset', {}]])('%s', async (action, body) => {
     const pages = makePages()

@@ -105,7 +105,10 @@ function drainConditions(context: AppContext, node: StoredNode): Condition[] {
   const drain = lastDrain(context, node.id)
   const cause = drain === undefined ? {} : { cause: { commandId: drain.commandId, actor: drain.actor, operationId: drain.id } }
   if (drain !== undefined && drain.endedMs === null) return [{ type: 'Draining', status: 'true', reason: 'running', message: `${count} yet to move.`, sinceMs: drain.startedMs, ...cause }]
-  const message = vms === 0 ? 'It has no VM, and takes none until it is opened again.' : `${count} left${drain?.error === null || drain === undefined ? '' : `: ${drain.error.message}`}`
+  const error = drain?.error ?? null
+  // What fits nowhere is counted in the drain's own words.
+  const left = error === null ? `${count} left` : error.code === 'NO_FIT' ? error.message : `${count} left: ${error.message}`
+  const message = vms === 0 ? 'It has no VM, and takes none until it is opened again.' : `${left.replace(/\.$/, '')}.`
   return [{ type: 'Drained', status: vms === 0 ? 'true' : 'false', reason: vms === 0 ? 'empty' : 'vmsLeft', message, sinceMs: drain?.endedMs ?? 0, ...cause }]
 }
 

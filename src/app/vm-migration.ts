@@ -39,11 +39,12 @@ export function planMigration(context: AppContext, vm: StoredVm, body: unknown, 
 /** Nothing moves away from a host of which nothing is heard: the operation would only wait for it. */
 function requireHost(context: AppContext, vm: StoredVm): void {
   const host = vm.assignment?.nodeId
+  const ref = vm.project === defaultProject ? vm.name : `${vm.project}.${vm.name}`
+  if (host === undefined && vm.lost !== undefined) throw new OperationalError('STATE_CONFLICT', `${vm.name} cannot be migrated: its host ${vm.lost.node} was removed. Begin it anew elsewhere: novacron vm recover ${ref}. Nothing was done.`)
   // A node that is cut off itself says NO_QUORUM instead.
   if (host === undefined || !context.ports.consensus.status().quorum) return
   const unready = context.unreadiness(host)
   if (unready === '') return
-  const ref = vm.project === defaultProject ? vm.name : `${vm.project}.${vm.name}`
   throw new OperationalError('STATE_CONFLICT', `${vm.name} cannot be migrated: its host ${context.nodeName(host) ?? host} ${unready}. Bring the host back; or, once you have made sure that it is off, begin anew elsewhere: novacron vm recover ${ref}. Nothing was done.`)
 }
 

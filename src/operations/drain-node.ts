@@ -5,8 +5,7 @@ import { OperationalError } from '../model/error.ts'
 import { uuidV7, type NodeId, type OperationId, type VmId } from '../model/id.ts'
 import type { StoredOperation } from '../model/operation.ts'
 import type { StoredVm } from '../model/vm.ts'
-import { toDrain, whyNowhere } from '../planner/drain.ts'
-import { planPlacement } from '../planner/placement.ts'
+import { placeOfDrained, whyNowhere } from '../planner/drain.ts'
 import type { Clock, Random } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
 import type { AttendanceView } from '../ports/presence.ts'
@@ -89,7 +88,7 @@ class Drain {
 
   async #begin(vm: StoredVm): Promise<boolean> {
     const { clock, random, consensus, attendance } = this.#ports
-    const place = planPlacement(consensus.state, toDrain(vm, this.#nodeId), attendance.all())
+    const place = placeOfDrained(consensus.state, vm, { leaving: this.#nodeId, ready: attendance.all() })
     if (place.kind === 'noFit') {
       this.#failed(vm.id, whyNowhere(place.reasons))
       return false

@@ -4,7 +4,7 @@ import type { StoredVm } from '../model/vm.ts'
 import { vmsOnNode } from '../state/query.ts'
 import type { State } from '../state/state.ts'
 import { countVm } from '../state/usage.ts'
-import { planPlacement, type ToPlace } from './placement.ts'
+import { planPlacement, type Placement } from './placement.ts'
 
 /** `nodeId` is null where the VM stays; `reason` says why there, or why nowhere. */
 export type PlannedMove = { readonly vm: StoredVm; readonly nodeId: string | null; readonly reason: string }
@@ -16,16 +16,19 @@ export function planDrain(state: State, nodeId: string, ready: ReadonlySet<strin
     const under = vm.migration ?? null
     // Its room there is counted already.
     if (under !== null) return { vm, nodeId: under.target.nodeId, reason: 'is on its way there' }
-    const place = planPlacement(scratch, toDrain(vm, nodeId), ready)
+    const place = placeOfDrained(scratch, vm, { leaving: nodeId, ready })
     if (place.kind === 'noFit') return { vm, nodeId: null, reason: whyNowhere(place.reasons) }
     move(scratch, vm, place.nodeId)
     return { vm, nodeId: place.nodeId, reason: place.reason }
   })
 }
 
-/** A VM that shall leave a node. A wish for that node does not count. */
-export function toDrain(vm: StoredVm, nodeId: string): ToPlace {
-  return { spec: vm.spec, labels: vm.labels, project: vm.project, vmId: vm.id, leaving: nodeId }
+/** Where a VM goes that shall leave a node: to the node that it wishes for, or where that takes it not (as the one that it leaves), to any. */
+export function placeOfDrained(state: State, vm: StoredVm, { leaving, ready }: { readonly leaving: string; readonly ready: ReadonlySet<string> }): Placement {
+  const toPlace = { spec: vm.spec, labels: vm.labels, project: vm.project, vmId: vm.id, leaving }
+  const wished = planPlacement(state, toPlace, ready)
+  const { node, ...placement } = vm.spec.placement
+  return wished.kind === 'placed' || node === undefined ? wished : planPlacement(state, { ...toPlace, spec: { ...vm.spec, placement } }, ready)
 }
 
 export function whyNowhere(reasons: readonly { readonly node: string; readonly reason: string }[]): string {

@@ -40,3 +40,12 @@ test('what is on its way goes where it goes; a wish for the node itself does not
   expect(planDrain(world.state, n1, new Set<string>([n1, n2, n3])).map(({ vm, nodeId, reason }) => [vm.name, nodeId, reason])).toEqual([['web', n3, 'is on its way there'], ['wish', n2, 'most memory free (1024 MiB) of 2 that fit']])
   expect(planDrain(world.state, n1, new Set<string>([n1])).map(({ nodeId }) => nodeId)).toEqual([n3, null])
 })
+
+test('a wish for a node that takes it not holds no VM back', () => {
+  const { world, n1, n2, n3 } = threeNodes()
+  world.vm(n1, 'web', { placement: { node: 'n3' } })
+  const ready = new Set<string>([n1, n2, n3])
+  expect(planDrain(world.state, n1, ready)).toMatchObject([{ nodeId: n3, reason: 'named in the spec' }])
+  world.run('node.drain', { id: n3, operationId: world.newId() as never, concurrency: 1 })
+  expect(planDrain(world.state, n1, ready)).toMatchObject([{ nodeId: n2 }])
+})

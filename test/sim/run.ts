@@ -6,6 +6,9 @@ import { runSeed } from './seed.ts'
 
 export type SimOptions = { readonly seeds: number; readonly first: number; readonly minutes: number | null; readonly jobs: number; readonly stopAtFailure: boolean }
 
+/** What V8 keeps of one seed's worlds adds up: some 12 MB each. Then a fresh process goes on. */
+const seedsPerProcessMax = 50
+
 /** Runs seeds in child processes; `onReport` sees each one as it ends. */
 export async function runSeeds(options: SimOptions, onReport: (report: SeedReport) => void): Promise<readonly SeedReport[]> {
   const deadlineMs = options.minutes === null ? Infinity : Date.now() + options.minutes * 60_000
@@ -17,14 +20,16 @@ export async function runSeeds(options: SimOptions, onReport: (report: SeedRepor
     new Promise((resolve, reject) => {
       const child = fork(new URL('seed-worker.ts', import.meta.url))
       let current: number | null = null
+      let fed = 0
       const feed = (to: ChildProcess): void => {
-        if (isOver()) {
+        if (isOver() || fed === seedsPerProcessMax) {
           current = null
           to.send({ kind: 'end' })
           return
         }
         current = next
         next += 1
+        fed += 1
         to.send({ kind: 'run', seed: current })
       }
       child.on('message', (report: SeedReport) => {
@@ -34,7 +39,7 @@ export async function runSeeds(options: SimOptions, onReport: (report: SeedRepor
         feed(child)
       })
       child.on('error', reject)
-      child.on('exit', (code) => (code === 0 && current === null ? resolve() : reject(new Error(`the worker of seed ${String(current)} ended with code ${String(code)}`))))
+      child.on('exit', (code) => (code === 0 && current === null ? resolve(isOver() ? undefined : work()) : reject(new Error(`the worker of seed ${String(current)} ended with code ${String(code)}`))))
       feed(child)
     })
   await Promise.all(Array.from({ length: Math.max(1, Math.min(options.jobs, options.seeds)) }, work))

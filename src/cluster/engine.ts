@@ -110,6 +110,7 @@ export class Engine {
   /** @throws OperationalError where a store cannot be opened or written */
   async start(options: { readonly bootstrap: boolean }): Promise<void> {
     const { nodeId, tickMs, compaction } = this.#options
+    this.#ports.logStore.watchFailure((error) => this.#halt('storage', 'the log could not be written', error))
     const recovered = await recover({ nodeId, bootstrap: options.bootstrap }, this.#ports)
     this.#state = recovered.state
     if (recovered.kind === 'damaged') {
@@ -369,6 +370,8 @@ export class Engine {
     this.#halted = { kind, reason }
     this.#cancelTick?.()
     this.#outbox.stop()
+    // An entry may be applied in part: its index must not reach the disk.
+    this.#writer.freeze()
     this.#ports.log.error('consensus halted', { kind, reason, cause: cause instanceof Error ? (cause.stack ?? cause.message) : cause })
     this.#listener.halted(kind, reason, cause)
   }

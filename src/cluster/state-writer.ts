@@ -13,22 +13,23 @@ const gatherRecordsMax = 1024
 export class StateWriter {
   readonly #store: StateStore
   readonly #clock: Clock
-  readonly #head: () => StateHead
+  readonly #headNow: () => StateHead
   readonly #onError: (error: unknown) => void
   readonly #onSynced: (index: LogIndex) => void
   /** By table and id: of several writes to one record only the last counts. */
   #pending = new Map<string, StateWrite>()
-  #dirty = false
+  /** Of the newest entry whose writes wait; null where none do. */
+  #head: StateHead | null = null
   #syncWanted = false
   #flight: Promise<void> | null = null
   #cancel: Cancel | null = null
   #failed = false
 
-  /** `head` gives the head of the state as applied: it is asked when a batch is cut. */
+  /** `head` gives the head of the state as applied: it is asked with each addition, for more may be applied before the batch is cut. */
   constructor(options: { head: () => StateHead; onError: (error: unknown) => void; onSynced: (index: LogIndex) => void }, { stateStore, clock }: { readonly stateStore: StateStore; readonly clock: Clock }) {
     this.#store = stateStore
     this.#clock = clock
-    this.#head = options.head
+    this.#headNow = options.head
     this.#onError = options.onError
     this.#onSynced = options.onSynced
   }
@@ -41,7 +42,7 @@ export class StateWriter {
       this.#pending.delete(key)
       this.#pending.set(key, write)
     }
-    this.#dirty = true
+    this.#head = this.#headNow()
     this.#syncWanted ||= sync
     this.#begin()
   }
@@ -65,10 +66,16 @@ export class StateWriter {
   async replace(image: StateImage): Promise<void> {
     this.stop()
     this.#pending.clear()
-    this.#dirty = false
+    this.#head = null
     this.#syncWanted = false
     while (this.#flight !== null && !this.#failed) await this.#flight
     await this.#store.replace(image)
+  }
+
+  /** Nothing more is written; the batch under way is. */
+  freeze(): void {
+    this.#failed = true
+    this.stop()
   }
 
   /** Forgets what waits. */
@@ -78,19 +85,20 @@ export class StateWriter {
   }
 
   #begin(): void {
-    if (this.#flight !== null || !this.#dirty || this.#failed) return
+    if (this.#flight !== null || this.#head === null || this.#failed) return
     if (this.#syncWanted || this.#pending.size >= gatherRecordsMax) this.#cut()
     else this.#cancel ??= this.#clock.after(gatherMs, () => this.#cut())
   }
 
   #cut(): void {
     this.stop()
-    const writes = [...this.#pending.values()]
-    const sync = this.#syncWanted
+    const head = this.#head
+    if (head === null) throw new Error('assertion: there is nothing to write')
+    const batch = { head, writes: [...this.#pending.values()], sync: this.#syncWanted }
     this.#pending.clear()
-    this.#dirty = false
+    this.#head = null
     this.#syncWanted = false
-    this.#flight = this.#write({ head: this.#head(), writes, sync })
+    this.#flight = this.#write(batch)
   }
 
   async #write(batch: { readonly head: StateHead; readonly writes: readonly StateWrite[]; readonly sync: boolean }): Promise<void> {

@@ -45,6 +45,7 @@ export function guardLog(store: LogStore, local: LocalStore): LogStore {
         throw new OperationalError('STORAGE_FAILED', 'The log was written, but the local store that guards it was not.', { cause: error })
       }
     },
+    watchFailure: (listener) => store.watchFailure(listener),
     close: async () => store.close(),
     sizeBytes: () => store.sizeBytes(),
   }

@@ -36,8 +36,8 @@ export type LogFinding = { readonly kind: 'fresh'; readonly strays: readonly str
 
 /**
  * The rule. Batch n is acknowledged when proof n is durable and holds a copy of the record; or, where that is too large, when the record and
- * then the proof are durable. Nothing of batch n + 1 is written before record n is durable. So a crash leaves the records at n - 1 (with a copy of n at hand, or with proof n - 1),
- * or at n, or at n with proof n - 1; everything else is damage. Statements 42 and 43 of the consensus notes.
+ * then the proof are. Nothing of batch n + 1 is written before record n is durable. So a crash leaves the records at n - 1 (with a copy of n at
+ * hand, or with proof n - 1), or at n, or at n with proof n - 1; everything else is damage. Statements 42 and 43 of the consensus notes.
  */
 export async function findLog(directory: string, files: LogFiles): Promise<LogFinding> {
   const names = await files.list(directory)

@@ -70,6 +70,7 @@ class SegmentLog implements LogStore {
   #proof: LogFile | null = null
   /** The write of the newest record, where it was not waited for. */
   #following: Promise<void> | null = null
+  readonly #listeners: ((error: unknown) => void)[] = []
 
   constructor(options: SegmentLogOptions, files: LogFiles) {
     this.#directory = options.directory
@@ -121,6 +122,10 @@ class SegmentLog implements LogStore {
     })
   }
 
+  watchFailure(listener: (error: unknown) => void): void {
+    this.#listeners.push(listener)
+  }
+
   async close(): Promise<void> {
     await this.#exclusively(async () => {
       // A record that could not be written is made again from its copy when the log is next opened.
@@ -166,8 +171,9 @@ class SegmentLog implements LogStore {
       await this.#writeProof(proof)
     } else if (head.tail + record.bytes.length > head.taken) await bothSettled(this.#writeRecord(record.bytes), this.#writeProof(proof))
     else {
-      await this.#writeProof(proof)
+      const proven = this.#writeProof(proof)
       this.#followUp(record.bytes, head.tail)
+      await proven
     }
     applyToSegments(head.segments, batch)
     head.position = record.position
@@ -179,14 +185,18 @@ class SegmentLog implements LogStore {
   }
 
   /**
-   * The batch is durable by its copy in the proof. The record follows when whoever waits has been answered; the next batch, whose proof may
-   * take the place of the one before, waits for it.
+   * The batch is durable by its copy in the proof. The record is written beside it, a turn later lest the two jobs fight for the lock of the
+   * disk's threads, and nobody waits for it but the next batch, whose proof takes the place of the one before.
    */
   #followUp(bytes: Buffer, position: number): void {
     const file = this.#current()
     this.#following = new Promise<void>((resolve) => setImmediate(resolve)).then(() => synced(file.writeSynced([bytes], position)))
-    // Met by the next call.
-    this.#following.catch(() => undefined)
+    this.#following.catch((error: unknown) => {
+      if (this.#phase !== 'ready') return
+      // Also where no further call comes: after a failed sync nothing may be acknowledged.
+      const failure = this.#fail(error, 'write')
+      for (const listener of this.#listeners) listener(failure)
+    })
   }
 
   async #writeRecord(bytes: Buffer): Promise<void> {

@@ -107,6 +107,8 @@ function exchangeSocket(connection: TcpConnection, socket: TLSSocket): void {
   connection.sendReset = () => void socket.destroy()
   connection.sendData = gathering(connection, socket)
   socket.on('error', (error) => connection.abort(error))
+  // A TLS socket that no TLS server made swallows what is wrong after the handshake.
+  socket.on('_tlsError', (error: Error) => socket.destroy(error))
   socket.on('drain', () => connection.safeDispatchEvent('drain'))
   socket.once('end', () => connection.onTransportClosed())
   socket.once('close', () => connection.onTransportClosed())

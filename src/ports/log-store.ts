@@ -35,6 +35,8 @@ export interface LogStore {
    * @throws OperationalError STORAGE_FAILED or STORAGE_FULL. A failed sync is final: the store refuses every later write.
    */
   write(batch: LogBatch): Promise<void>
+  /** Calls once where something fails that no call waits for: final, as a failed sync in `write`. */
+  watchFailure(listener: (error: unknown) => void): void
   close(): Promise<void>
   /** Bytes on disk. */
   sizeBytes(): number

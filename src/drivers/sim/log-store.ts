@@ -46,6 +46,9 @@ export class SimLogStore implements LogStore {
     }
   }
 
+  /** Here every failure is met by the call that caused it. */
+  watchFailure(): void {}
+
   async close(): Promise<void> {
     this.#phase = 'closed'
   }

@@ -33,7 +33,7 @@ function scene() {
   }
   const settle = () => new Promise((resolve) => setImmediate(resolve))
   return {
-    writer, apply, batches, synced, errors, settle,
+    writer, apply, state, batches, synced, errors, settle,
     pass: async (durationMs: number) => {
       const untilMs = queue.nowMs + durationMs
       for (let action = queue.next(untilMs); action !== null; action = queue.next(untilMs)) action()
@@ -110,4 +110,19 @@ test('a failed write is told once, and nothing is written after it', async () =>
   await pass(5 * gatherMs)
   expect(errors).toEqual([new Error('no disk')])
   expect(batches).toHaveLength(1)
+})
+
+test('whoever halts writes nothing more; and a batch tells the index of what is in it, whatever was applied since', async () => {
+  const { writer, apply, state, batches, pass } = scene()
+  apply('a')
+  state.index += 1
+  await pass(gatherMs)
+  expect(seen(batches[0])).toEqual({ index: 1, writes: ['a {"at":1}'] })
+  const other = scene()
+  other.apply('a')
+  other.writer.freeze()
+  other.apply('b', true)
+  await other.pass(5 * gatherMs)
+  expect(other.batches).toEqual([])
+  writer.stop()
 })

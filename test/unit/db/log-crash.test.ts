@@ -1,5 +1,5 @@
 // Power cuts, kills, failing syncs and a full disk at every step of the log's work: nothing acknowledged is lost, nothing is called damaged.
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { openSegmentLog } from '../../../src/db/segment-log.ts'
 import type { LogBatch, LogRecovery, LogStore } from '../../../src/ports/log-store.ts'
 import type { Entry } from '../../../src/raft/types.ts'
@@ -130,6 +130,24 @@ describe('crashes', () => {
       const last = asExpected(await openSegmentLog(options, disk).open())
       expect(last.entries.slice(0, -1)).toEqual(recovery.entries)
     }
+  })
+
+  test('a record that cannot be written after its batch was acknowledged is told without a further call, is final, and is there in the next life', async () => {
+    const disk = new CrashDisk(randomOf(1))
+    const store = openSegmentLog({ directory: 'log' }, disk)
+    const failures: unknown[] = []
+    store.watchFailure((error) => failures.push(error))
+    await store.open()
+    await store.write(batch({ entries: entries(1, 3, 1) }))
+    // The first sync from now is the proof's.
+    disk.syncsUntilFailure = 2
+    await store.write(batch({ entries: entries(4, 5, 1) }))
+    await vi.waitFor(() => expect(failures).toMatchObject([{ code: 'STORAGE_FAILED' }]))
+    await expect(store.write(batch({ entries: entries(6, 6, 1) }))).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
+    expect(failures).toHaveLength(1)
+    await store.close()
+    disk.crash()
+    expect(asExpected(await openSegmentLog({ directory: 'log' }, disk).open()).entries).toEqual(entries(1, 5, 1).map(buffered))
   })
 
   test('a full disk is no failure: nothing was written, and it goes on when there is space', async () => {

@@ -129,3 +129,38 @@ test('whoever holds another key than was dialled is left, and one who says nothi
   await expect(encrypterOf(own.certificate).secureInbound(silent as never, { signal: AbortSignal.timeout(50) })).rejects.toThrow()
   expect(silent.socket.destroyed).toBe(true)
 })
+
+test('a byte changed on the way ends the connection at once, though nothing reaches the one who sent it', async () => {
+  const [near, far] = [await newIdentity(), await newIdentity()]
+  const link = { changing: false }
+  const relay = createServer()
+  relay.listen(0, '127.0.0.1')
+  await once(relay, 'listening')
+  cleanups.push(() => relay.close())
+  const dialled = Promise.withResolvers<ReturnType<typeof connectionOn>>()
+  const inbound = await accept((port) => {
+    relay.on('connection', (client) => {
+      const server = connectTcp({ host: '127.0.0.1', port })
+      cleanups.push(() => client.destroy(), () => server.destroy())
+      client.on('data', (bytes) => {
+        if (link.changing) bytes[bytes.length - 1]! ^= 1
+        server.write(bytes)
+      })
+      server.on('data', (bytes) => {
+        if (!link.changing) client.write(bytes)
+      })
+      for (const socket of [client, server]) socket.on('error', () => undefined)
+    })
+    const socket = connectTcp({ host: '127.0.0.1', port: (relay.address() as AddressInfo).port })
+    cleanups.push(() => socket.destroy())
+    socket.once('connect', () => dialled.resolve(connectionOn(socket)))
+  })
+  const outbound = await dialled.promise
+  await Promise.all([encrypterOf(near.certificate).secureOutbound(outbound as never), encrypterOf(far.certificate).secureInbound(inbound as never)])
+  outbound.sendData([Buffer.from('whole')])
+  await expect.poll(() => Buffer.concat(inbound.heard).toString()).toBe('whole')
+  link.changing = true
+  outbound.sendData([Buffer.from('changed')])
+  await expect.poll(() => inbound.ends.length).toBeGreaterThan(0)
+  expect(Buffer.concat(inbound.heard).toString()).toBe('whole')
+})

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 const root = join(import.meta.dirname, '..')
 
 /** What the `novacron` launcher sets, for processes that a bench starts itself. */
-export const launcherFlags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=2', '--no-parallel-scavenge', '--expose-gc'] as const
+export const launcherFlags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', '--no-parallel-scavenge', '--expose-gc'] as const
 export const launcherEnvironment = { MALLOC_ARENA_MAX: '1' } as const
 
 /** Prints the head of a bench: its name, the machine, and the configuration of both sides. */

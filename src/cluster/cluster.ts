@@ -141,6 +141,10 @@ export class Cluster implements Consensus {
     await this.#appendAndApply((node) => node.propose(new Uint8Array(0)), 'entry')
   }
 
+  #pause(): Promise<void> {
+    return new Promise((resolve) => this.#ports.clock.after(0, resolve))
+  }
+
   async #appendAndApply(append: (node: RaftNode) => ProposeResult, what: string): Promise<void> {
     const outcome = this.#engine.act(append)
     if (outcome === null) throw noQuorum('This node takes no part in the cluster.')
@@ -237,10 +241,14 @@ export class Cluster implements Consensus {
     return reply
   }
 
-  #answer(from: string, method: string, body: Uint8Array): Uint8Array {
+  async #answer(from: string, method: string, body: Uint8Array): Promise<Uint8Array> {
     switch (method) {
-      case proposeMethod:
-        return encodeJson(this.#appendFor(from, decodeCommand(body)))
+      case proposeMethod: {
+        const reply = this.#appendFor(from, decodeCommand(body))
+        // The entries go first: that one is appended a node can wait to hear, and mostly hears of its application before.
+        if (reply.kind === 'appended') await this.#pause()
+        return encodeJson(reply)
+      }
       case statusMethod:
         return encodeJson(this.status())
       default:

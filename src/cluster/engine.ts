@@ -236,16 +236,23 @@ export class Engine {
     if (ready.snapshot !== null) await this.#install(ready.snapshot, ready.entries)
     else if (ready.mustSync) await this.#writeLog({ hardState: this.#hardStateOwed, entries: ready.entries, base: null })
     if (!this.isRunning) return
-    for (const message of ready.messagesAfterSync) {
-      if (message.to === this.#options.nodeId) node.step(message)
-      else this.#send(node, message)
-    }
+    // With entries the leader waits for the answers; without, a client of this node waits for what is applied.
+    const answersFirst = ready.entries.length > 0
+    if (answersFirst) this.#answer(node, ready.messagesAfterSync)
     this.#apply(node, ready.committed)
     if (this.#halted !== null) return
+    if (!answersFirst) this.#answer(node, ready.messagesAfterSync)
     node.advance()
     for (const state of ready.readStates) this.#listener.read(state)
     this.#listener.turned()
     await this.#writer.room()
+  }
+
+  #answer(node: RaftNode, messages: readonly Message[]): void {
+    for (const message of messages) {
+      if (message.to === this.#options.nodeId) node.step(message)
+      else this.#send(node, message)
+    }
   }
 
   async #writeLog(batch: LogBatch): Promise<void> {

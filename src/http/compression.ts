@@ -10,9 +10,10 @@ const compress = promisify(gzip)
 
 /** The answer, compressed where the client reads gzip and the body is long; streams are left alone. */
 export async function compressed(response: Response, acceptEncoding: string | null): Promise<Response> {
-  if (response.body === null || response.headers.has('Content-Encoding') || !compressible.test(response.headers.get('Content-Type') ?? '')) return response
+  if (response.headers.has('Content-Encoding') || !compressible.test(response.headers.get('Content-Type') ?? '')) return response
   response.headers.append('Vary', 'Accept-Encoding')
-  if (!acceptsGzip(acceptEncoding)) return response
+  // Asked last: an answer whose body nobody looks at is written as it is, without a stream.
+  if (!acceptsGzip(acceptEncoding) || response.body === null) return response
   const bytes = new Uint8Array(await response.arrayBuffer())
   const { status, headers } = response
   if (bytes.length < bytesMin) return new Response(bytes, { status, headers })

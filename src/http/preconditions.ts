@@ -6,11 +6,16 @@ import { OperationalError } from '../model/error.ts'
 export const waitSecondsMax = 300
 
 /** @throws INVALID, MALFORMED where a header does not fit */
-export function writeOptionsOf(request: { readonly method: string; readonly url: URL; readonly headers: Headers; readonly signal: AbortSignal; readonly dryRun: boolean }, body: Uint8Array): WriteOptions {
-  const hash = createHash('sha256').update(`${request.method} ${request.url.pathname}${request.url.search}\n`).update(body).digest('hex')
+export function writeOptionsOf(request: { readonly method: string; readonly url: URL; readonly headers: Headers; readonly signal: () => AbortSignal; readonly dryRun: boolean }, body: Uint8Array): WriteOptions {
+  const idempotencyKey = idempotencyKeyOf(request.headers)
+  // Only a key is compared with what it came with.
+  const bodyHash = idempotencyKey === null ? '' : createHash('sha256').update(`${request.method} ${request.url.pathname}${request.url.search}\n`).update(body).digest('hex')
   return {
-    idempotencyKey: idempotencyKeyOf(request.headers), bodyHash: hash, ifMatch: ifMatchOf(request.headers), dryRun: request.dryRun,
-    waitSeconds: waitSecondsOf(request.headers), signal: request.signal,
+    idempotencyKey, bodyHash, ifMatch: ifMatchOf(request.headers), dryRun: request.dryRun,
+    waitSeconds: waitSecondsOf(request.headers),
+    get signal() {
+      return request.signal()
+    },
   }
 }
 

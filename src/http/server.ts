@@ -63,7 +63,7 @@ export async function startHttp(options: HttpOptions): Promise<Http> {
   const dependencies: RouterDependencies = { clock, log, version, assets, metrics, pages, stopping: stopping.signal, halted: () => control.status().halted, appliance: applianceOf(control) }
   let app = options.app
   let router = createRouter(app, dependencies)
-  const listener = getRequestListener((request, env) => router.fetch(request, env), { overrideGlobalObjects: false, errorHandler: (error) => answerUnreadable(error, log) })
+  const listener = getRequestListener((request, env) => router.fetch(request, env), { errorHandler: (error) => answerUnreadable(error, log) })
   const server = createServer({
     cert: options.tls.certPem, key: options.tls.keyPem, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'], handshakeTimeout: headersTimeoutMs,
     maxHeaderSize: headerBytesMax, headersTimeout: headersTimeoutMs, keepAliveTimeout: keepAliveMs,

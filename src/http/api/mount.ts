@@ -43,9 +43,9 @@ async function serve(context: HttpContext, route: Extract<Route, { readonly cred
   const { app } = dependencies
   app.requireRight(callerOf(context), route.right, { command: commandOf(route), target: context.req.param('ref') ?? '', write: route.method !== 'GET' })
   const request = await prepare(context, route, dependencies)
-  const { query, signal } = request
-  if (query['consistent'] === true) await app.readBarrier(signal)
-  if (query['minIndex'] !== undefined) await app.waitIndex(Number(query['minIndex']), signal)
+  const { query } = request
+  if (query['consistent'] === true) await app.readBarrier(request.signal)
+  if (query['minIndex'] !== undefined) await app.waitIndex(Number(query['minIndex']), request.signal)
   // Taken before a read, so that what is answered is at least that new; taken after a write, so that it covers the write.
   const indexBefore = app.freshness().index
   const answer = await route.handle(callerOf(context), request)
@@ -81,7 +81,9 @@ async function prepare(context: HttpContext, route: Route, { app, clock, stoppin
   const { incoming, outgoing } = context.env
   const url = new URL(raw.url)
   const query = parseQuery(url.searchParams, route.query ?? {})
-  const signal = endOf(raw.signal, stopping)
+  // Made when first asked for: most requests are answered before anybody would want to know.
+  let made: AbortSignal | null = null
+  const signal = () => (made ??= endOf(raw.signal, stopping))
   let bytes: Uint8Array = new Uint8Array()
   let body: unknown = {}
   const isJson = route.body?.json !== undefined && mediaTypeOf(raw.headers) === 'application/json'
@@ -104,7 +106,10 @@ async function prepare(context: HttpContext, route: Route, { app, clock, stoppin
   if (route.body?.required === true && !binary && bytes.length === 0) throw new OperationalError('MALFORMED', 'The body is empty; send JSON.')
   const write = writeOptionsOf({ method: route.method, url, headers: raw.headers, signal, dryRun: query['dryRun'] === true }, bytes)
   return {
-    app, params: context.req.param(), query, body, isJson, write, url, headers: raw.headers, address: addressOf(incoming), signal,
+    app, params: context.req.param(), query, body, isJson, write, url, headers: raw.headers, address: addressOf(incoming),
+    get signal() {
+      return signal()
+    },
     stream: () => streamBody(incoming, clock),
   }
 }

@@ -68,7 +68,7 @@ describe('writes', () => {
   test('the body\'s digest tells another body, path or method', async () => {
     const hashes = new Set<string>()
     for (const [method, target, json] of [['PATCH', 'web', {}], ['PATCH', 'web', { a: 1 }], ['PUT', 'web', {}], ['POST', 'web/start', {}], ['POST', 'web/stop', {}]] as const) {
-      for (let twice = 0; twice < 2; twice++) await served.ask(`/api/v1/vms/${target}`, { method, json })
+      for (let twice = 0; twice < 2; twice++) await served.ask(`/api/v1/vms/${target}`, { method, json, headers: { 'Idempotency-Key': `${method}-${twice}` } })
     }
     for (const { bodyHash } of served.app.writes) hashes.add(bodyHash)
     expect(served.app.writes.length).toBe(10)

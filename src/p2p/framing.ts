@@ -25,16 +25,22 @@ export class FrameStream {
   #paused = false
   #resuming = false
   #ended = false
+  #peerFinished = false
   #closed: Error | null = null
   /** Set when the reading side was cut: whatever came before does not count any more. */
   #failure: Error | null = null
 
   constructor(stream: Stream) {
     this.stream = stream
-    stream.addEventListener('end', () => this.#onEnd(null))
+    // The peer's own word that it has said all. A connection that goes also ends its streams, without it: that is a cut.
+    this.#peerFinished = stream.remoteWriteStatus === 'closed' && stream.status === 'open'
+    stream.addEventListener('remoteCloseWrite', () => {
+      this.#peerFinished = true
+    })
+    stream.addEventListener('end', () => this.#onEnd(this.#cut()))
     stream.addEventListener('close', (event) => {
       this.#closed ??= new StreamClosed('the stream was closed', { cause: event.error })
-      if (event.error !== undefined || stream.readBufferLength === 0) this.#onEnd(event.error ?? null)
+      if (event.error !== undefined || stream.readBufferLength === 0) this.#onEnd(event.error ?? this.#cut())
     })
     stream.addEventListener('message', (event) => {
       const data = event.data
@@ -122,6 +128,10 @@ export class FrameStream {
     if (chunk.length === 0 || this.#failure !== null) return
     this.#chunks.push(chunk)
     this.#bytes += chunk.length
+  }
+
+  #cut(): StreamClosed | null {
+    return this.#peerFinished ? null : new StreamClosed('the connection was cut')
   }
 
   #onEnd(error: Error | null): void {
@@ -213,7 +223,7 @@ export class FrameStream {
       // It was closed while it waited; what was read stays readable.
     }
     this.#resuming = false
-    if (this.stream.readableEnded || this.stream.readStatus === 'closed') this.#onEnd(null)
+    if (this.stream.readableEnded || this.stream.readStatus === 'closed') this.#onEnd(this.#cut())
     else this.#pauseWhenFull()
   }
 }

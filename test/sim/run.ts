@@ -15,13 +15,16 @@ export async function runSeeds(options: SimOptions, onReport: (report: SeedRepor
   const reports: SeedReport[] = []
   let next = options.first
   let stopped = false
+  const children = new Set<ChildProcess>()
   const isOver = (): boolean => stopped || Date.now() > deadlineMs || (options.minutes === null && next >= options.first + options.seeds)
   const work = (): Promise<void> =>
     new Promise((resolve, reject) => {
       const child = fork(new URL('seed-worker.ts', import.meta.url))
+      children.add(child)
       let current: number | null = null
       let fed = 0
       const feed = (to: ChildProcess): void => {
+        if (!to.connected) return
         if (isOver() || fed === seedsPerProcessMax) {
           current = null
           to.send({ kind: 'end' })
@@ -35,11 +38,19 @@ export async function runSeeds(options: SimOptions, onReport: (report: SeedRepor
       child.on('message', (report: SeedReport) => {
         reports.push(report)
         onReport(report)
-        if (report.failure !== null && options.stopAtFailure) stopped = true
+        if (report.failure !== null && options.stopAtFailure) {
+          stopped = true
+          // What the others are at may take long, and changes nothing of what was found.
+          for (const each of children) if (each !== child) each.kill()
+        }
         feed(child)
       })
       child.on('error', reject)
-      child.on('exit', (code) => (code === 0 && current === null ? resolve(isOver() ? undefined : work()) : reject(new Error(`the worker of seed ${String(current)} ended with code ${String(code)}`))))
+      child.on('exit', (code) => {
+        children.delete(child)
+        if (stopped || (code === 0 && current === null)) resolve(isOver() ? undefined : work())
+        else reject(new Error(`the worker of seed ${String(current)} ended with code ${String(code)}`))
+      })
       feed(child)
     })
   await Promise.all(Array.from({ length: Math.max(1, Math.min(options.jobs, options.seeds)) }, work))

@@ -7,7 +7,7 @@ import type { AppContext } from './context.ts'
 import type { Caller, ListQuery, Operations, Page, WriteOptions, Written } from './face.ts'
 import { listPage, type ListShape } from './list.ts'
 import { presentOperation } from './present.ts'
-import { dryRun, propose, waitUntil } from './write.ts'
+import { dryRun, effect, propose, waitUntil } from './write.ts'
 
 export class OperationUseCases implements Operations {
   readonly #context: AppContext
@@ -42,7 +42,7 @@ export class OperationUseCases implements Operations {
     const operation = this.#find(caller, ref)
     authorize(caller, 'operate', operation.project, operation.name)
     const payload = { id: operation.id as OperationId }
-    if (options.dryRun) return dryRun(this.#context, caller, 'operation.cancel', payload, 'vm')
+    if (options.dryRun) return effect(dryRun(this.#context, caller, 'operation.cancel', payload, 'vm'), { path: 'status.state', before: operation.state, after: 'cancelled' })
     await propose(this.#context, caller.actor, 'operation.cancel', payload, options)
     return this.get(caller, operation.id)
   }

@@ -9,7 +9,7 @@ import type { Caller, ListQuery, Page, Sessions, WriteOptions, Written } from '.
 import { sessionsFromMs } from './identity.ts'
 import { listPage, type ListShape } from './list.ts'
 import type { SessionSeen } from './sightings.ts'
-import { dryRun, findEarlier, propose } from './write.ts'
+import { dryRun, effect, findEarlier, propose } from './write.ts'
 
 export class SessionUseCases implements Sessions {
   readonly #context: AppContext
@@ -34,7 +34,7 @@ export class SessionUseCases implements Sessions {
     const session = this.#context.sightings.session(id)
     if (session === undefined || !this.#sees(caller, session)) throw new OperationalError('NOT_FOUND', 'There is no such session, or no node has seen it yet.')
     const payload = { id: session.id, expiresMs: session.expiresMs }
-    if (options.dryRun) return dryRun(this.#context, caller, 'session.revoke', payload, 'revokedSession')
+    if (options.dryRun) return { ...dryRun(this.#context, caller, 'session.revoke', payload, 'revokedSession'), differences: [{ path: 'id', before: session.id, after: null }] }
     await propose(this.#context, caller.actor, 'session.revoke', payload, options)
     return null
   }
@@ -47,7 +47,7 @@ export class SessionUseCases implements Sessions {
       throw new OperationalError('NOT_FOUND', `There is no user ${ref.slice(0, 80)}.`)
     }
     const payload = { userId: user.id as UserId }
-    if (options.dryRun) return dryRun(this.#context, caller, 'session.revokeAll', payload, 'user')
+    if (options.dryRun) return effect(dryRun(this.#context, caller, 'session.revokeAll', payload, 'user'), { path: 'sessions', before: 'valid', after: 'ended' })
     await propose(this.#context, caller.actor, 'session.revokeAll', payload, options)
     return null
   }

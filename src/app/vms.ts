@@ -9,7 +9,7 @@ import { z } from 'zod'
 import { authorize, may } from './authorize.ts'
 import type { AppContext } from './context.ts'
 import { explainVm } from './explain.ts'
-import type { Caller, ListQuery, Page, Vms, WriteOptions, Written } from './face.ts'
+import type { Caller, Difference, ListQuery, Page, Vms, WriteOptions, Written } from './face.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { findPlace, type Place } from './placement.ts'
@@ -17,7 +17,7 @@ import { planRecovery } from './recovery.ts'
 import { phaseOf, presentOperation, presentVm } from './present.ts'
 import { migrationTargets, planMigration, previewMigration } from './vm-migration.ts'
 import { findInProjects } from './reference.ts'
-import { dryRun, findEarlier, propose, waitUntil } from './write.ts'
+import { dryRun, effect, findEarlier, propose, waitUntil } from './write.ts'
 
 const patchSchema = z.record(z.string(), z.unknown())
 const emptySchema = z.strictObject({})
@@ -122,7 +122,10 @@ export class VmUseCases implements Vms {
     authorize(caller, 'operate', vm.project, vm.name)
     const input = parseInput(vmRecoverSchema, body)
     const payload = { id: vm.id as VmId, ...planRecovery(this.#context, vm, input.node), loseDisks: input.loseDisks, ...guards(undefined, options) }
-    if (options.dryRun) return dryRun(this.#context, caller, 'vm.recover', payload, 'vm')
+    if (options.dryRun) {
+      const nodes = { before: this.#context.nodeName(payload.formerNodeId), after: this.#context.nodeName(payload.nodeId) }
+      return effect(dryRun(this.#context, caller, 'vm.recover', payload, 'vm'), { path: 'status.node', ...nodes })
+    }
     const done = await propose(this.#context, caller.actor, 'vm.recover', payload, options)
     await this.#waitSettled(done.id, options)
     return this.#present(done.id)
@@ -156,7 +159,10 @@ export class VmUseCases implements Vms {
       id: vm.id as VmId, action, operationId: this.#context.newId() as OperationId, force: input.force,
       timeoutSeconds: input.timeoutSeconds ?? vm.spec.stopTimeoutSeconds, ...guards(undefined, options),
     }
-    if (options.dryRun) return dryRun(this.#context, caller, 'vm.act', payload, 'vm')
+    if (options.dryRun) {
+      const gone: readonly Difference[] = action === 'delete' ? [{ path: 'name', before: vm.name, after: null }] : []
+      return effect(dryRun(this.#context, caller, 'vm.act', payload, 'vm'), ...gone, { path: 'status.operation', before: null, after: `vm-${action}` })
+    }
     const done = await propose(this.#context, caller.actor, 'vm.act', payload, options)
     return this.#follow(caller, done.operationId ?? payload.operationId, options)
   }

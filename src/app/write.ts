@@ -85,6 +85,11 @@ export function dryRun<Type extends CommandType>(context: AppContext, caller: Ca
   return { dryRun: true, differences }
 }
 
+/** What a command does beside what it writes into the wish: seen in the status, or done by an operation. */
+export function effect(preview: DryRun, ...differences: readonly Difference[]): DryRun {
+  return { ...preview, differences: [...preview.differences, ...differences] }
+}
+
 /** The parts of a record that a client knows and may wish. */
 function visible(record: unknown): unknown {
   if (record === null) return null

@@ -17,15 +17,25 @@ export function planCopies(state: State, image: StoredImage, hosts: readonly Ima
   if (wanted === null) return nothing
   const holders = new Set(keepersOf(state, image))
   const surplus = holders.size - Math.max(1, wanted)
-  if (surplus > 0) {
-    const free = [...holders].filter((nodeId) => !isImageNeededOn(state, image.spec.sha256, nodeId))
-    return { fetch: [], drop: free.toSorted(byRoom(hosts, 'least')).slice(0, surplus) }
-  }
+  if (surplus > 0) return { fetch: [], drop: planDrop(state, image, holders, hosts) }
   // With no copy left there is nothing to fetch from.
   if (holdersOf(state, image).length === 0 || surplus === 0) return nothing
   const fits = (host: ImageHost) => host.inTouch && state.tables.node.get(host.nodeId)?.leaving === undefined && (image.spec.copies === 'all' || host.freeBytes - image.spec.sizeBytes >= freeBytesAfterMin)
   const candidates = hosts.filter((host) => !holders.has(host.nodeId) && fits(host)).map((host) => host.nodeId)
   return { fetch: candidates.toSorted(byRoom(hosts, 'most')).slice(0, -surplus), drop: [] }
+}
+
+/**
+ * The bytes are one file, whatever images are made of them: a node that keeps it for another image would say again at once that it holds this one. So
+ * as many copies stay as the most demanding of them wants, and where nobody said how many, all.
+ */
+function planDrop(state: State, image: StoredImage, holders: ReadonlySet<string>, hosts: readonly ImageHost[]): readonly string[] {
+  const { sha256 } = image.spec
+  const wishes = [...state.tables.image.values()].filter((each) => each.spec.sha256 === sha256).map((each) => copiesWanted(state, each) ?? Number.POSITIVE_INFINITY)
+  const surplus = holders.size - Math.max(1, ...wishes)
+  if (surplus <= 0) return []
+  const free = [...holders].filter((nodeId) => !isImageNeededOn(state, sha256, nodeId))
+  return free.toSorted(byRoom(hosts, 'least')).slice(0, surplus)
 }
 
 /** Ids break ties, so that all nodes come to the same. */

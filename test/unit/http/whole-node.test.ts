@@ -56,6 +56,8 @@ describe('one VM', () => {
     const explained = await api('/vms/web/explain')
     expect(explained).toMatchObject({ status: 200, json: { summary: 'web is running on n1, as it shall be.', reasons: expect.arrayContaining([expect.objectContaining({ topic: 'place', text: expect.stringContaining('the only node that fits') })]) } })
     expect(await post('/vms?dryRun=true', web('other'))).toMatchObject({ status: 200, json: { dryRun: true, placement: { node: 'n1', considered: [{ node: 'n1', fits: true }] } } })
+    expect(await post('/vms/web/restart?dryRun=true', {})).toMatchObject({ status: 200, json: { differences: [{ path: 'status.operation', before: null, after: 'vm-restart' }] } })
+    expect(await api('/vms/web?dryRun=true', { method: 'DELETE' })).toMatchObject({ status: 200, json: { differences: expect.arrayContaining([{ path: 'name', before: 'web', after: null }]) } })
     expect(await post('/vms/web/recover', { hostIsOff: true })).toMatchObject({ status: 409, json: { code: 'STATE_CONFLICT' } })
     expect(await post('/vms/web/recover', {})).toMatchObject({ status: 422 })
     const shown = await api('/vms/web')

@@ -127,3 +127,17 @@ test('a used copy is not the one that goes', () => {
   world.vm(nodes[1], 'web', { disks: [{ name: 'root', image: 'base' }] })
   expect(planCopies(world.state, image(world, id), hosts(nodes, [9, 5, 7])).drop).toEqual([nodes[0]])
 })
+
+test('two images of the same bytes are one file: the more demanding of them says how many copies stay', () => {
+  const { world, nodes } = threeNodes()
+  const demanding = register(world, nodes[0], 'all')
+  const modest = world.newId() as ImageId
+  const { spec } = image(world, demanding)
+  expect(world.outcome('image.register', { id: modest, name: 'again', project: 'default', labels: {}, holder: nodes[0], spec: { ...spec, copies: 1 } })).toBe('done')
+  for (const id of [demanding, modest]) for (const nodeId of nodes.slice(1)) world.run('image.hold', { id, nodeId })
+  const drop = () => planCopies(world.state, image(world, modest), hosts(nodes, [9, 5, 7])).drop
+  expect(drop()).toEqual([])
+  world.run('image.patch', { id: demanding, patch: { spec: { copies: 2 } } })
+  expect(drop()).toEqual([nodes[1]])
+  expect(planCopies(world.state, image(world, demanding), hosts(nodes, [9, 5, 7])).drop).toEqual([nodes[1]])
+})

@@ -52,13 +52,13 @@ async function runSim(): Promise<Tally> {
   return own.length === 0 ? tally : addTallies(tally, await runVitest('sim', ['--project', 'sim'], { timeoutMs: 10 * minuteMs }))
 }
 
-// Each file has a lab of its own, and waits most of the time: two run side by side. What one says is shown when it is over, in one piece.
+// Each file has a lab of its own, and waits most of the time: two run side by side, but for those with a browser, which drops its requests when
+// another lab's interfaces come and go (ERR_NETWORK_CHANGED). What one says is shown when it is over, in one piece.
 async function runEndToEnd(): Promise<Tally> {
   const files = globSync('test/e2e/**/*.test.ts', { cwd: root }).toSorted()
   if (files.length === 0) return oneFailure('e2e: there are no tests')
   let tally = nothing
-  const waiting = files[Symbol.iterator]()
-  const lane = async (): Promise<void> => {
+  const lane = async (waiting: Iterable<string>): Promise<void> => {
     for (const file of waiting) {
       const result = await runStage([process.execPath, file], { timeoutMs: 20 * minuteMs, quiet: true })
       say(`\n# ${file} (${result.seconds.toFixed(0)} s)\n${result.output.trimEnd()}`)
@@ -67,7 +67,10 @@ async function runEndToEnd(): Promise<Tally> {
       if (result.code !== 0 && counted.failed === 0) tally = addTallies(tally, oneFailure(`${file}: exit code ${result.code}`))
     }
   }
-  await Promise.all(Array.from({ length: endToEndLanes }, lane))
+  const withBrowser = (file: string) => readFileSync(join(root, file), 'utf8').includes("'./browser.ts'")
+  const shared = files.filter((file) => !withBrowser(file))[Symbol.iterator]()
+  await Promise.all(Array.from({ length: endToEndLanes }, () => lane(shared)))
+  await lane(files.filter(withBrowser))
   return tally
 }
 

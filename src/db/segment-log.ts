@@ -8,7 +8,7 @@ import type { LogFile, LogFiles } from './log-files.ts'
 import { diskFiles } from './log-files.ts'
 import { assertBatchContinues, emptyBase, emptyHardState } from './log-image.ts'
 import type { Proof } from './log-proof.ts'
-import { emptyProofFile, encodeProof, mirrorBytesMax, proofFileName, proofNewFileName, slotBytes } from './log-proof.ts'
+import { emptyProofFile, encodeProof, mirrorBytesMax, proofFileName, proofNewFileName, slotBytes, slotCount, slotOffset, twinMirrorBytesMax } from './log-proof.ts'
 import type { ChainPosition } from './log-record.ts'
 import { chainStart, encodeRecord } from './log-record.ts'
 import type { FoundLog, FoundSegment } from './log-recovery.ts'
@@ -19,12 +19,21 @@ const segmentBytesMaxDefault = 16 * 1024 * 1024
 /** Space is taken in steps of this size: a write into space that exists needs no metadata, which halves the time of its sync. */
 const extendBytes = 512 * 1024
 const zeros = Buffer.alloc(extendBytes)
+/** Records that wait for one common write: half of the ring, so that the next batches need not wait for it. */
+const owedRecordsMax = slotCount / 2
+/** They wait no longer: until then they are in the proof alone. */
+const owedMsMax = 50
+
+/** Does something after so many milliseconds; the returned function calls it off. */
+export type Later = (ms: number, action: () => void) => () => void
 
 export type SegmentLogOptions = {
   /** Belongs to this log alone; created when first written to. */
   readonly directory: string
   /** A segment that has reached this size is followed by a new one. Default 16 MiB. */
   readonly segmentBytesMax?: number
+  /** A clock's; default the process's own. */
+  readonly later?: Later
 }
 
 /**
@@ -56,6 +65,8 @@ type Head = {
   taken: number
   /** The newest record, for the proof. */
   mirror: Buffer
+  /** The batch up to which all records are durable in the segment; those after it have durable copies in the proof. */
+  durable: number
 }
 
 class SegmentLog implements LogStore {
@@ -68,13 +79,19 @@ class SegmentLog implements LogStore {
   #head: Head = emptyHead()
   #segment: LogFile | null = null
   #proof: LogFile | null = null
-  /** The write of the newest record, where it was not waited for. */
-  #following: Promise<void> | null = null
+  readonly #later: Later
+  readonly #scratch = Buffer.alloc(slotBytes)
+  /** Acknowledged by their copies, not on their way to the segment yet. */
+  #owed: Buffer[] = []
+  #callOff: (() => void) | null = null
+  /** The write of records that nobody waits for. */
+  #flight: Promise<void> | null = null
   readonly #listeners: ((error: unknown) => void)[] = []
 
   constructor(options: SegmentLogOptions, files: LogFiles) {
     this.#directory = options.directory
     this.#segmentBytesMax = options.segmentBytesMax ?? segmentBytesMaxDefault
+    this.#later = options.later ?? processLater
     this.#files = files
   }
 
@@ -108,7 +125,6 @@ class SegmentLog implements LogStore {
       assertBatchContinues(batch, { lastIndex: this.#head.lastIndex, baseIndex: this.#head.base.index })
       if (batch.hardState === null && batch.base === null && batch.entries.length === 0) return
       try {
-        await this.#followed()
         if (this.#phase === 'fresh') await this.#create()
         if (this.#head.tail >= this.#segmentBytesMax) await this.#rotate()
         await this.#append(batch)
@@ -128,19 +144,22 @@ class SegmentLog implements LogStore {
 
   async close(): Promise<void> {
     await this.#exclusively(async () => {
-      // A record that could not be written is made again from its copy when the log is next opened.
-      await this.#followed().catch(() => undefined)
+      // Records that could not be written are made again from their copies when the log is next opened.
+      if (this.#phase === 'ready') await this.#settle().catch(() => undefined)
+      this.#callOff?.()
       this.#phase = 'closed'
       for (const file of [this.#segment, this.#proof]) await file?.close()
       this.#segment = null
       this.#proof = null
+      this.#owed = []
+      this.#flight = null
       this.#head = emptyHead()
     })
   }
 
   sizeBytes(): number {
     const { segments } = this.#head
-    return segments.length === 0 ? 0 : segments.reduce((sum, segment) => sum + segment.bytes, 2 * slotBytes)
+    return segments.length === 0 ? 0 : segments.reduce((sum, segment) => sum + segment.bytes, slotCount * slotBytes)
   }
 
   /** The proof is there, durably, before anything that it could prove. */
@@ -167,13 +186,16 @@ class SegmentLog implements LogStore {
     const mirror = record.bytes.length <= mirrorBytesMax ? record.bytes : Buffer.alloc(0)
     const proof: Proof = { logId: head.logId, position: record.position, term: hardState.term, vote: hardState.vote, lastIndex, mirror }
     if (mirror.length === 0) {
+      await this.#settle()
       await this.#writeRecord(record.bytes)
       await this.#writeProof(proof)
-    } else if (head.tail + record.bytes.length > head.taken) await bothSettled(this.#writeRecord(record.bytes), this.#writeProof(proof))
-    else {
-      const proven = this.#writeProof(proof)
-      this.#followUp(record.bytes, head.tail)
-      await proven
+    } else if (head.tail + record.bytes.length > head.taken) {
+      await this.#settle()
+      await bothSettled(this.#writeRecord(record.bytes), this.#writeProof(proof))
+    } else {
+      if (record.position.sequence - slotCount > head.durable) await this.#settle()
+      await this.#writeProof(proof)
+      this.#owe(record.bytes)
     }
     applyToSegments(head.segments, batch)
     head.position = record.position
@@ -182,21 +204,45 @@ class SegmentLog implements LogStore {
     head.lastIndex = lastIndex
     head.tail += record.bytes.length
     head.mirror = mirror
+    if (this.#owed.length === 0) head.durable = record.position.sequence
+    else if (this.#owed.length >= owedRecordsMax || record.bytes.length > twinMirrorBytesMax) this.#flush()
   }
 
-  /**
-   * The batch is durable by its copy in the proof. The record is written beside it, a turn later lest the two jobs fight for the lock of the
-   * disk's threads, and nobody waits for it but the next batch, whose proof takes the place of the one before.
-   */
-  #followUp(bytes: Buffer, position: number): void {
-    const file = this.#current()
-    this.#following = new Promise<void>((resolve) => setImmediate(resolve)).then(() => synced(file.writeSynced([bytes], position)))
-    this.#following.catch((error: unknown) => {
+  /** The batch is durable by its copy in the proof. Its record goes to the segment with others, and nobody waits for that but a batch that needs the copy's place. */
+  #owe(bytes: Buffer): void {
+    this.#owed.push(bytes)
+    this.#callOff ??= this.#later(owedMsMax, () => this.#flush())
+  }
+
+  /** Begins to write what is owed, a turn later lest the job fight with what the turn has yet to do. */
+  #flush(): void {
+    if (this.#flight !== null || this.#owed.length === 0 || this.#phase !== 'ready') return
+    this.#callOff?.()
+    this.#callOff = null
+    const { head, file, owed } = { head: this.#head, file: this.#current(), owed: this.#owed }
+    this.#owed = []
+    const upTo = head.position.sequence
+    const position = head.tail - owed.reduce((sum, bytes) => sum + bytes.length, 0)
+    const flight = new Promise<void>((resolve) => setImmediate(resolve)).then(() => synced(file.writeSynced(owed, position)))
+    this.#flight = flight.then(() => {
+      this.#flight = null
+      head.durable = upTo
+      if (this.#owed.length >= owedRecordsMax) this.#flush()
+    })
+    this.#flight.catch((error: unknown) => {
       if (this.#phase !== 'ready') return
       // Also where no further call comes: after a failed sync nothing may be acknowledged.
       const failure = this.#fail(error, 'write')
       for (const listener of this.#listeners) listener(failure)
     })
+  }
+
+  /** Everything acknowledged is durable in the segment when it resolves. @throws SyncError */
+  async #settle(): Promise<void> {
+    while (this.#flight !== null || this.#owed.length > 0) {
+      this.#flush()
+      await this.#flight
+    }
   }
 
   async #writeRecord(bytes: Buffer): Promise<void> {
@@ -214,12 +260,13 @@ class SegmentLog implements LogStore {
   }
 
   async #writeProof(proof: Proof): Promise<void> {
-    const { bytes, offset } = encodeProof(proof)
+    const { bytes, offset } = encodeProof(proof, this.#scratch)
     assert(this.#proof !== null)
     await synced(this.#proof.writeSynced([bytes], offset))
   }
 
   async #rotate(): Promise<void> {
+    await this.#settle()
     const { number } = currentSegment(this.#head)
     const former = this.#current()
     await this.#startSegment(number + 1)
@@ -260,13 +307,13 @@ class SegmentLog implements LogStore {
 
   /**
    * Goes on after a restart. What was found may be in the page cache only (the process died, the machine did not), even after a sync
-   * that failed in a former life, so header and last record are written and synced anew before anybody trusts them; equal bytes cannot tear.
+   * that failed in a former life, so header and newest records are written and synced anew before anybody trusts them; equal bytes cannot tear.
    */
   async #resume(found: FoundLog): Promise<void> {
     const { image, position, segments } = found
     const segment = segments.at(-1)
     assert(segment !== undefined)
-    const mirror = found.lastRecord !== null && found.lastRecord.bytes.length <= mirrorBytesMax ? found.lastRecord.bytes : Buffer.alloc(0)
+    const mirror = found.lastRecord.length <= mirrorBytesMax ? found.lastRecord : Buffer.alloc(0)
     this.#head = {
       logId: found.proof.logId,
       position,
@@ -277,18 +324,27 @@ class SegmentLog implements LogStore {
       tail: found.tail,
       taken: found.tail,
       mirror,
+      durable: position.sequence,
     }
     this.#segment = await this.#files.open(this.#directory, segmentName(segment.number), { create: false })
     this.#proof = await this.#files.open(this.#directory, proofFileName, { create: false })
     await this.#segment.truncate(found.tail)
     await this.#segment.write([found.header], 0)
-    if (found.lastRecord !== null) await this.#segment.write([found.lastRecord.bytes], found.lastRecord.offset)
+    await this.#segment.write([found.newest.bytes], found.newest.offset)
     await synced(this.#segment.sync())
     segment.bytes = found.tail
+    if (found.proofBytes < slotCount * slotBytes) await this.#extendProof(found.proofBytes)
     const { term, vote } = image.hardState
     await this.#writeProof({ logId: found.proof.logId, position, term, vote, lastIndex: image.lastIndex, mirror })
     await this.#remove(found.strays)
     await synced(this.#files.syncDirectory(this.#directory))
+  }
+
+  /** The file was cut short, or is of a version with fewer slots. */
+  async #extendProof(from: number): Promise<void> {
+    assert(this.#proof !== null)
+    await this.#proof.write([Buffer.alloc(slotCount * slotBytes - from)], from)
+    await synced(this.#proof.sync())
   }
 
   /** After a write for which there was no space: takes back what got through. False where that fails, too. */
@@ -299,9 +355,9 @@ class SegmentLog implements LogStore {
       await synced(this.#current().sync())
       this.#head.taken = tail
       // The slot of the failed batch may be durable already: it must not outlive a different batch of the same number.
-      const { bytes } = encodeProof({ logId, position, term: hardState.term, vote: hardState.vote, lastIndex, mirror })
+      const { bytes } = encodeProof({ logId, position, term: hardState.term, vote: hardState.vote, lastIndex, mirror }, this.#scratch)
       assert(this.#proof !== null)
-      await this.#proof.write([bytes], ((position.sequence + 1) % 2) * slotBytes)
+      await this.#proof.write([bytes, Buffer.alloc(slotBytes - bytes.length)], slotOffset(position.sequence + 1))
       await synced(this.#proof.sync())
       await this.#removeUnusedSegment()
       return true
@@ -315,12 +371,6 @@ class SegmentLog implements LogStore {
     const name = segmentName(currentSegment(this.#head).number + 1)
     const names = await this.#files.list(this.#directory)
     if (names.includes(name)) await this.#remove([name])
-  }
-
-  async #followed(): Promise<void> {
-    const following = this.#following
-    this.#following = null
-    await following
   }
 
   #current(): LogFile {
@@ -367,6 +417,13 @@ function currentSegment(head: Head): FoundSegment {
   return segment
 }
 
+/** A process that has nothing else to do need not wait for it: what is owed has its copies. */
+function processLater(ms: number, action: () => void): () => void {
+  const timer = setTimeout(action, ms)
+  timer.unref()
+  return () => clearTimeout(timer)
+}
+
 function emptyHead(): Head {
   return {
     logId: Buffer.alloc(16),
@@ -378,5 +435,6 @@ function emptyHead(): Head {
     tail: 0,
     taken: 0,
     mirror: Buffer.alloc(0),
+    durable: 0,
   }
 }

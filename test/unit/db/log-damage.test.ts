@@ -3,7 +3,7 @@ import { cp, mkdtemp, open, readdir, readFile, rename, rm, stat, truncate, unlin
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { proofFileName, slotBytes } from '../../../src/db/log-proof.ts'
+import { proofFileName, slotBytes, slotCount, slotOffset } from '../../../src/db/log-proof.ts'
 import { chainStart, readRecord } from '../../../src/db/log-record.ts'
 import { readSegmentHeader } from '../../../src/db/log-segment.ts'
 import { openSegmentLog } from '../../../src/db/segment-log.ts'
@@ -116,12 +116,13 @@ describe.each([
     const names = await segmentsOf(sample.directory)
     for (const segment of names) {
       const ends = boundaries(await readFile(join(sample.directory, segment)))
-      // The proof makes up for the very last record, if that is small; for no other.
-      const isLast = segment === names.at(-1) && name !== 'large'
-      const mustHave = (isLast ? ends.at(-2) : ends.at(-1)) as number
+      // The proof makes up for the last 16 records, if they are small; for no others.
+      const spared = segment !== names.at(-1) ? null : name === 'large' ? 0 : slotCount
       for (const end of ends.flatMap((at) => [at - 1, at, at + 1])) {
         const kind = await afterDamage(sample, async (directory) => truncate(join(directory, segment), end))
-        if (!isLast || ends.length > 2) expect(kind, `${segment} cut at ${end}`).toBe(end < mustHave ? 'damaged' : 'intact')
+        const lost = ends.slice(1).filter((at) => at > end).length
+        const isDamage = spared === null ? end < (ends.at(-1) as number) : lost > spared
+        expect(kind, `${segment} cut at ${end}`).toBe(isDamage ? 'damaged' : 'intact')
       }
     }
   })
@@ -167,8 +168,10 @@ describe.each([
     expect(setBack).toBe('damaged')
     for (const segment of await segmentsOf(sample.directory)) {
       const foreign = join(older.directory, segment)
-      const kind = await afterDamage(sample, async (directory) => cp(foreign, join(directory, segment)).catch(async () => unlink(join(directory, segment))))
-      expect(kind, segment).toBe('damaged')
+      const isForeign = (await readdir(older.directory)).includes(segment)
+      const kind = await afterDamage(sample, async (directory) => (isForeign ? cp(foreign, join(directory, segment)) : unlink(join(directory, segment))))
+      // Where the last one is missing, the copies make up for it.
+      expect(kind, segment).toBe(isForeign || name === 'large' ? 'damaged' : 'intact')
     }
   })
 
@@ -213,6 +216,38 @@ test('the last record alone, lost or damaged, is made up for by its copy in the 
   const ends = boundaries(await readFile(join(directory, segment)))
   await truncate(join(directory, segment), (ends.at(-2) as number) + 3)
   expect(await recover(directory)).toEqual(recovery)
+})
+
+test('while records are in the proof alone, no damage to a single place of it loses one', async () => {
+  const directory = join(root, 'owed')
+  const written = small.slice(0, 12)
+  const store = openSegmentLog({ directory, segmentBytesMax, later: () => () => undefined })
+  await store.open()
+  for (const one of written) await store.write(one)
+  const sample = { directory: await copyOf(directory), recovery: (await writeLog('settled', written)).recovery }
+  await store.close()
+  const inSegment = boundaries(await readFile(join(sample.directory, (await segmentsOf(sample.directory)).at(-1) as string))).length - 1
+  expect(inSegment).toBeLessThan(written.length)
+  const path = (copy: string): string => join(copy, proofFileName)
+  for (let sequence = inSegment + 1; sequence <= written.length; sequence += 1) {
+    for (let at = 0; at < 1200; at += 13) {
+      const kind = await afterDamage(sample, async (copy) => {
+        const file = await open(path(copy), 'r+')
+        await file.write(Buffer.alloc(1, 0xa5), 0, 1, slotOffset(sequence) + at)
+        await file.close()
+      })
+      expect(kind, `slot of ${sequence} at ${at}`).toBe('intact')
+    }
+  }
+  // A slot lost as a whole is told, unless nobody can have been told of its batch.
+  for (let sequence = inSegment + 1; sequence < written.length; sequence += 1) {
+    const kind = await afterDamage(sample, async (copy) => {
+      const file = await open(path(copy), 'r+')
+      await file.write(Buffer.alloc(slotBytes), 0, slotBytes, slotOffset(sequence))
+      await file.close()
+    })
+    expect(kind).toBe('damaged')
+  }
 })
 
 test('a damaged log is left as it is, and refuses to be written', async () => {

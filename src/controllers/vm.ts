@@ -15,7 +15,7 @@ import type { Domain, Hypervisor } from '../ports/hypervisor.ts'
 import type { ImageSupply } from '../ports/image-supply.ts'
 import type { Log } from '../ports/log.ts'
 import type { StorageDriver } from '../ports/storage.ts'
-import { canonicalJson } from '../state/canonical.ts'
+import { sameValue } from '../state/canonical.ts'
 import { vmsOnNode } from '../state/query.ts'
 import type { StateHolder } from '../state/state.ts'
 import { prepareVolumes } from './vm-domain.ts'
@@ -295,7 +295,7 @@ export class VmController {
   }
 
   async #sendReport(vm: StoredVm, report: VmReport): Promise<void> {
-    if (canonicalJson(report) === canonicalJson(vm.report)) return
+    if (sameValue(report, vm.report)) return
     const epoch = vm.assignment?.epoch ?? 0
     await this.#propose('vm.report', { id: vm.id as VmId, nodeId: this.#nodeId, epoch, report })
   }

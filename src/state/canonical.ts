@@ -1,36 +1,64 @@
-// Canonical JSON and a small digest, so that equal states have equal hashes whatever order keys were written in.
+// What a JSON value is apart from the order its members were written in: whether two are equal, and a small digest.
 
-/** JSON with sorted keys and without undefined members. */
-export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item ?? null)).join(',')}]`
-  if (value !== null && typeof value === 'object') {
-    const record = value as Record<string, unknown>
-    const members = Object.keys(record)
-      .filter((key) => record[key] !== undefined)
-      .toSorted()
-      .map((key) => `${JSON.stringify(key)}:${canonicalJson(record[key])}`)
-    return `{${members.join(',')}}`
+/** Whether two JSON values are the same, members that are undefined left aside. */
+export function sameValue(left: unknown, right: unknown): boolean {
+  if (left === right) return true
+  if (left === null || right === null || typeof left !== 'object' || typeof right !== 'object') return false
+  if (Array.isArray(left) || Array.isArray(right)) {
+    return Array.isArray(left) && Array.isArray(right) && left.length === right.length && left.every((item, at) => sameValue(item, right[at]))
   }
-  return JSON.stringify(value) ?? 'null'
+  const [one, other] = [left as Readonly<Record<string, unknown>>, right as Readonly<Record<string, unknown>>]
+  for (const key in one) if (!sameValue(one[key], Object.hasOwn(other, key) ? other[key] : undefined)) return false
+  for (const key in other) if (other[key] !== undefined && !Object.hasOwn(one, key)) return false
+  return true
 }
 
 /** Two independent 32-bit lanes; addition of lanes makes a hash of a multiset. */
 export type Digest = { readonly high: number; readonly low: number }
 export const emptyDigest: Digest = { high: 0, low: 0 }
 
-/** Multiply-xor digest of a text (murmur3's finaliser, two seeds). Against faults, not against adversaries. */
-export function digestOf(text: string): Digest {
-  let high = 0x9e3779b9
-  let low = 0x85ebca6b
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at)
-    high = Math.imul(high ^ code, 0x01000193)
-    low = Math.imul(low ^ code, 0x5bd1e995)
-    low ^= low >>> 13
-  }
-  return { high: finish(high ^ text.length), low: finish(low ^ high) }
+/** Of a JSON value, whatever order its members have; undefined members do not count. Against faults, not against adversaries. */
+export function digestOf(value: unknown): Digest {
+  return { high: laneOf(value, 0x9e3779b9), low: laneOf(value, 0x85ebca6b) }
 }
 
+const kinds = { nothing: 1, no: 2, yes: 3, number: 4, text: 5, list: 6, members: 7 } as const
+const number = new DataView(new ArrayBuffer(8))
+
+function laneOf(value: unknown, seed: number): number {
+  if (typeof value === 'string') return textLane(value, seed)
+  if (typeof value === 'number') {
+    // Zero has one sign in JSON.
+    number.setFloat64(0, value === 0 ? 0 : value)
+    return finish(mix(mix(seed ^ kinds.number, number.getInt32(0)), number.getInt32(4)))
+  }
+  if (value === null || typeof value !== 'object') return finish(seed ^ (value === true ? kinds.yes : value === false ? kinds.no : kinds.nothing))
+  if (Array.isArray(value)) {
+    let lane = seed ^ kinds.list
+    for (const item of value) lane = mix(lane, laneOf(item, seed))
+    return finish(lane ^ value.length)
+  }
+  // A sum, so that the order of members is of no matter.
+  let sum = seed ^ kinds.members
+  const record = value as Readonly<Record<string, unknown>>
+  for (const key in record) {
+    const member = record[key]
+    if (member !== undefined) sum = (sum + finish(mix(textLane(key, seed), laneOf(member, seed)))) | 0
+  }
+  return finish(sum)
+}
+
+function textLane(text: string, seed: number): number {
+  let lane = seed ^ kinds.text
+  for (let at = 0; at < text.length; at++) lane = Math.imul(lane ^ text.charCodeAt(at), 0x01000193) ^ (lane >>> 15)
+  return finish(lane ^ text.length)
+}
+
+function mix(lane: number, value: number): number {
+  return Math.imul((lane << 13) | (lane >>> 19), 5) + Math.imul(value, 0xcc9e2d51) + 0xe6546b64 | 0
+}
+
+/** Murmur3's finaliser. */
 function finish(value: number): number {
   let mixed = value
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b)

@@ -12,7 +12,7 @@ import type { StoredJoinToken, StoredToken } from '../model/token.ts'
 import type { StoredUser } from '../model/user.ts'
 import type { StoredVm } from '../model/vm.ts'
 import type { StateHead, StateWrite } from '../ports/state-store.ts'
-import { addDigest, canonicalJson, digestOf, digestText, emptyDigest, subtractDigest, type Digest } from './canonical.ts'
+import { addDigest, digestOf, digestText, emptyDigest, subtractDigest, type Digest } from './canonical.ts'
 import { countVm, emptyUsage, type Usage } from './usage.ts'
 
 export type RevokedSession = { readonly id: string; readonly expiresMs: number }
@@ -98,7 +98,7 @@ export function writeRecord<Name extends TableName>(state: State, table: Name, i
 }
 
 function recordDigest(table: TableName, id: string, record: unknown): Digest {
-  return digestOf(`${table}/${id}=${canonicalJson(record)}`)
+  return digestOf([table, id, record])
 }
 
 export function nameKey(kind: string, project: string, name: string): string {

@@ -6,6 +6,7 @@ import { labelsSchema, nameSchema } from '../model/id.ts'
 import type { StoredImage } from '../model/image.ts'
 import { vmSpecSchema, type StoredVm, type VmSpec } from '../model/vm.ts'
 import { isDistributed } from './image-use.ts'
+import { mergePatch } from './merge-patch.ts'
 import { findByRef, findImage } from './query.ts'
 import type { State } from './state.ts'
 import { Refusal } from './transaction.ts'
@@ -16,8 +17,19 @@ const builtInPools: ReadonlySet<string> = new Set(['local'])
 
 const patchedSchema = z.strictObject({ name: nameSchema, labels: labelsSchema, spec: vmSpecSchema })
 
-/** Parses a merged patch. @throws Refusal INVALID with a path for each wrong field */
-export function parseVmPatch(merged: unknown): z.output<typeof patchedSchema> {
+type Patched = z.output<typeof patchedSchema>
+const touchedSchema = patchedSchema.partial()
+
+/** With a merge patch over name, labels and spec. @throws Refusal INVALID with a path for each wrong field */
+export function patchedVm({ name, labels, spec }: StoredVm, patch: Readonly<Record<string, unknown>>): Patched {
+  const former: Patched = { name, labels, spec }
+  const merged = mergePatch(former, patch) as Readonly<Record<string, unknown>>
+  const touched = Object.keys(patch)
+  // What the patch leaves alone was parsed when it was written.
+  if (touched.every((key) => Object.hasOwn(former, key) && Object.hasOwn(merged, key))) {
+    const parsed = touchedSchema.safeParse(Object.fromEntries(touched.map((key) => [key, merged[key]])))
+    if (parsed.success) return { name: parsed.data.name ?? name, labels: parsed.data.labels ?? labels, spec: parsed.data.spec ?? spec }
+  }
   const parsed = patchedSchema.safeParse(merged)
   if (parsed.success) return parsed.data
   throw new Refusal('INVALID', 'The change would make the VM invalid.', fieldErrorsOf(parsed.error))

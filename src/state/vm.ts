@@ -3,8 +3,7 @@ import type { CommandOf } from '../model/command.ts'
 import { shortId } from '../model/id.ts'
 import { isOnItsWay, type StoredVm, type VmReport, type VmSpec } from '../model/vm.ts'
 import type { Outcome } from './apply.ts'
-import { canonicalJson } from './canonical.ts'
-import { mergePatch } from './merge-patch.ts'
+import { sameValue } from './canonical.ts'
 import { migrateVm } from './migration.ts'
 import { misfit, projectExists } from './query.ts'
 import { requireCurrent } from './revision.ts'
@@ -12,7 +11,7 @@ import { Refusal, type Transaction } from './transaction.ts'
 import { actOnVm } from './vm-action.ts'
 import { recoverVm } from './vm-recover.ts'
 import { sayOfVm } from './vm-event.ts'
-import { allotMacs, imagesOf, parseVmPatch, requireEditable, requireKnownReferences, resolveImages } from './vm-spec.ts'
+import { allotMacs, imagesOf, patchedVm, requireEditable, requireKnownReferences, resolveImages } from './vm-spec.ts'
 
 export const vmsMax = 100_000
 
@@ -32,8 +31,7 @@ export function applyToVm(transaction: Transaction, command: VmCommand): Outcome
       const { payload } = command
       const vm = requireVm(transaction, payload.id)
       requireCurrent(vm, payload)
-      const merged = mergePatch({ name: vm.name, labels: vm.labels, spec: vm.spec }, payload.patch)
-      return edit(transaction, vm, parseVmPatch(merged), payload.seed)
+      return edit(transaction, vm, patchedVm(vm, payload.patch), payload.seed)
     }
     case 'vm.act':
       return actOnVm(transaction, command)
@@ -95,7 +93,7 @@ function edit(transaction: Transaction, vm: StoredVm, next: Edited, seed: string
   if (vm.operationId !== null && next.spec.runState !== vm.spec.runState) {
     throw new Refusal('OPERATION_ACTIVE', `An operation is running on ${vm.name}. Wait for it or cancel it.`)
   }
-  if (isOnItsWay(vm) && (next.name !== vm.name || !sameJson(next.spec, vm.spec))) throw new Refusal('OPERATION_ACTIVE', `${vm.name} is on its way to another node. Wait for it or cancel it.`)
+  if (isOnItsWay(vm) && (next.name !== vm.name || !sameValue(next.spec, vm.spec))) throw new Refusal('OPERATION_ACTIVE', `${vm.name} is on its way to another node. Wait for it or cancel it.`)
   const node = vm.assignment === null ? undefined : transaction.get('node', vm.assignment.nodeId)
   if (node !== undefined && asksForMore(vm.spec, next.spec)) {
     const reason = misfit(state, node, { spec: next.spec, labels: next.labels, images: [], running: runs, ownVmId: vm.id })
@@ -105,7 +103,7 @@ function edit(transaction: Transaction, vm: StoredVm, next: Edited, seed: string
   const spec = { ...next.spec, nics: allotMacs(state, next.spec.nics, seed, own) }
   const edited: StoredVm = {
     ...vm, name: next.name, labels: next.labels, spec, revision: transaction.index,
-    generation: sameJson(spec, vm.spec) ? vm.generation : vm.generation + 1,
+    generation: sameValue(spec, vm.spec) ? vm.generation : vm.generation + 1,
     images: resolveImages(state, spec, { former: vm.images, project: vm.project }),
     cause: { commandId: transaction.commandId, actor: transaction.actor.name },
   }
@@ -117,11 +115,7 @@ function edit(transaction: Transaction, vm: StoredVm, next: Edited, seed: string
 /** What takes no more than before needs no new room: a node that has become smaller keeps what it has. */
 function asksForMore(former: VmSpec, next: VmSpec): boolean {
   const starts = former.runState === 'stopped' && next.runState !== 'stopped'
-  return starts || next.cpus > former.cpus || next.memoryMiB > former.memoryMiB || !sameJson(former.disks, next.disks)
-}
-
-function sameJson(left: unknown, right: unknown): boolean {
-  return canonicalJson(left) === canonicalJson(right)
+  return starts || next.cpus > former.cpus || next.memoryMiB > former.memoryMiB || !sameValue(former.disks, next.disks)
 }
 
 /** A report counts only from the owner, at the owner's epoch: a former owner is told so and changes nothing. */

@@ -21,6 +21,7 @@ import { dryRun, effect, findEarlier, propose, waitUntil } from './write.ts'
 
 const patchSchema = z.record(z.string(), z.unknown())
 const emptySchema = z.strictObject({})
+const bodyRevisionSchema = z.number().int().nonnegative().optional()
 const placementTriesMax = 3
 const reasonMax = 300
 
@@ -101,7 +102,7 @@ export class VmUseCases implements Vms {
     authorize(caller, 'operate', vm.project, vm.name)
     const { revision, ...patch } = parseInput(patchSchema, body)
     for (const ignored of ['id', 'kind', 'project', 'generation', 'status']) delete patch[ignored]
-    const bodyRevision = parseInput(z.number().int().nonnegative().optional(), revision)
+    const bodyRevision = parseInput(bodyRevisionSchema, revision)
     const payload = { id: vm.id as VmId, patch, seed: this.#seed(), ...guards(bodyRevision, options) }
     if (options.dryRun) return dryRun(this.#context, caller, 'vm.patch', payload, 'vm')
     const done = await propose(this.#context, caller.actor, 'vm.patch', payload, options)
@@ -183,6 +184,7 @@ export class VmUseCases implements Vms {
   }
 
   async #waitSettled(id: string, options: WriteOptions): Promise<void> {
+    if (options.waitSeconds === 0) return
     const settled = () => {
       const vm = this.#context.state.tables.vm.get(id)
       if (vm === undefined) return true

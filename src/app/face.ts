@@ -148,13 +148,16 @@ export interface Images {
 }
 
 /** Image files on their way to this node, part by part; each its beginner's, and administrators'. */
+/** `announcedBytes`: its length, null where that is known only at its end. */
+export type UploadPart = { readonly offset: number; readonly announcedBytes: number | null; readonly signal: AbortSignal }
+
 export interface Uploads {
   list(caller: Caller): Promise<Page<Upload>>
   /** `body`: {name, labels?, spec: {sizeBytes, sha256?, os?, copies?, fingerprint?}}. */
   create(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<Upload>>
   get(caller: Caller, ref: string): Promise<Upload>
   /** @throws STATE_CONFLICT where `offset` is not where the last part ended (data.offset says where that is) */
-  append(caller: Caller, ref: string, offset: number, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Upload>
+  append(caller: Caller, ref: string, source: AsyncIterable<Uint8Array>, part: UploadPart): Promise<Upload>
   /** Checks the whole file and makes an image of it; asked again it gives the same image. */
   finish(caller: Caller, ref: string, options: WriteOptions): Promise<Written<Image>>
   delete(caller: Caller, ref: string, options: WriteOptions): Promise<Written<null>>

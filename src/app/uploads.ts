@@ -8,7 +8,7 @@ import type { Cancel } from '../ports/clock.ts'
 import type { PartialImage } from '../ports/image-intake.ts'
 import { authorize, may } from './authorize.ts'
 import { isoTime, type AppContext } from './context.ts'
-import type { Caller, Images, Page, Uploads, WriteOptions, Written } from './face.ts'
+import type { Caller, Images, Page, UploadPart, Uploads, WriteOptions, Written } from './face.ts'
 import type { ImageRegistration } from './image-registration.ts'
 import { parseInput } from './parse.ts'
 
@@ -80,11 +80,13 @@ export class UploadUseCases implements Uploads {
     return this.#present(await this.#find(caller, ref))
   }
 
-  async append(caller: Caller, ref: string, offset: number, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Upload> {
+  async append(caller: Caller, ref: string, source: AsyncIterable<Uint8Array>, part: UploadPart): Promise<Upload> {
     const { id, note } = await this.#find(caller, ref)
     const { intake } = this.#context.ports.storage
+    // Refused before any of it is taken: afterwards the next part would begin elsewhere.
+    if (part.announcedBytes !== null && part.offset + part.announcedBytes > note.spec.sizeBytes) throw new OperationalError('BODY_TOO_LARGE', `The file was said to have ${note.spec.sizeBytes} bytes: ${part.announcedBytes} more at ${part.offset} are too many. Nothing was taken.`)
     await intake.open(prefix + id, { note: '', verified: false })
-    await intake.append(prefix + id, source, { offset, sizeBytesMax: note.spec.sizeBytes, signal })
+    await intake.append(prefix + id, source, { offset: part.offset, sizeBytesMax: note.spec.sizeBytes, signal: part.signal })
     return this.get(caller, id)
   }
 

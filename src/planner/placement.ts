@@ -29,7 +29,7 @@ export type ToPlace = {
 /** Its drain is over: it waits for somebody to open it. */
 export const drainedReason = 'is drained and takes no VMs until it is opened again'
 
-type Fit = { readonly node: StoredNode; readonly conflicts: number; readonly missingImages: number; readonly freeMiB: number }
+type Fit = { readonly node: StoredNode; readonly conflicts: number; readonly missingImages: number; readonly freeMiB: number; readonly vms: number }
 
 /** @param ready ids of the nodes that are in touch; others are not chosen */
 export function planPlacement(state: State, vm: ToPlace, ready: ReadonlySet<string>): Placement {
@@ -44,9 +44,10 @@ export function planPlacement(state: State, vm: ToPlace, ready: ReadonlySet<stri
     const reason = unavailable(state, node, ready, named !== undefined) ?? misfit(state, node, { spec, labels, images, running: spec.runState !== 'stopped', ownVmId: vmId })
     if (reason !== null) unfit.push({ nodeId: node.id, node: node.name, fits: false, reason })
     else {
+      const { memoryMiB, vms } = allocationOf(state, node.id)
       fits.push({
-        node, conflicts: unwelcome(state, node.id, { spec, labels, ownVmId: vmId }), missingImages: images.filter((image) => !image.holders.includes(node.id)).length,
-        freeMiB: (node.announcement?.capacity.memoryMiB ?? 0) - allocationOf(state, node.id).memoryMiB,
+        node, vms, conflicts: unwelcome(state, node.id, { spec, labels, ownVmId: vmId }), missingImages: images.filter((image) => !image.holders.includes(node.id)).length,
+        freeMiB: (node.announcement?.capacity.memoryMiB ?? 0) - memoryMiB,
       })
     }
   }
@@ -66,9 +67,12 @@ function unavailable(state: State, node: StoredNode, ready: ReadonlySet<string>,
   return node.spec.schedulable || named ? null : 'takes no new VMs'
 }
 
-/** Neighbours it had rather not have weigh most, then images that would have to be fetched, then memory; names break ties. */
+/**
+ * Neighbours it had rather not have weigh most, then images that would have to be fetched, then memory. Those that are stopped take none: then their
+ * number decides, lest all of them wake on one node; names break ties.
+ */
 function byRank(byMemory: (left: Fit, right: Fit) => number): (left: Fit, right: Fit) => number {
-  return (left, right) => left.conflicts - right.conflicts || left.missingImages - right.missingImages || byMemory(left, right) || (left.node.name < right.node.name ? -1 : 1)
+  return (left, right) => left.conflicts - right.conflicts || left.missingImages - right.missingImages || byMemory(left, right) || left.vms - right.vms || (left.node.name < right.node.name ? -1 : 1)
 }
 
 function describe({ conflicts, missingImages, freeMiB }: Fit): string {

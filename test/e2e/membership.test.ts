@@ -102,6 +102,7 @@ void t.test('a node is renamed: names, certificate and the wishes of VMs follow'
   t.equal((await api.vm('node3', 'wish')).spec.placement.node, 'berlin')
   t.equal(problemOf(await api.call('node1', 'PATCH', '/api/v1/nodes/berlin', { body: { name: 'node1' }, headers: { 'Content-Type': 'application/merge-patch+json' } })).code, 'NAME_TAKEN')
   t.equal((await novacron(['vm', 'delete', 'wish', '--yes'], { env: lab.env('node1') })).code, 0)
+  t.equal((await lab.run('up')).code, 0, 'the lab knows its host by its address')
 })
 
 void t.test('a voter that is lost is replaced by the learner', async (t) => {

@@ -39,7 +39,7 @@ export async function awaitDaemon(lab: LabState, host: LabHost, effort: Effort):
 export async function formCluster(lab: LabState, effort: Effort): Promise<{ readonly access: LabAccess; readonly members: readonly LabHost[] }> {
   const access = readAccess(lab) ?? (await initCluster(lab, effort))
   const known = await waitFor('the list of nodes', { timeoutMs: effort.remainingMs(), signal: effort.signal, everyMs: 200 }, () => listMembers(lab, access))
-  const members = lab.hosts.filter((host) => known.some((member) => member.name === host.name))
+  const members = lab.hosts.filter((host) => memberOf(host, known) !== undefined)
   for (const host of lab.hosts.slice(0, lab.joined ?? lab.hosts.length)) {
     if (members.includes(host)) continue
     if (await wasRemoved(lab, host, effort)) {
@@ -66,7 +66,7 @@ export async function awaitHealthy(lab: LabState, access: LabAccess, effort: Eff
       await waitFor(`${host.name} to be ready`, { timeoutMs: effort.remainingMs(), signal: effort.signal, everyMs: 100 }, async () => (await probe(`${url}/readyz`, access.ca)) === 200)
       await waitFor(`${host.name} to see all nodes ready`, { timeoutMs: effort.remainingMs(), signal: effort.signal, everyMs: 200 }, async () => {
         const members = await membersSeenBy(url, access)
-        return members !== undefined && lab.hosts.every((each) => members.some((member) => member.name === each.name && member.ready))
+        return members !== undefined && lab.hosts.every((each) => memberOf(each, members)?.ready === true)
       })
     }),
   )
@@ -75,18 +75,20 @@ export async function awaitHealthy(lab: LabState, access: LabAccess, effort: Eff
 /** Makes image `tiny` usable on every node. The lab keeps the file it began with: a rebuilt image has another checksum. */
 export async function loadTiny(lab: LabState, access: LabAccess, effort: Effort): Promise<void> {
   const first = firstHost(lab)
+  const known = await waitFor('the list of nodes', { timeoutMs: effort.remainingMs(), signal: effort.signal, everyMs: 200 }, () => listMembers(lab, access))
+  const isHeld = (host: LabHost, holders: readonly string[]) => holders.includes(memberOf(host, known)?.name ?? host.name)
   const held = await imageHolders(hostUrl(lab, first), access)
   if (held.length === 0) {
     effort.progress('image tiny → every node')
     await runNovacron(lab, first, ['image', 'import', 'tiny', labFiles(lab.dir).tiny, '--copies', 'all'], effort)
-  } else if (lab.hosts.some((host) => !held.includes(host.name))) {
+  } else if (lab.hosts.some((host) => !isHeld(host, held))) {
     await runNovacron(lab, first, ['image', 'set', 'tiny', '--copies', 'all'], effort)
   }
   await Promise.all(
     lab.hosts.map(async (host) => {
       await waitFor(`image tiny on ${host.name}`, { timeoutMs: effort.remainingMs(), signal: effort.signal, everyMs: 100 }, async () => {
         const holders = await imageHolders(hostUrl(lab, host), access)
-        return lab.hosts.every((each) => holders.includes(each.name))
+        return lab.hosts.every((each) => isHeld(each, holders))
       })
     }),
   )
@@ -124,7 +126,12 @@ async function joinHost(lab: LabState, { host, by }: { readonly host: LabHost; r
   await runNovacron(lab, host, ['cluster', 'join', textField(created, 'token'), '--socket', hostPaths(lab, host.name).controlSocket], effort)
 }
 
-type Member = { readonly name: string; readonly ready: boolean }
+type Member = { readonly name: string; readonly addresses: readonly string[]; readonly ready: boolean }
+
+/** A node may have got another name than its host; its address is the host's for good. */
+function memberOf(host: LabHost, members: readonly Member[]): Member | undefined {
+  return members.find((member) => member.addresses.includes(host.address)) ?? members.find((member) => member.name === host.name && member.addresses.length === 0)
+}
 
 // Any node that answers will do; the first may be the one that is still catching up.
 async function listMembers(lab: LabState, access: LabAccess): Promise<readonly Member[] | undefined> {
@@ -140,7 +147,8 @@ async function membersSeenBy(url: string, access: LabAccess): Promise<readonly M
   if (!isRecord(body) || !Array.isArray(body.items)) return undefined
   // Whose libvirtd is not known to answer yet takes no VM.
   const isReady = (status: unknown) => isRecord(status) && status.ready === true && status.accelerator !== '' && status.accelerator !== 'none'
-  return body.items.filter(isRecord).map((item) => ({ name: String(item.name), ready: isReady(item.status) }))
+  const addressesOf = (status: unknown) => (isRecord(status) && Array.isArray(status.addresses) ? status.addresses.map(String) : [])
+  return body.items.filter(isRecord).map((item) => ({ name: String(item.name), addresses: addressesOf(item.status), ready: isReady(item.status) }))
 }
 
 async function imageHolders(url: string, access: LabAccess): Promise<readonly string[]> {

@@ -36,7 +36,10 @@ export const uploadRoutes: readonly CallerRoute[] = [
     method: 'PUT', path: `${base}/{id}/data`, operationId: 'appendUpload', tag: 'Images', summary: 'Send the next part; what arrives before a break counts', credential: 'caller', right: 'operate project', query: partParameters,
     body: { required: true, types: ['application/octet-stream'], schema: 'binary' },
     answers: { 200: { description: 'The upload', schema: schemas.upload } }, errors: ['NOT_FOUND', 'INVALID', 'STATE_CONFLICT', 'BODY_TOO_LARGE', 'STORAGE_FULL', 'STORAGE_FAILED'],
-    handle: async (caller, { app, params, query, stream, signal }) => answerResource(200, await app.uploads.append(caller, params['id']!, Number(query['offset']), stream(), signal)),
+    handle: async (caller, { app, params, query, headers, stream, signal }) => {
+      const length = headers.get('Content-Length')
+      return answerResource(200, await app.uploads.append(caller, params['id']!, stream(), { offset: Number(query['offset']), announcedBytes: length === null ? null : Number(length), signal }))
+    },
   },
   {
     method: 'POST', path: `${base}/{id}/finish`, operationId: 'finishUpload', tag: 'Images', summary: 'Check the whole file and make an image of it; asked again it answers the same', credential: 'caller', right: 'operate project', query: writeParameters,

@@ -49,9 +49,9 @@ function desk() {
 test('an upload is an image only when it is whole, and the same one when asked again', async () => {
   const { uploads, admin, begin } = desk()
   const { id } = await begin(admin, 'big', { sha256: hashOf(disk), copies: 'all', os: 'test' })
-  await uploads.append(admin, id, 0, chunks(disk.subarray(0, 1000)), signal)
+  await uploads.append(admin, id, chunks(disk.subarray(0, 1000)), { offset: 0, announcedBytes: null, signal })
   await expect(uploads.finish(admin, id, options)).rejects.toMatchObject({ code: 'STATE_CONFLICT', data: { offset: 1000 } })
-  expect((await uploads.append(admin, id, 1000, chunks(disk.subarray(1000)), signal)).status.offset).toBe(disk.length)
+  expect((await uploads.append(admin, id, chunks(disk.subarray(1000)), { offset: 1000, announcedBytes: null, signal })).status.offset).toBe(disk.length)
   const [one, two] = (await Promise.all([uploads.finish(admin, id, options), uploads.finish(admin, id, options)])) as [Image, Image]
   expect(one).toMatchObject({ name: 'big', spec: { sha256: hashOf(disk), copies: 'all', os: 'test' } })
   expect(two.id).toBe(one.id)
@@ -69,7 +69,7 @@ test('nobody sees or ends an upload of somebody else, but administrators do', as
   const { id } = await begin(ann)
   expect((await uploads.list(bob)).total).toBe(0)
   await expect(uploads.get(bob, id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
-  await expect(uploads.append(bob, id, 0, chunks(disk), signal)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  await expect(uploads.append(bob, id, chunks(disk), { offset: 0, announcedBytes: null, signal })).rejects.toMatchObject({ code: 'NOT_FOUND' })
   await expect(uploads.delete(bob, id, options)).rejects.toMatchObject({ code: 'NOT_FOUND' })
   await expect(uploads.get(as('v', 'viewer'), id)).rejects.toMatchObject({ code: 'FORBIDDEN' })
   expect((await uploads.list(admin)).total).toBe(1)
@@ -85,7 +85,9 @@ test('they are bounded in number and size, and forgotten a day after the last pa
   await begin(admin, 'more')
   expect((await uploads.list(admin)).items.map((upload) => upload.name)).toEqual(['more'])
   const left = (await uploads.list(admin)).items[0]!
-  await expect(uploads.append(admin, left.id, 0, chunks(Buffer.alloc(disk.length + 1)), signal)).rejects.toMatchObject({ code: 'BODY_TOO_LARGE' })
+  await expect(uploads.append(admin, left.id, chunks(disk), { offset: 0, announcedBytes: disk.length + 1, signal })).rejects.toMatchObject({ code: 'BODY_TOO_LARGE' })
+  expect((await uploads.get(admin, left.id)).status.offset).toBe(0)
+  await expect(uploads.append(admin, left.id, chunks(Buffer.alloc(disk.length + 1)), { offset: 0, announcedBytes: null, signal })).rejects.toMatchObject({ code: 'BODY_TOO_LARGE' })
   pool.faults.capacityBytes = 1000
   await expect(begin(admin, 'huge')).rejects.toMatchObject({ code: 'STORAGE_FULL' })
 })
@@ -104,7 +106,7 @@ test('a dry run of the end says what would become of it, or why it cannot; nothi
   const dry = { ...options, dryRun: true }
   const { id } = await begin()
   await expect(uploads.finish(admin, id, dry)).rejects.toMatchObject({ code: 'STATE_CONFLICT' })
-  await uploads.append(admin, id, 0, chunks(disk), signal)
+  await uploads.append(admin, id, chunks(disk), { offset: 0, announcedBytes: null, signal })
   expect(await uploads.finish(admin, id, dry)).toEqual({ dryRun: true, differences: [{ path: '', before: null, after: { name: 'big', labels: {}, spec: { sizeBytes: disk.length } } }] })
   expect(world.state.tables.image.size).toBe(0)
   expect(await uploads.delete(admin, id, dry)).toMatchObject({ dryRun: true, differences: [{ before: { name: 'big' }, after: null }] })

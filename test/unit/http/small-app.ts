@@ -162,7 +162,7 @@ export function createSmallApp(): SmallApp {
         upload = { ...upload, name: parsed.data.name, spec: parsed.data.spec, status: { ...upload.status, offset: 0 } }
         return upload
       },
-      async append(_caller, _ref, offset, source) {
+      async append(_caller, _ref, source, { offset }) {
         if (offset !== upload.status.offset) throw new OperationalError('STATE_CONFLICT', `It goes on at ${upload.status.offset}.`)
         for await (const chunk of source) upload = { ...upload, status: { ...upload.status, offset: upload.status.offset + chunk.length } }
         return upload

@@ -31,6 +31,19 @@ describe('placement', () => {
     expect(planPlacement(world.state, toPlace(spec({})), ready)).toMatchObject({ nodeId: second })
   })
 
+  test('stopped VMs, which take no memory, are spread by their number', () => {
+    const { world, nodeId, second, ready } = twoNodes()
+    const stopped = spec({ runState: 'stopped' })
+    const chosen = Array.from({ length: 6 }, (_, at) => {
+      const placed = planPlacement(world.state, toPlace(stopped), ready)
+      if (placed.kind !== 'placed') throw new Error('fits nowhere')
+      world.vm(placed.nodeId as NodeId, `idle-${at}`, { runState: 'stopped' })
+      return placed.nodeId
+    })
+    expect(chosen.filter((id) => id === nodeId)).toHaveLength(3)
+    expect(chosen.filter((id) => id === second)).toHaveLength(3)
+  })
+
   test('only nodes that are in touch and hold the image; every reason is told', () => {
     const { world, nodeId, second, ready } = twoNodes()
     const withImage = spec({ disks: [{ name: 'root', image: 'tiny' }] })

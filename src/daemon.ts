@@ -123,6 +123,8 @@ function controlOf(formation: Formation, fingerprint: string): Control {
     init: (body) => formation.init(body),
     join: (body) => formation.join(body),
     leave: () => formation.leave(),
+    restore: (options, bytes) => formation.restore(options, bytes),
+    recover: (body) => formation.recover(body),
     resetPassword: (body) => resetPassword(formation, body),
     doctor: async () => {
       const { host } = formation

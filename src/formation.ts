@@ -12,6 +12,11 @@ import { askToJoin } from './drivers/join-client.ts'
 import { openIdentity } from './identity-file.ts'
 import { changeOver, putAside, readDeparture, writeNextMembership, type Departure } from './departure.ts'
 import { StandingWatch } from './standing.ts'
+import { parseRecovery, planRecovery, writeRecovered } from './recover-cluster.ts'
+import { planRestore, writeRestored } from './restore-cluster.ts'
+import type { RecoverAnswer, RestoreAnswer } from './app/face.ts'
+import type { Refounded } from './state/refounding.ts'
+import { readSuperseded, supersededReason, writeSuperseded, type Superseded } from './superseded-file.ts'
 import { httpAddressOf, openMember, peerAddressOf, raftDirectory, stateDirectory, type Host, type Member } from './member.ts'
 import { readMembership, writeMembership, type MembershipRecord } from './membership-file.ts'
 import { clusterInitSchema } from './model/cluster.ts'
@@ -47,6 +52,7 @@ export class Formation {
   #renewal: CertificateRenewal | null = null
   #standing: StandingWatch | null = null
   #busy = false
+  #superseding = false
   #departing: Promise<void> | null = null
   #departure: Departure | null = null
 
@@ -96,6 +102,12 @@ export class Formation {
     const member = this.#member
     if (member === null) throw new OperationalError('NOT_CLUSTERED', 'This node is in no cluster.')
     const clusterName = member.node.cluster.state.tables.cluster.get('cluster')?.name ?? ''
+    if ((await readSuperseded(this.#host.config.dataDir)) !== null) {
+      // There is nobody to ask.
+      this.#depart(member, 'its cluster was founded anew without it')
+      await this.#departing
+      return { clusterName }
+    }
     const name = this.#names().commonName
     const actor = { kind: 'system' as const, id: identity.nodeId, name: `root of ${name}`, address: '' }
     const result = await member.node.cluster.propose(makeCommand('node.remove', { id: uuidV7(clock.nowMs(), this.#host.random.bytes(10)), actor }, { id: identity.nodeId as NodeId, force: false }), {})
@@ -131,6 +143,64 @@ export class Formation {
     this.#host = { ...this.#host, identity, vault: createVault(identity) }
     this.#member = null
     this.#ways.attach(null)
+  }
+
+  /** See `Control.restore`. */
+  restore(options: unknown, bytes: AsyncIterable<Uint8Array>): Promise<RestoreAnswer> {
+    return this.#once(async () => {
+      const { answer, state, record } = await planRestore(this.#host, this.#names(), options, bytes)
+      if (answer.dryRun) return answer
+      // Until the membership is written all of it is nobody's: a crash leaves a host in no cluster.
+      await this.#forget()
+      await writeRestored(this.#host, state)
+      const member = await this.#open(record, false)
+      try {
+        await writeMembership(this.#host.config.dataDir, record)
+      } catch (error) {
+        await this.#close()
+        throw error
+      }
+      await this.#until(() => (member.node.cluster.state.tables.node.get(this.#host.identity.nodeId)?.announcement ?? null) !== null)
+      return answer
+    })
+  }
+
+  /** See `Control.recover`. */
+  recover(body: unknown): Promise<RecoverAnswer> {
+    const { dryRun } = parseRecovery(body)
+    return this.#alone(async () => {
+      const member = this.#member
+      const record = await readMembership(this.#host.config.dataDir)
+      if (member === null || record === null) throw new OperationalError('NOT_CLUSTERED', 'This node is in no cluster.')
+      const plan = await planRecovery(this.#host, member)
+      if (dryRun) return plan
+      const { log } = this.#host
+      log.warn('the cluster goes on with this node alone, by the word of root', { lastIndex: plan.lastIndex, commit: plan.commit, epoch: plan.epoch })
+      await this.#close()
+      let refounded: Refounded
+      try {
+        refounded = await writeRecovered(this.#host)
+      } finally {
+        // In the new cluster, or still in the former one.
+        await this.#open(record, false)
+      }
+      const { droppedNodes, lostVms, lostImages } = refounded
+      if (!(await this.#until(() => this.#member?.node.cluster.status().quorum === true))) throw new OperationalError('OUTCOME_UNKNOWN', 'The cluster was founded anew, but does not lead itself yet; look at "novacron cluster status".')
+      return { ...plan, dryRun: false, droppedNodes, lostVms, lostImages }
+    })
+  }
+
+  /** From now on, and after every restart. */
+  #supersede(member: Member, { nodeId, epoch }: { readonly nodeId: string; readonly epoch: number }): void {
+    if (this.#member !== member || this.#superseding) return
+    this.#superseding = true
+    const { clock, config } = this.#host
+    const superseded: Superseded = { byId: nodeId, by: member.node.cluster.state.tables.node.get(nodeId)?.name ?? nodeId, epoch, atMs: clock.nowMs() }
+    // First of all it stops taking part; should the word be lost in a crash, it is told again.
+    member.node.cluster.supersede(supersededReason(superseded))
+    writeSuperseded(config.dataDir, superseded).catch((error: unknown) => {
+      this.#ways.onHalted({ kind: 'storage', reason: 'the node could not note that its cluster was founded anew', cause: error })
+    })
   }
 
   init(body: unknown): Promise<InitAnswer> {
@@ -276,7 +346,12 @@ export class Formation {
       // The one who says so waits for an answer.
       clock.after(0, () => this.#depart(member, 'a member said so'))
     }
-    const member = await openMember(this.#host, record, { bootstrap, onHalted: this.#ways.onHalted, onFarewell: farewell })
+    const superseded = await readSuperseded(this.#host.config.dataDir)
+    this.#superseding = superseded !== null
+    const member: Member = await openMember(this.#host, record, {
+      bootstrap, onHalted: this.#ways.onHalted, onFarewell: farewell,
+      superseded: superseded === null ? null : supersededReason(superseded), onSuperseded: (by) => this.#supersede(member, by),
+    })
     this.#member = member
     this.#ways.attach(member)
     this.#renew(record, member)

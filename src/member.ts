@@ -19,7 +19,8 @@ import type { Clock, Random } from './ports/clock.ts'
 import type { Discovery } from './ports/discovery.ts'
 import type { HostProbe, Hypervisor } from './ports/hypervisor.ts'
 import type { Log } from './ports/log.ts'
-import type { LocalStore } from './ports/state-store.ts'
+import type { LogStore } from './ports/log-store.ts'
+import type { LocalStore, StateStore } from './ports/state-store.ts'
 import type { StorageDriver } from './ports/storage.ts'
 import type { Vault } from './ports/vault.ts'
 import type { MembershipRecord } from './membership-file.ts'
@@ -97,7 +98,7 @@ export function httpAddressOf(config: Config): string {
   return `${config.advertise}:${config.listen.port}`
 }
 
-export type OpenOptions = { readonly bootstrap: boolean; readonly onHalted: (halt: Halt) => void; /** This node is no member any more. */ readonly onFarewell: () => void }
+export type OpenOptions = { readonly bootstrap: boolean; readonly onHalted: (halt: Halt) => void; /** Why it shall take no part. */ readonly superseded: string | null; readonly onSuperseded: (by: { readonly nodeId: string; readonly epoch: number }) => void; /** This node is no member any more. */ readonly onFarewell: () => void }
 
 /** Images are fetched neither from private addresses nor from the members'. */
 function imageSourceOf(config: Config, node: () => ClusterNode): HttpImageSource {
@@ -105,13 +106,19 @@ function imageSourceOf(config: Config, node: () => ClusterNode): HttpImageSource
   return new HttpImageSource({ allowPrivate: config.imageSources.allowPrivate, members: () => members().map((address) => address.replace(/:\d+$/, '')) })
 }
 
-/** Opens stores and network and starts the node. */
-export async function openMember(host: Host, record: MembershipRecord, options: OpenOptions): Promise<Member> {
-  const { config, identity, log, clock } = host
+/** What the node has of its cluster, on disk. @throws STORAGE_FAILED */
+export async function openStores({ config, local, log }: Pick<Host, 'config' | 'local' | 'log'>): Promise<{ readonly logStore: LogStore; readonly stateStore: StateStore }> {
   const stateStore = await openStateLevel({
     directory: stateDirectory(config.dataDir),
     onDamage: (damage) => log.error('the state on disk is damaged; it was put aside', damage),
   })
+  return { logStore: guardLog(openSegmentLog({ directory: raftDirectory(config.dataDir) }), local), stateStore }
+}
+
+/** Opens stores and network and starts the node. */
+export async function openMember(host: Host, record: MembershipRecord, options: OpenOptions): Promise<Member> {
+  const { config, identity, log, clock } = host
+  const { logStore, stateStore } = await openStores(host)
   const certificate = await identityCertificate(identity.ed25519Seed, { nodeId: identity.nodeId, nowMs: clock.nowMs() })
   const p2p = await createP2p({ privateKey: identity.ed25519Seed, certificate, nodeId: identity.nodeId, listen: config.peer, advertise: peerAddressOf(config), clock, log }).catch(async (error: unknown) => {
     await stateStore.close()
@@ -129,12 +136,12 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
   const node = createNode(
     {
       nodeId: identity.nodeId as NodeId, version: host.version, members: record.members,
-      peerAddress: peerAddressOf(config), httpAddress: httpAddressOf(config), onHalted: options.onHalted, onFarewell: options.onFarewell,
+      peerAddress: peerAddressOf(config), httpAddress: httpAddressOf(config), onHalted: options.onHalted, onFarewell: options.onFarewell, onSuperseded: options.onSuperseded,
+      ...(options.superseded === null ? {} : { cluster: { superseded: options.superseded } }),
     },
     {
       clock, random: host.random, log,
-      logStore: guardLog(openSegmentLog({ directory: raftDirectory(config.dataDir) }), host.local),
-      stateStore,
+      logStore, stateStore,
       transport: p2p.transport, streams: p2p.streams, gossip: p2p.gossip,
       hypervisor, relay, storage: host.storage, imageSource: imageSourceOf(config, () => node), peerImages: new HttpsPeerImages(() => node.cluster.state.tables.cluster.get('cluster')?.caCertificate ?? record.caCertificate), probe: host.probe, meter: new LinuxMeter({ storage: () => host.storage.usage(), stateDirectory: stateDirectory(config.dataDir) }), vault: host.vault, discovery: host.discovery,
     },

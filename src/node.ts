@@ -10,6 +10,7 @@ import { ImageImporter } from './operations/import-image.ts'
 import { Attendance } from './gossip/attendance.ts'
 import { Presence } from './gossip/presence.ts'
 import { ProgressGossip } from './gossip/progress.ts'
+import { epochOf } from './model/cluster.ts'
 import { featureLevel } from './model/feature-level.ts'
 import { samplePeriodMs } from './model/metrics.ts'
 import type { NodeId } from './model/id.ts'
@@ -65,6 +66,8 @@ export type NodeOptions = {
   readonly cluster?: Omit<ClusterOptions, 'nodeId' | 'onHalted'>
   readonly onHalted?: ClusterOptions['onHalted']
   readonly membership?: Omit<MembershipOptions, 'nodeId'>
+  /** A member says that the cluster was founded anew without this node. */
+  readonly onSuperseded?: ((by: { readonly nodeId: string; readonly epoch: number }) => void) | undefined
   /** A member says that this node is none any more; its own state may not know that yet. */
   readonly onFarewell?: (() => void) | undefined
 }
@@ -125,7 +128,7 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
       const handler = cluster.handle()
       await transport.start({
         ...handler,
-        connected: () => {},
+        connected: () => {}, superseded: (by) => superseded(options, by, cluster),
         request: async (from, method, body) => (method === farewellMethod ? farewell(options) : handler.request(from, method, body)),
       })
       presence.start()
@@ -176,6 +179,16 @@ function setMembers(options: NodeOptions, cluster: Cluster, transport: Transport
     return address === null ? [] : [{ nodeId: node.id, name: node.name, peerId: node.peerId, address }]
   })
   transport.setMembers(known.length > 0 ? known : options.members)
+  transport.setDismissed?.({ epoch: ownEpoch(cluster), peers: [...cluster.state.tables.formerNode.values()].filter((former) => former.epoch !== undefined).map(({ id, peerId }) => ({ nodeId: id, peerId })) })
+}
+
+/** Only forward: whoever is behind us has nothing to say. */
+function superseded(options: NodeOptions, by: { readonly nodeId: string; readonly epoch: number }, cluster: Cluster): void {
+  if (by.epoch > ownEpoch(cluster)) options.onSuperseded?.(by)
+}
+
+function ownEpoch(cluster: Cluster): number {
+  return epochOf(cluster.state.tables.cluster.get('cluster'))
 }
 
 /** Without a hypervisor that answers, the node says so, and nothing is placed on it. */

@@ -1,5 +1,6 @@
 // The use cases of one node, put together.
 import type { Cancel } from '../ports/clock.ts'
+import { ClusterBackup } from './cluster-backup.ts'
 import { ConsoleUseCases } from './console.ts'
 import { requireRight } from './authorize.ts'
 import { AppContext, type AppPorts } from './context.ts'
@@ -27,7 +28,7 @@ import { UserUseCases } from './users.ts'
 import { VmUseCases } from './vms.ts'
 import type { NodeId } from '../model/id.ts'
 
-export type RunningApp = App & { readonly stop: () => void; readonly keys: ClusterKeys }
+export type RunningApp = App & { readonly stop: () => void; readonly keys: ClusterKeys; /** Wall clock; null where there was no quorum since the start. */ readonly lastQuorumMs: () => number | null }
 
 /** Starts what lives (the pulse); `stop` ends it. */
 export function createApp(options: { readonly nodeId: NodeId; readonly version: string }, ports: AppPorts): RunningApp {
@@ -62,6 +63,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     sessions: refusals.watch('session', new SessionUseCases(context)),
     tokens: refusals.watch('token', new TokenUseCases(context)),
     membership: refusals.watch('cluster', membership),
+    clusterBackup: refusals.watch('cluster', new ClusterBackup(context, keys)),
     records: new RecordUseCases(context),
     requireRight: (caller, right, attempt) => refusals.attempt(() => requireRight(caller, right), { caller, ...attempt }),
     freshness: () => freshnessOf(context, pulse),
@@ -79,6 +81,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
       uploads.stop()
     },
     keys,
+    lastQuorumMs: () => (pulse.hadQuorum ? pulse.lastQuorumMs : null),
   }
 }
 

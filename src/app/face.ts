@@ -1,5 +1,6 @@
 // What the faces (HTTP API, pages, and through them the command line) may ask of a node. Every capability is here once.
 import type { AuditRecord } from '../model/audit.ts'
+import type { BackupView } from '../model/backup.ts'
 import type { ClusterView } from '../model/cluster.ts'
 import type { ConsoleTicket } from '../model/console.ts'
 import type { Event } from '../model/event.ts'
@@ -241,6 +242,15 @@ export interface Membership {
   standing(nodeId: string, signature: string): NodeStanding
 }
 
+/** A backup as it is written; whoever asked for it reads it to its end, or ends the iteration. */
+export type BackupFile = { readonly name: string; readonly index: number; readonly bytes: AsyncIterable<Uint8Array> }
+export interface ClusterBackups {
+  /** What is known of the last one. */
+  lastBackup(caller: Caller): BackupView
+  /** `body`: {passphrase?}. @throws NO_QUORUM, OVERLOADED */
+  backup(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<BackupFile>>
+}
+
 export interface Records {
   events(caller: Caller, query: ListQuery): Page<Event>
   /** Calls back for every event after `after` (null: from now on) that the filter lets pass. @throws EVENTS_GONE, INVALID */
@@ -296,6 +306,7 @@ export interface App {
   readonly sessions: Sessions
   readonly tokens: Tokens
   readonly membership: Membership
+  readonly clusterBackup: ClusterBackups
   readonly records: Records
   /** Asks for what a route declares, as far as that can be told before its target is known; a refused write is noted. @throws FORBIDDEN */
   requireRight(caller: Caller, right: Right, attempt: { readonly command: string; readonly target: string; readonly write: boolean }): void
@@ -335,5 +346,45 @@ export interface Control {
   leave(): Promise<{ readonly clusterName: string }>
   /** `body`: {name}. A new password for a user, shown this once. @throws NOT_FOUND */
   resetPassword(body: unknown): Promise<{ readonly user: string; readonly password: string }>
+  /**
+   * Founds a new cluster on this host, which is in none, from a backup's bytes. `options`: {passphrase?, name?, dryRun?}.
+   * @throws ALREADY_MEMBER, BACKUP_DAMAGED, BACKUP_NEWER, PASSPHRASE_WRONG, INVALID
+   */
+  restore(options: unknown, bytes: AsyncIterable<Uint8Array>): Promise<RestoreAnswer>
+  /** This node goes on as the only one of its cluster, whose quorum is lost. `body`: {othersAreOff?, dryRun?}. @throws NOT_CLUSTERED, STATE_CONFLICT */
+  recover(body: unknown): Promise<RecoverAnswer>
   doctor(): Promise<readonly { readonly check: string; readonly outcome: 'good' | 'warning' | 'bad'; readonly measured: string; readonly advice: string }[]>
+}
+
+/** What a refounded cluster does not have any more; names, sorted. */
+type Losses = { readonly droppedNodes: readonly string[]; readonly lostVms: readonly string[]; readonly lostImages: readonly string[] }
+export type RestoreAnswer = Losses & {
+  readonly dryRun: boolean
+  readonly backup: { readonly clusterName: string; readonly clusterId: string; readonly createdAt: string; readonly node: string; readonly version: string; readonly index: number; readonly bytes: number; readonly checksum: string; readonly sealed: boolean }
+  /** Records by table. */
+  readonly records: Readonly<Record<string, number>>
+  readonly clusterName: string
+  readonly clusterId: string
+  /** The former authority goes on where the key was in the backup; else clients have to trust this new one. */
+  readonly caCertificate: string
+  readonly keptAuthority: boolean
+  /** Sentences. */
+  readonly notes: readonly string[]
+}
+export type RecoverAnswer = Losses & {
+  readonly dryRun: boolean
+  readonly clusterName: string
+  readonly node: string
+  readonly epoch: number
+  readonly term: number
+  /** End of this node's log: all of it counts as committed. */
+  readonly lastIndex: number
+  /** Known to be committed; what follows up to `lastIndex` may or may not have been acknowledged. */
+  readonly commit: number
+  /** When this node last was in touch with a leader; null where that was before its daemon began. */
+  readonly lastLeaderAt: string | null
+  /** Of the last entry, by its leader's clock. */
+  readonly lastEntryAt: string
+  readonly members: readonly { readonly name: string; readonly voter: boolean; readonly answers: boolean; readonly lastIndex: number | null }[]
+  readonly notes: readonly string[]
 }

@@ -130,7 +130,8 @@ export class MembershipUseCases implements Membership {
     if (peerId === undefined || !this.#context.ports.vault.verifyNode(peerId, standingProofText(this.#cluster().id, nodeId), signature)) {
       throw new OperationalError('UNAUTHENTICATED', 'This is not signed by a node that is or was a member here.')
     }
-    return former === undefined ? { removed: false, at: null, by: null } : { removed: true, at: isoTime(former.removedMs), by: former.actor }
+    // It was not removed, its cluster was founded anew without it: it is told so at the handshake of nodes, and keeps what it has.
+    return former === undefined || former.epoch !== undefined ? { removed: false, at: null, by: null } : { removed: true, at: isoTime(former.removedMs), by: former.actor }
   }
 
   /** Asked before a certificate is issued; apply asks again. */

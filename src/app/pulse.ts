@@ -13,6 +13,7 @@ export class Pulse {
   #said = ''
   #saidAtMs = 0
   #lastQuorumMs: number
+  #hadQuorum = false
 
   constructor(context: AppContext) {
     this.#context = context
@@ -22,6 +23,11 @@ export class Pulse {
   /** Wall clock of the last look that found a quorum; of the start, where none was found yet. */
   get lastQuorumMs(): number {
     return this.#lastQuorumMs
+  }
+
+  /** False where no look has found a quorum since the start. */
+  get hadQuorum(): boolean {
+    return this.#hadQuorum
   }
 
   start(): void {
@@ -42,6 +48,7 @@ export class Pulse {
     const { clock, consensus } = this.#context.ports
     const { leaderId, quorum, term, halted, configuration } = consensus.status()
     if (quorum) this.#lastQuorumMs = clock.nowMs()
+    this.#hadQuorum ||= quorum
     const ready = [...this.#context.state.tables.node.keys()].map((id) => this.#context.unreadiness(id) === '')
     const now = JSON.stringify([leaderId, quorum, term, halted, configuration.voters, ready])
     const nowMs = clock.monotonicMs()

@@ -3,6 +3,7 @@ import type { AuditRecord, StoredAudit } from '../model/audit.ts'
 import { OperationalError } from '../model/error.ts'
 import { compareEventIds, type Event } from '../model/event.ts'
 import type { Cancel } from '../ports/clock.ts'
+import type { State } from '../state/state.ts'
 import { authorize, may } from './authorize.ts'
 import { isoTime, type AppContext } from './context.ts'
 import type { Caller, ListQuery, Page, Records, Watcher } from './face.ts'
@@ -107,7 +108,7 @@ export class RecordUseCases implements Records {
     const { state } = this.#context
     const [oldest] = state.tables.event.keys()
     const [afterIndex = 0] = after.split('.').map(Number)
-    const gone = !/^\d+\.\d+$/.test(after) || (oldest !== undefined && compareEventIds(after, oldest) < 0 && !this.#isWholeHistory(oldest)) || afterIndex > state.index
+    const gone = !/^\d+\.\d+$/.test(after) || (oldest !== undefined && compareEventIds(after, oldest) < 0 && !this.#isWholeHistory(oldest)) || afterIndex > state.index || wasPassedOver(state, afterIndex)
     if (gone) throw new OperationalError('EVENTS_GONE', `Events after ${after.slice(0, 40)} are not kept here. List anew and watch from there.`)
     for (const event of state.tables.event.values()) if (compareEventIds(event.id, after) > 0) tell(event)
   }
@@ -126,4 +127,10 @@ const administrative: ReadonlySet<string> = new Set(['user', 'token', 'joinToken
 
 function sees(caller: Caller, event: Event): boolean {
   return administrative.has(event.kind) ? may(caller, 'administer', '') : may(caller, 'read', event.project)
+}
+
+/** Given by the former cluster, after all that went into this one: of another history. */
+function wasPassedOver(state: State, index: number): boolean {
+  const jump = state.tables.cluster.get('cluster')?.jump
+  return jump !== undefined && index > jump.fromIndex && index < jump.toIndex
 }

@@ -1,10 +1,12 @@
 // `novacron cluster` and `doctor`: founding, joining, join tokens, and what this host is like; partly over the control socket.
 import type { Command } from 'commander'
+import { registerBackup } from './backup.ts'
 import { askControl, withSocket, type SocketOptions } from './control-client.ts'
 import { exitCodes, Failure } from './io.ts'
 import { escapeText, paint, renderDetails, renderTable, styleOf, textAt, valueAt } from './output.ts'
 import { integerBetween, listAt } from './nouns.ts'
 import { confirmLoss, dryRunResult, isDryRun } from './results.ts'
+import { registerRecoverCluster, registerRestore } from './refounding.ts'
 import { withExample, withJson, type Shell } from './shell.ts'
 
 const clusterPath = '/api/v1/cluster'
@@ -27,6 +29,9 @@ export function registerCluster(program: Command, shell: Shell): void {
   })
   withExample(withJson(show), 'novacron cluster show')
   registerJoinTokens(cluster, shell)
+  registerBackup(cluster, shell)
+  registerRestore(cluster, shell)
+  registerRecoverCluster(cluster, shell)
 }
 
 function registerInit(cluster: Command, shell: Shell): void {

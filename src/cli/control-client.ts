@@ -1,5 +1,6 @@
 // Asks the daemon on this host over its control socket; only root may open it.
-import { request } from 'node:http'
+import { createReadStream } from 'node:fs'
+import { request, type ClientRequest } from 'node:http'
 import type { Command } from 'commander'
 import { failureOfAnswer, Failure, unreachableFailure } from './io.ts'
 
@@ -17,9 +18,25 @@ const timeoutMs = 120_000
 /** @throws Failure for an answer that is an error, and where the daemon does not answer */
 export async function askControl(socketPath: string, method: 'GET' | 'POST', path: string, body?: unknown): Promise<unknown> {
   const text = body === undefined ? undefined : JSON.stringify(body)
+  return exchange({ socketPath, method, path, headers: text === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) } }, (outgoing) => outgoing.end(text))
+}
+
+/** Sends a file, with options of a kind that no other process may see. @throws Failure as `askControl` */
+export async function sendControl(socketPath: string, path: string, file: { readonly path: string; readonly options: unknown }): Promise<unknown> {
+  const headers = { 'Content-Type': 'application/octet-stream', 'Novacron-Options': Buffer.from(JSON.stringify(file.options)).toString('base64url') }
+  return exchange({ socketPath, method: 'POST', path, headers }, (outgoing) => {
+    const source = createReadStream(file.path)
+    source.on('error', (cause) => outgoing.destroy(cause))
+    outgoing.on('close', () => source.destroy())
+    source.pipe(outgoing)
+  })
+}
+
+async function exchange(call: { readonly socketPath: string; readonly method: 'GET' | 'POST'; readonly path: string; readonly headers: Readonly<Record<string, string | number>> }, send: (outgoing: ClientRequest) => void): Promise<unknown> {
+  const { socketPath } = call
   const { promise, resolve, reject } = Promise.withResolvers<{ readonly status: number; readonly text: string }>()
   const outgoing = request(
-    { socketPath, method, path, agent: false, headers: text === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) } },
+    { ...call, agent: false },
     (response) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -29,7 +46,7 @@ export async function askControl(socketPath: string, method: 'GET' | 'POST', pat
   )
   outgoing.setTimeout(timeoutMs, () => outgoing.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
   outgoing.on('error', reject)
-  outgoing.end(text)
+  send(outgoing)
   try {
     const answer = await promise
     const parsed: unknown = answer.text === '' ? null : JSON.parse(answer.text)

@@ -30,6 +30,8 @@ export type ClusterOptions = {
   readonly tickMs?: number
   readonly compaction?: CompactionBounds
   readonly raft?: EngineOptions['raft']
+  /** The cluster was founded anew without this node: its state is shown, and nothing else. */
+  readonly superseded?: string
   /** Called once, when this node stops taking part by itself. */
   readonly onHalted?: (halt: Halt) => void
 }
@@ -55,7 +57,7 @@ export class Cluster implements Consensus {
     this.#onHalted = options.onHalted ?? (() => undefined)
     this.#electionMs = tickMs * (raft.electionTicks ?? defaultElectionTicks)
     this.#ports = ports
-    this.#engine = new Engine({ nodeId, tickMs, compaction, raft: { heartbeatTicks: defaultHeartbeatTicks, ...raft } }, ports, {
+    this.#engine = new Engine({ nodeId, tickMs, compaction, superseded: options.superseded, raft: { heartbeatTicks: defaultHeartbeatTicks, ...raft } }, ports, {
       applied: (entry) => {
         this.#fates.applied({ index: entry.index, commandId: entry.command?.id ?? null, result: entry.result })
         this.#emit({ kind: 'applied', ...entry })
@@ -228,6 +230,11 @@ export class Cluster implements Consensus {
         this.#engine.act((node) => node.reportUnreachable(nodeId))
       },
     }
+  }
+
+  /** The cluster was founded anew without this node: it takes no part from now on. */
+  supersede(reason: string): void {
+    this.#engine.halt('superseded', reason)
   }
 
   /** Sizes of what waits, for metrics and tests. */

@@ -22,6 +22,8 @@ export type EngineOptions = {
   readonly nodeId: RaftId
   readonly tickMs: number
   readonly compaction: CompactionBounds
+  /** Why it shall take no part from the start on. */
+  readonly superseded?: string | undefined
   /** Departures from the core's production values. */
   readonly raft: Partial<Omit<RaftOptions, 'id' | 'random'>>
 }
@@ -117,6 +119,11 @@ export class Engine {
       this.#halt('damaged', recovered.detail, null)
       return
     }
+    const { superseded } = this.#options
+    if (superseded !== undefined) {
+      this.halt('superseded', superseded)
+      return
+    }
     this.#compaction = new Compaction(compaction, recovered.base.index)
     this.#isLogFresh = recovered.hardState.term === 0 && recovered.entries.length === 0 && recovered.base.index === 0
     this.#node = this.#createNode(recovered)
@@ -139,6 +146,11 @@ export class Engine {
     this.#writer.stop()
     await this.#ports.logStore.close()
     await this.#ports.stateStore.close()
+  }
+
+  /** Takes no part from now on; nothing more is written. */
+  halt(kind: HaltKind, reason: string): void {
+    this.#halt(kind, reason, null)
   }
 
   /** A message from a peer. */

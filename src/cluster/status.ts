@@ -27,6 +27,8 @@ export type HaltKind =
   | 'storage'
   /** The log lost or changed something acknowledged: the node must rejoin under a new identity. */
   | 'damaged'
+  /** The cluster was founded anew without this node. */
+  | 'superseded'
   /** An entry of a newer version: update this node. */
   | 'unknownCommand'
   /** A bug. */

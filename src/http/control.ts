@@ -15,6 +15,7 @@ const pathBytesMax = 107
 const headersTimeoutMs = 5_000
 
 type Handler = (body: unknown) => unknown
+const restorePath = '/restore'
 const routesOf = (control: Control): Readonly<Record<string, Handler>> => ({
   'GET /status': () => control.status(),
   'GET /doctor': () => control.doctor(),
@@ -22,6 +23,7 @@ const routesOf = (control: Control): Readonly<Record<string, Handler>> => ({
   'POST /leave': () => control.leave(),
   'POST /reset-password': (body) => control.resetPassword(body),
   'POST /join': (body) => control.join(body),
+  'POST /recover': (body) => control.recover(body),
 })
 
 /** @throws RangeError for a path that is too long; the system's error where it cannot be listened on */
@@ -29,7 +31,7 @@ export async function startControl(options: { readonly path: string; readonly co
   const { path, control, clock, log } = options
   if (Buffer.byteLength(path) > pathBytesMax) throw new RangeError(`the path of the control socket has more than ${pathBytesMax} bytes: ${path}`)
   const routes = routesOf(control)
-  const server = createServer({ headersTimeout: headersTimeoutMs, requestTimeout: 0 }, (incoming, outgoing) => void serve({ incoming, outgoing, routes, clock, log }))
+  const server = createServer({ headersTimeout: headersTimeoutMs, requestTimeout: 0 }, (incoming, outgoing) => void serve({ incoming, outgoing, control, routes, clock, log }))
   // A daemon that was killed leaves its socket behind; the data directory's lock keeps a living one from losing it.
   await unlink(path).catch(() => undefined)
   await new Promise<void>((resolve, reject) => {
@@ -52,17 +54,37 @@ export async function startControl(options: { readonly path: string; readonly co
   }
 }
 
-type Exchange = { readonly incoming: IncomingMessage; readonly outgoing: ServerResponse; readonly routes: Readonly<Record<string, Handler>>; readonly clock: Clock; readonly log: Log }
+/** What is still sent is not wanted, but whoever sends a file has to be done before it reads the answer. */
+async function dropRest(incoming: IncomingMessage): Promise<void> {
+  if (incoming.complete || incoming.destroyed) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  incoming.once('end', resolve).once('close', resolve).resume()
+  await promise
+}
 
-async function serve({ incoming, outgoing, routes, clock, log }: Exchange): Promise<void> {
+/** Beside a body that is a file. @throws MALFORMED */
+function optionsOf(incoming: IncomingMessage): unknown {
+  const text = incoming.headers['novacron-options']
+  if (typeof text !== 'string') throw new OperationalError('MALFORMED', 'The options are missing.')
+  return parseJson(Buffer.from(text, 'base64url'))
+}
+
+type Exchange = { readonly incoming: IncomingMessage; readonly outgoing: ServerResponse; readonly control: Control; readonly routes: Readonly<Record<string, Handler>>; readonly clock: Clock; readonly log: Log }
+
+async function serve({ incoming, outgoing, control, routes, clock, log }: Exchange): Promise<void> {
   try {
     const key = `${incoming.method} ${incoming.url}`
+    if (key === `POST ${restorePath}`) {
+      respond(outgoing, 200, { 'Content-Type': 'application/json' }, await control.restore(optionsOf(incoming), incoming.iterator({ destroyOnReturn: false })))
+      return
+    }
     const handler = Object.hasOwn(routes, key) ? routes[key] : undefined
     if (handler === undefined) throw new OperationalError('NOT_FOUND', `The control socket does not know ${key}.`)
     const bytes = hasBody(incoming) ? await readBody(incoming, outgoing, clock) : new Uint8Array()
     respond(outgoing, 200, { 'Content-Type': 'application/json' }, (await handler(bytes.length === 0 ? {} : parseJson(bytes))) ?? null)
   } catch (error) {
     if (!(error instanceof OperationalError)) log.error('control request failed', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    if (incoming.url === restorePath) await dropRest(incoming)
     const problem = problemOf(error)
     respond(outgoing, problem.status, { 'Content-Type': problemType, ...problemHeaders(error) }, problem)
   }

@@ -15,6 +15,16 @@ export type StoredCluster = {
   readonly caKeySealed: string
   readonly sessionKeySealed: string
   readonly createdMs: number
+  /** Rises when the cluster is founded anew by one survivor: members of a lower one are refused. Absent is 1. */
+  readonly epoch?: number
+  /** Log indexes that were passed over, because the former cluster may have given them after all that is known here. */
+  readonly jump?: { readonly fromIndex: number; readonly toIndex: number }
+  /** The last one that was read to its end; absent where there was none. */
+  readonly lastBackup?: { readonly atMs: number; readonly by: string; readonly node: string; readonly index: number; readonly bytes: number; readonly checksum: string; readonly sealed: boolean }
+}
+
+export function epochOf(cluster: Pick<StoredCluster, 'epoch'> | undefined): number {
+  return cluster?.epoch ?? 1
 }
 
 /** Answer of GET /api/v1/cluster. */

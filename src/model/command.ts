@@ -23,6 +23,10 @@ export const commandPayloads = {
     admin: z.strictObject({ id: userIdSchema, name: nameSchema, passwordHash: z.string() }),
     token: z.strictObject({ id: tokenIdSchema, name: nameSchema, secretHash: z.string() }),
   }),
+  /** Somebody asked for a backup; its index is that of this command. */
+  'cluster.backup': z.strictObject({ sealed: z.boolean() }),
+  /** From the node that wrote it, once it was read to its end. */
+  'cluster.backedUp': z.strictObject({ by: z.string().max(128), node: nameSchema, index: z.number().int(), bytes: z.number().int(), checksum: z.string().max(64), sealed: z.boolean() }),
   'joinToken.create': z.strictObject({ id: tokenIdSchema, secretHash: z.string(), lifeSeconds: z.number().int() }),
   'joinToken.revoke': z.strictObject({ id: tokenIdSchema }),
   'node.admit': z.strictObject({

@@ -40,6 +40,10 @@ export const errorTable = {
   EVENTS_GONE: { status: 410, title: 'Events that old are gone; list anew' },
   ALREADY_MEMBER: { status: 409, title: 'This node is in a cluster already' },
   NOT_CLUSTERED: { status: 409, title: 'This node is in no cluster' },
+  CLUSTER_SUPERSEDED: { status: 403, title: 'The cluster was founded anew without this node' },
+  BACKUP_DAMAGED: { status: 422, title: 'The backup is damaged' },
+  BACKUP_NEWER: { status: 422, title: 'The backup is of a newer version' },
+  PASSPHRASE_WRONG: { status: 422, title: 'The passphrase does not open the backup' },
   NODE_REMOVED: { status: 403, title: 'The node was removed from the cluster' },
   // Cluster
   NO_QUORUM: { status: 503, title: 'No quorum: surely not done' },

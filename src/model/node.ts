@@ -89,6 +89,8 @@ export type StoredFormerNode = {
   /** Log index of its removal: the order in which they are dropped. */
   readonly index: number
   readonly actor: string
+  /** It was dropped when the cluster was founded anew at this epoch; absent where it was removed. */
+  readonly epoch?: number
 }
 /** The oldest go first; who was forgotten altogether is a stranger like any other. */
 export const formerNodesMax = 1000

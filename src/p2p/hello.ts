@@ -11,7 +11,7 @@ const helloBytesMax = 2048
 const helloSchema = z.object({ version: z.number().int(), nodeId: z.string().max(255), instance: z.string().max(64), address: z.string().max(255).optional() })
 const answerSchema = z.discriminatedUnion('ok', [
   z.object({ ok: z.literal(true), nodeId: z.string().max(255), instance: z.string().max(64) }),
-  z.object({ ok: z.literal(false), code: z.string().max(64), message: z.string().max(1024) }),
+  z.object({ ok: z.literal(false), code: z.string().max(64), message: z.string().max(1024), epoch: z.number().int().optional() }),
 ])
 
 /** Thrown by the acceptor's half after it has told the dialler. */
@@ -33,7 +33,7 @@ export async function sayHello(stream: FrameStream, self: Host, peerNodeId: stri
   try {
     stream.sendFrame(encodeJson({ version: protocolVersion, nodeId: self.nodeId, instance: self.instance, ...(self.advertised === null ? {} : { address: self.advertised }) }))
     const answer = decodeJson(await stream.frame(helloBytesMax), answerSchema)
-    if (!answer.ok) throw new OperationalError(isErrorCode(answer.code) ? answer.code : 'FORBIDDEN', answer.message)
+    if (!answer.ok) throw new OperationalError(isErrorCode(answer.code) ? answer.code : 'FORBIDDEN', answer.message, answer.epoch === undefined ? {} : { data: { epoch: answer.epoch } })
     if (answer.nodeId !== peerNodeId) throw new OperationalError('FORBIDDEN', `The node there is ${answer.nodeId}, not ${peerNodeId}.`)
     return answer.instance
   } finally {
@@ -61,6 +61,12 @@ export async function answerHello(stream: FrameStream, self: Host, peerNodeId: s
   }
   stream.sendFrame(encodeJson({ ok: true, nodeId: self.nodeId, instance: self.instance }))
   return { instance: hello.instance, address: hello.address ?? null }
+}
+
+/** Tells a former member that the cluster goes on without it. @throws Malformed; StreamClosed */
+export async function refuseHello(stream: FrameStream, epoch: number): Promise<void> {
+  decodeJson(await stream.frame(helloBytesMax), helloSchema)
+  stream.sendFrame(encodeJson({ ok: false, code: 'CLUSTER_SUPERSEDED', message: `The cluster was founded anew at epoch ${epoch}, without this node. It has to join anew.`, epoch }))
 }
 
 export function encodeJson(value: unknown): Uint8Array {

@@ -33,6 +33,8 @@ export type Pubsub = Libp2p['services']['pubsub']
 
 /** A yamux window must stay below libp2p's 4 MiB read buffer, or a paused stream is reset instead of waiting. */
 const windowBytesMax = 1024 * 1024
+/** In which a former member hears why it is refused. */
+const dismissalMs = 2_000
 const streamsPerProtocolMax = 512
 
 export class Host {
@@ -57,7 +59,10 @@ export class Host {
     this.pubsub = node.services.pubsub
     // The gater looks during the handshake; a member removed in that very moment is caught here.
     node.addEventListener('connection:open', (event) => {
-      if (membership.byPeerId(event.detail.remotePeer.toString()) === undefined) abortConnection(event.detail, new Error('not a member'))
+      const peerId = event.detail.remotePeer.toString()
+      if (membership.byPeerId(peerId) !== undefined) return
+      if (membership.dismissedAt(peerId) === null) abortConnection(event.detail, new Error('not a member'))
+      else setTimeout(() => abortConnection(event.detail, new Error('not a member any more')), dismissalMs).unref()
     })
   }
 
@@ -83,14 +88,16 @@ export class Host {
     for (const connection of this.connections(peerId)) abortConnection(connection, reason)
   }
 
-  /** Streams of the protocol come to the handler with the member who opened them; the handler owns the stream and must not throw. */
-  async serve(protocol: string, handler: (stream: Stream, member: Member, connection: Connection) => Promise<void>): Promise<void> {
+  /** Streams of the protocol come to the handler with the member who opened them, those of former members to `refuse`; each owns the stream and must not throw. */
+  async serve(protocol: string, handler: (stream: Stream, member: Member, connection: Connection) => Promise<void>, refuse: (stream: Stream, epoch: number) => Promise<void> = abortStranger): Promise<void> {
     const limits = { maxInboundStreams: streamsPerProtocolMax, maxOutboundStreams: streamsPerProtocolMax }
     await this.#node.handle(protocol, (stream, connection) => {
       const member = this.#membership.byPeerId(connection.remotePeer.toString())
-      if (member === undefined) return stream.abort(new Error('not a member'))
-      handler(stream, member, connection).catch((error: unknown) => {
-        this.#log.error('stream handler failed', { protocol, peer: member.nodeId, error: String(error) })
+      const epoch = member === undefined ? this.#membership.dismissedAt(connection.remotePeer.toString()) : null
+      if (member === undefined && epoch === null) return stream.abort(new Error('not a member'))
+      const handled = member === undefined ? refuse(stream, epoch ?? 0) : handler(stream, member, connection)
+      handled.catch((error: unknown) => {
+        this.#log.error('stream handler failed', { protocol, peer: member?.nodeId ?? connection.remotePeer.toString(), error: String(error) })
         stream.abort(error instanceof Error ? error : new Error(String(error)))
       })
     }, limits)
@@ -125,8 +132,14 @@ export function abortConnection(connection: Connection, reason: Error): void {
   }
 }
 
+function abortStranger(stream: Stream): Promise<void> {
+  stream.abort(new Error('not a member'))
+  return Promise.resolve()
+}
+
 async function createNode(options: HostOptions, membership: Membership) {
   const stranger = (peerId: { toString(): string }) => membership.byPeerId(peerId.toString()) === undefined
+  const unwelcome = (peerId: { toString(): string }) => stranger(peerId) && membership.dismissedAt(peerId.toString()) === null
   return createLibp2p({
     privateKey: await generateKeyPairFromSeed('Ed25519', options.privateKey),
     addresses: { listen: [multiaddrOf(hostPort(options.listen.host, options.listen.port))] },
@@ -135,8 +148,8 @@ async function createNode(options: HostOptions, membership: Membership) {
     streamMuxers: [sparingYamux({ enableKeepAlive: true, streamOptions: { maxStreamWindowSize: windowBytesMax, maxReadBufferLength: 4 * windowBytesMax } })],
     connectionGater: {
       denyDialPeer: stranger,
-      denyInboundEncryptedConnection: stranger,
-      denyInboundUpgradedConnection: stranger,
+      denyInboundEncryptedConnection: unwelcome,
+      denyInboundUpgradedConnection: unwelcome,
       denyOutboundUpgradedConnection: stranger,
     },
     connectionManager: {

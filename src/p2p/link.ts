@@ -3,6 +3,7 @@
 //   dialling ──hello answered──▶ up ──closed, silent or blocked──▶ waiting ──pause over, or the peer dialled us──▶ dialling
 //      └───────────────────────── failed ────────────────────────────▲
 import { randomInt } from 'node:crypto'
+import { OperationalError } from '../model/error.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Member, PeerStatus } from '../ports/transport.ts'
@@ -18,7 +19,7 @@ import { openSession, PeerSilent, type Session } from './session.ts'
 const connectMsMax = 3_000
 const gossipCheckMs = 5_000
 
-export type LinkEvents = { connected(nodeId: string): void; disconnected(nodeId: string): void }
+export type LinkEvents = { connected(nodeId: string): void; disconnected(nodeId: string): void; superseded(nodeId: string, epoch: number): void }
 type LinkOptions = { readonly clock: Clock; readonly log: Log; readonly events: LinkEvents }
 
 export class Link {
@@ -127,6 +128,8 @@ export class Link {
       // One line per new reason: the loop goes on for as long as the peer is away.
       if (failure !== this.#lastFailure && !this.stopped) this.#log.warn('peer cannot be reached', { address: this.#member.address, error: failure })
       this.#lastFailure = failure
+      const epoch = error instanceof OperationalError && error.code === 'CLUSTER_SUPERSEDED' ? error.data['epoch'] : undefined
+      if (typeof epoch === 'number') this.#events.superseded(this.#member.nodeId, epoch)
       return null
     } finally {
       deadline.cancel()

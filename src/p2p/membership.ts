@@ -1,5 +1,5 @@
 // Who belongs to the cluster as far as the network is concerned: both directions of node id and peer id.
-import type { Member } from '../ports/transport.ts'
+import type { Dismissed, Member } from '../ports/transport.ts'
 
 export type MembershipChange = {
   /** New ones, and those whose key changed. */
@@ -15,6 +15,8 @@ export class Membership {
   readonly #selfNodeId: string
   #byNodeId = new Map<string, Member>()
   #byPeerId = new Map<string, Member>()
+  #epoch = 1
+  #dismissed: ReadonlySet<string> = new Set()
 
   constructor(selfNodeId: string) {
     this.#selfNodeId = selfNodeId
@@ -33,6 +35,16 @@ export class Membership {
       removed: [...before.values()].filter((member) => this.#byNodeId.get(member.nodeId)?.peerId !== member.peerId),
       moved: now.filter((member) => sameKey(member) && before.get(member.nodeId)?.address !== member.address),
     }
+  }
+
+  setDismissed({ epoch, peers }: Dismissed): void {
+    this.#epoch = epoch
+    this.#dismissed = new Set(peers.map(({ peerId }) => peerId))
+  }
+
+  /** The epoch at which the cluster was founded anew without this peer; null for members and strangers. */
+  dismissedAt(peerId: string): number | null {
+    return this.#dismissed.has(peerId) && !this.#byPeerId.has(peerId) ? this.#epoch : null
   }
 
   byNodeId(nodeId: string): Member | undefined {

@@ -1,11 +1,11 @@
 // The port Transport over libp2p: one link per member, and the serving side of the Raft, request and snapshot streams.
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
-import type { Member, PeerStatus, Transport, TransportHandler } from '../ports/transport.ts'
+import type { Dismissed, Member, PeerStatus, Transport, TransportHandler } from '../ports/transport.ts'
 import type { Message } from '../raft/types.ts'
 import { startDeadline } from './deadline.ts'
 import { FrameStream, StreamClosed } from './framing.ts'
-import { answerHello, HelloRefused } from './hello.ts'
+import { answerHello, HelloRefused, refuseHello } from './hello.ts'
 import type { Host, Stream } from './host.ts'
 import { Link } from './link.ts'
 import { Malformed } from './malformed.ts'
@@ -72,6 +72,10 @@ export class P2pTransport implements Transport {
     for (const member of moved) this.#links.get(member.nodeId)?.move(member)
   }
 
+  setDismissed(dismissed: Dismissed): void {
+    this.#membership.setDismissed(dismissed)
+  }
+
   send(message: Message, onSnapshotSent?: SnapshotFate): void {
     if (message.kind === 'snapshot') this.#sendSnapshot(message, onSnapshotSent ?? (() => undefined))
     else this.#links.get(message.to)?.send(message)
@@ -98,6 +102,7 @@ export class P2pTransport implements Transport {
     const events = {
       connected: (nodeId: string) => this.#handler?.connected(nodeId),
       disconnected: (nodeId: string) => this.#handler?.disconnected(nodeId),
+      superseded: (nodeId: string, epoch: number) => this.#handler?.superseded?.({ nodeId, epoch }),
     }
     const link = new Link(this.#host, member, { clock: this.#clock, log: this.#log, events })
     this.#links.set(member.nodeId, link)
@@ -149,7 +154,20 @@ export class P2pTransport implements Transport {
         return
       }
       await this.#closeSoon(stream)
-    })
+    }, (raw, epoch) => this.#dismiss(new FrameStream(raw), epoch))
+  }
+
+  async #dismiss(stream: FrameStream, epoch: number): Promise<void> {
+    const deadline = startDeadline(this.#clock, helloMsMax, 'waiting for a hello')
+    deadline.signal.addEventListener('abort', () => stream.abort(deadline.signal.reason as Error), { once: true })
+    try {
+      await refuseHello(stream, epoch)
+      await this.#closeSoon(stream)
+    } catch (error) {
+      stream.abort(error instanceof Error ? error : new Error(String(error)))
+    } finally {
+      deadline.cancel()
+    }
   }
 
   async #welcome(stream: FrameStream, member: Member): Promise<void> {

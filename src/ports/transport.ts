@@ -9,6 +9,9 @@ export type Member = {
   readonly address: string
 }
 
+/** Members of before the cluster was founded anew at this epoch: they may connect, to be told so. */
+export type Dismissed = { readonly epoch: number; readonly peers: readonly { readonly nodeId: string; readonly peerId: string }[] }
+
 export type PeerStatus = { readonly nodeId: string; readonly connected: boolean; readonly rttMs: number | null; readonly queuedBytes: number }
 
 export interface TransportHandler {
@@ -18,6 +21,8 @@ export interface TransportHandler {
   request(from: string, method: string, body: Uint8Array): Promise<Uint8Array>
   connected(nodeId: string): void
   disconnected(nodeId: string): void
+  /** A member, authenticated, refused us: to it the cluster was founded anew, at this epoch, without this node. */
+  superseded?(by: { readonly nodeId: string; readonly epoch: number }): void
 }
 
 export interface Transport {
@@ -25,6 +30,8 @@ export interface Transport {
   stop(): Promise<void>
   /** Who may connect and whom to dial; a member left out is refused at once and its live connections are closed. */
   setMembers(members: readonly Member[]): void
+  /** Whom to refuse with a word that tells why; where it cannot be told they are strangers. */
+  setDismissed?(dismissed: Dismissed): void
   /**
    * Best effort, never waits; queues per peer are bounded and the oldest is dropped. Snapshots go on a stream of their own;
    * `onSnapshotSent` tells their fate.

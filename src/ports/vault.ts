@@ -1,5 +1,6 @@
 // Keys, hashes and certificates, as the engines see them; the formats are the driver's.
 
+import type { PassphraseParameters } from '../model/backup.ts'
 import type { JoinTokenContent } from '../model/token.ts'
 
 export type SessionClaims = { readonly sid: string; readonly sub: string; readonly csrf: string; readonly issuedMs: number; readonly expiresMs: number }
@@ -22,6 +23,10 @@ export interface Vault {
   /** AES-256-GCM; `purpose` is authenticated with it. */
   seal(key: Uint8Array, plaintext: Uint8Array, purpose: string): string
   open(key: Uint8Array, sealed: string, purpose: string): Uint8Array
+  /** With a salt of its own. */
+  passphraseParameters(): PassphraseParameters
+  /** 32 bytes, slowly. */
+  passphraseKey(passphrase: string, parameters: PassphraseParameters): Promise<Uint8Array>
   /** For the holder of an X25519 public key, base64url. */
   wrapKey(recipient: string, key: Uint8Array): string
   /** With this node's own private key. */

@@ -7,6 +7,7 @@ import { migrationsMax } from '../model/migration.ts'
 import { formerNodesMax } from '../model/node.ts'
 import type { StateWrite } from '../ports/state-store.ts'
 import { requireAuthority } from './authority.ts'
+import { applyBackup } from './backup.ts'
 import { applyToCluster } from './cluster.ts'
 import { applyToImage } from './image.ts'
 import { applyToNode } from './node.ts'
@@ -88,6 +89,9 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
   switch (command.type) {
     case 'cluster.init':
       return applyToCluster(transaction, command)
+    case 'cluster.backup':
+    case 'cluster.backedUp':
+      return applyBackup(transaction, command)
     case 'joinToken.create':
     case 'joinToken.revoke':
     case 'token.create':

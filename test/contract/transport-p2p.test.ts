@@ -57,6 +57,23 @@ describe('strangers and rogues', () => {
     return stream
   }
 
+  test('a member of before the cluster was founded anew hears why it is refused, and nothing else is taken from it', async () => {
+    const [a, b] = [fixture.node('a'), fixture.node('b')]
+    fixture.setMembers('a', ['a'])
+    a.transport.setDismissed?.({ epoch: 7, peers: [{ nodeId: 'b', peerId: peerIdOfPrivateKey(fixture.key('b')) }] })
+    await fixture.until(() => b.events.includes('superseded a 7'), 'b is told')
+    const before = a.received.length
+    b.transport.send(heartbeat('b', 'a', 1))
+    await expect(b.transport.request('a', 'echo', pattern(8), { timeoutMs: 500 })).rejects.toMatchObject({ code: 'PEER_UNREACHABLE' })
+    expect(a.received.length).toBe(before)
+    expect(a.connected.has('b')).toBe(false)
+    // c was left out as well, but not dismissed: a stranger, who is told nothing.
+    expect(fixture.node('c').events.filter((event) => event.startsWith('superseded'))).toEqual([])
+    // Once it is a member again it is welcome.
+    fixture.setMembers('a', ['a', 'b'])
+    await fixture.until(() => a.connected.has('b') && b.connected.has('a'), 'they are connected again')
+  })
+
   async function endOf(stream: FrameStream): Promise<string> {
     try {
       for (;;) if ((await stream.frame(1 << 24)) === null) return 'ended'

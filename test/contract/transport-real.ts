@@ -60,6 +60,7 @@ export async function openReal(): Promise<RealFixture> {
         node.connected.delete(peer)
         node.events.push(`disconnected ${peer}`)
       },
+      superseded: ({ nodeId: peer, epoch }) => void node.events.push(`superseded ${peer} ${epoch}`),
     })
   }
   for (const nodeId of ids) await boot(nodeId)

@@ -29,6 +29,8 @@ export function createSimVault(random: Random): Vault {
       if (!text.startsWith('ncj_')) throw new OperationalError('TOKEN_INVALID', 'This is no join token.')
       return JSON.parse(decodeText(text.slice(4))) as JoinTokenContent
     },
+    passphraseParameters: () => ({ function: 'argon2id', memoryKib: 8, passes: 1, parallelism: 1, salt: secret() }),
+    passphraseKey: async (passphrase) => Buffer.from(passphrase),
     seal: (_key, plaintext, purpose) => JSON.stringify([purpose, Buffer.from(plaintext).toString('base64url')]),
     open: (_key, sealed, purpose) => {
       const [sealedFor, text] = JSON.parse(sealed) as [string, string]

@@ -4,6 +4,7 @@ import { createAuthority, fingerprint, issueCertificate, nodeCertificateDays } f
 import type { NodeIdentity } from './identity.ts'
 import { signAsNode, verifyNode } from './node-proof.ts'
 import { createPasswordHasher } from './passwords.ts'
+import { passphraseKey, passphraseParameters } from './passphrase.ts'
 import { open, seal, unwrapKey, wrapKey } from './sealing.ts'
 import { createApiTokenSecret, createReadablePassword, createSecret, encodeJoinToken, equalSecrets, parseJoinToken, sha256Hex } from './secrets.ts'
 import { signSession, verifySession } from './sessions.ts'
@@ -17,6 +18,8 @@ export function createVault(identity: Pick<NodeIdentity, 'x25519Private' | 'ed25
     apiTokenSecret: () => createApiTokenSecret(),
     secret: () => createSecret(),
     readablePassword: () => createReadablePassword(),
+    passphraseParameters: () => passphraseParameters(),
+    passphraseKey,
     seal: (key, plaintext, purpose) => seal(key, plaintext, purpose),
     open,
     wrapKey: (recipient, key) => wrapKey(Buffer.from(recipient, 'base64url'), key),

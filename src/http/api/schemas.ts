@@ -1,6 +1,7 @@
 // Schemas of the API by name, as they appear in the OpenAPI document; each is the model's own.
 import { z } from 'zod'
 import { auditRecordSchema } from '../../model/audit.ts'
+import { backupCreateSchema, backupViewSchema } from '../../model/backup.ts'
 import { clusterViewSchema } from '../../model/cluster.ts'
 import { consoleRequestSchema, consoleTicketSchema } from '../../model/console.ts'
 import { eventSchema } from '../../model/event.ts'
@@ -58,7 +59,7 @@ export const schemas = {
   token: named('Token', tokenSchema), tokenList: listOf('Token', tokenSchema), tokenCreate: named('TokenCreate', tokenCreateSchema),
   event: named('Event', eventSchema), eventList: listOf('Event', eventSchema),
   auditList: listOf('AuditRecord', auditRecordSchema),
-  cluster: named('Cluster', clusterViewSchema),
+  cluster: named('Cluster', clusterViewSchema), backup: named('Backup', backupViewSchema), backupCreate: named('BackupCreate', backupCreateSchema),
   joinTokenCreate: named('JoinTokenCreate', joinTokenCreateSchema),
   joinToken: named('JoinToken', z.strictObject({ id: z.string(), token: z.string().describe('Shown this once'), expiresAt: z.string() })),
   joinTokenView: named('JoinTokenView', joinTokenViewSchema),

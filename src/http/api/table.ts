@@ -1,5 +1,6 @@
 // The table of all API routes.
 import type { Route } from '../route.ts'
+import { clusterBackupRoutes } from './cluster-backup.ts'
 import { clusterRoutes } from './cluster.ts'
 import { consoleRoutes } from './console.ts'
 import { eventRoutes, type WatchEvents } from './events.ts'
@@ -19,6 +20,6 @@ import { vmRoutes } from './vms.ts'
 
 export function routeTable(watchEvents: WatchEvents): readonly Route[] {
   return [
-    ...sessionRoutes, ...vmRoutes, ...migrationRoutes, ...consoleRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...metricsRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
+    ...sessionRoutes, ...vmRoutes, ...migrationRoutes, ...consoleRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...clusterBackupRoutes, ...metricsRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
   ]
 }

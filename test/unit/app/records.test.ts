@@ -5,6 +5,7 @@ import { AppContext, type AppPorts } from '../../../src/app/context.ts'
 import type { Caller } from '../../../src/app/face.ts'
 import { RecordUseCases } from '../../../src/app/records.ts'
 import { eventsKeptMax, type Event } from '../../../src/model/event.ts'
+import { recoverCluster } from '../../../src/state/refounding.ts'
 import { admin, World } from '../state/world.ts'
 
 const caller: Caller = { actor: admin, userId: 'u', userName: 'admin', bindings: [{ role: 'administrator', scope: '*' }], session: null }
@@ -38,4 +39,15 @@ test('a place of another history is gone', () => {
   const world = new World()
   const { nodeId } = world.form()
   expect(() => recordsOf(world, nodeId)(`${world.state.index + 1}.0`)).toThrow(expect.objectContaining({ code: 'EVENTS_GONE' }))
+})
+
+test('a place that the former cluster may have given, after all that is known of it, is gone; older ones are good', () => {
+  const world = new World()
+  const { nodeId } = world.form()
+  const watch = recordsOf(world, nodeId)
+  const before = world.state.index
+  recoverCluster(world.state, nodeId, { term: 9, timeMs: world.timeMs, actor: admin, commandId: 'c' })
+  for (const index of [before + 1, before + 1000]) expect(() => watch(`${index}.0`), String(index)).toThrow(expect.objectContaining({ code: 'EVENTS_GONE' }))
+  expect(watch(`${before}.0`).map((event) => event.reason)).toContain('cluster.recovered')
+  expect(watch(`${world.state.index}.0`)).toEqual([])
 })

@@ -17,9 +17,9 @@ afterAll(async () => {
   rmSync(directory, { recursive: true })
 })
 
-function ask(method: string, target: string, body?: string): Promise<{ status: number; json: Json }> {
+function ask(method: string, target: string, body?: string, more: Readonly<Record<string, string>> = {}): Promise<{ status: number; json: Json }> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath: path, method, path: target, agent: false, ...(body === undefined ? {} : { headers: { 'Content-Length': Buffer.byteLength(body) } }) }, (response) => {
+    const asked = request({ socketPath: path, method, path: target, agent: false, headers: { ...more, ...(body === undefined ? {} : { 'Content-Length': Buffer.byteLength(body) }) } }, (response) => {
       let text = ''
       response.on('data', (data: Buffer) => { text += data.toString() }).on('end', () => resolve({ status: response.statusCode ?? 0, json: JSON.parse(text) }))
     })
@@ -45,6 +45,13 @@ test('faults are problems with a code', async () => {
   expect(await ask('POST', '/init', '{')).toMatchObject({ status: 400, json: { code: 'MALFORMED' } })
   expect(await ask('GET', '/nothing')).toMatchObject({ status: 404 })
   expect(await ask('POST', '/init', `"${'x'.repeat(1024 * 1024)}"`)).toMatchObject({ status: 413 })
+})
+
+test('a backup comes as it is, with its options beside it; a refusal in its midst is heard', async () => {
+  const options = { 'Novacron-Options': Buffer.from('{"dryRun":true}').toString('base64url') }
+  expect(await ask('POST', '/restore', 'x'.repeat(3_000_000), options)).toMatchObject({ status: 422, json: { code: 'BACKUP_DAMAGED', detail: expect.stringContaining('{"dryRun":true}') } })
+  expect(await ask('POST', '/restore', 'x')).toMatchObject({ status: 400, json: { code: 'MALFORMED' } })
+  expect(await ask('POST', '/recover', '{}')).toMatchObject({ status: 409, json: { code: 'STATE_CONFLICT' } })
 })
 
 test('a socket left behind is replaced; a path that is too long is told', async () => {

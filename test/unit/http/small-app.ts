@@ -222,6 +222,13 @@ export function createSmallApp(): SmallApp {
       audit: (_caller, query) => page(records, query),
       exportAudit: () => records,
     },
+    clusterBackup: {
+      lastBackup: () => ({ last: null }),
+      async backup(_caller, _body, options) {
+        write(options)
+        return options.dryRun ? { dryRun: true, differences: [] } : { name: 'lab.novabackup', index: 7, bytes: (async function* () { yield Buffer.from('novacron-backup\n') })() }
+      },
+    },
     requireRight: () => undefined,
     freshness: () => ({ index: 7, staleSinceMs: app.stale ? Date.parse(at) : null, quorum: !app.stale, leader: null, node: { id: 'n1', name: 'n1' }, clusterName: 'lab' }),
     onPulse: () => () => undefined,
@@ -279,5 +286,10 @@ export const smallControl: Control = {
     throw new OperationalError('ALREADY_MEMBER', 'This node is in a cluster already.')
   },
   join: async () => ({ nodeId: 'n1', name: 'n1' }),
+  async restore(options, bytes) {
+    for await (const piece of bytes) if (piece.length > 0) break
+    throw new OperationalError('BACKUP_DAMAGED', `Damaged, with ${JSON.stringify(options)}.`)
+  },
+  recover: async () => { throw new OperationalError('STATE_CONFLICT', 'There is a quorum.') },
   doctor: async () => [{ check: 'clock', outcome: 'good', measured: '1 ms', advice: '' }],
 }

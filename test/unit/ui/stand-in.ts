@@ -1,5 +1,6 @@
 // A small app of plain data behind the real pages, so that each page can be put together without a cluster.
 import { listPage, type ListShape } from '../../../src/app/list.ts'
+import type { BackupView } from '../../../src/model/backup.ts'
 import type { App, Caller, Freshness, ListQuery, WriteOptions } from '../../../src/app/face.ts'
 import type { AuditRecord } from '../../../src/model/audit.ts'
 import { OperationalError, type ErrorCode } from '../../../src/model/error.ts'
@@ -67,7 +68,7 @@ export function makeOperation(at: number, operation: OperationKind, state: Opera
   }
 }
 
-type Scene = { vms: Vm[]; nodes: Node[]; discovered?: DiscoveredNode[]; migrations?: Migration[]; images: Image[]; operations: Operation[]; events: Event[]; users: User[]; tokens: Token[]; audit: AuditRecord[]; roles: RoleResource[]; projects: Project[]; sessions: SessionView[]; freshness: Freshness }
+type Scene = { vms: Vm[]; nodes: Node[]; discovered?: DiscoveredNode[]; migrations?: Migration[]; images: Image[]; operations: Operation[]; events: Event[]; users: User[]; tokens: Token[]; audit: AuditRecord[]; roles: RoleResource[]; projects: Project[]; sessions: SessionView[]; freshness: Freshness; lastBackup: BackupView['last'] }
 
 export function makeScene(): Scene {
   const phases: VmPhase[] = ['running', 'running', 'stopped', 'running', 'paused', 'running', 'starting', 'running', 'failed', 'running', 'stopping', 'unknown', 'running', 'running', 'deleting']
@@ -89,7 +90,7 @@ export function makeScene(): Scene {
   const roles: RoleResource[] = users.flatMap((user, at) => user.spec.bindings.map((binding) => ({ id: idOf(10, at), kind: 'role' as const, name: `${user.name}-${binding.role}-cluster`, project: '', labels: {}, revision: 1, generation: 1, spec: { subject: { kind: 'user' as const, name: user.name }, ...binding }, status: { subjectId: user.id } })))
   const projects: Project[] = ['default', 'shop'].map((name, at) => ({ id: idOf(11, at), kind: 'project', name, project: '', labels: {}, revision: 1, generation: 1, spec: { description: at === 1 ? 'The web shop' : '' }, status: { vms: at * 3, images: 1, createdAt: iso(9000 * minute) } }))
   const sessions: SessionView[] = ['Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', 'curl/8.14'].map((agent, at) => ({ id: idOf(12, at), user: 'admin', userId: idOf(5, 0), address: `10.0.0.${9 + at}`, agent, node: 'n1', startedAt: iso(90 * minute), lastSeenAt: iso(at * minute), expiresAt: iso(-600 * minute), current: at === 0 }))
-  return { vms, nodes, images, operations, events, users, tokens, audit, roles, projects, sessions, freshness: { index: 900, staleSinceMs: null, quorum: true, leader: { id: idOf(1, 1), name: 'n1', url: 'https://10.0.0.1:8443' }, node: { id: idOf(1, 2), name: 'n2' }, clusterName: 'atlas' } }
+  return { vms, nodes, images, operations, events, users, tokens, audit, roles, projects, sessions, freshness: { index: 900, staleSinceMs: null, quorum: true, leader: { id: idOf(1, 1), name: 'n1', url: 'https://10.0.0.1:8443' }, node: { id: idOf(1, 2), name: 'n2' }, clusterName: 'atlas' }, lastBackup: { at: iso(90 * minute), by: 'admin', node: 'n1', index: 850, bytes: 3_400_000, checksum: 'cd'.repeat(32), sealed: true } }
 }
 
 export const admin: Caller = {
@@ -316,6 +317,13 @@ export function makeStandIn(): StandIn {
       revoke: (_caller, ref, options) => {
         write('token.revoke', ref, options)
         return Promise.resolve(null)
+      },
+    },
+    clusterBackup: {
+      lastBackup: () => ({ last: scene.lastBackup }),
+      backup: (_caller, body, options) => {
+        write('backup.create', body, options)
+        return Promise.resolve({ name: 'atlas.novabackup', index: 900, bytes: (async function* () { yield Buffer.from('novacron-backup\n') })() })
       },
     },
     membership: {

@@ -1,0 +1,132 @@
+// Backups through the API of a whole node: consistent while writes go on, sealed, noted; and read again.
+import { request } from 'node:https'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { authorityOf, readBackup, type ReadBackup } from '../../../src/backup-reader.ts'
+import { createIdentity } from '../../../src/drivers/crypto/identity.ts'
+import { createVault } from '../../../src/drivers/crypto/vault.ts'
+import { serve, type Ask, type Served } from './harness.ts'
+import { startRealNode, type RealNode } from './real-node.ts'
+
+const passphrase = 'correct horse battery staple'
+const vault = createVault(createIdentity('01890a5d-ac96-774b-bcce-000000000001'))
+let real: RealNode
+let served: Served
+const admin = (path: string, options: Ask = {}) => served.ask(`/api/v1${path}`, { token: real.token, ...options })
+
+beforeAll(async () => {
+  real = await startRealNode()
+  served = await serve({ app: real.node.app })
+  expect((await admin('/users', { method: 'POST', json: { name: 'bob', spec: {}, password: 'a long enough passphrase' } })).status).toBe(201)
+  expect((await admin('/vms', { method: 'POST', json: { name: 'web', spec: { cpus: 1, memoryMiB: 64, cloudInit: { userData: '#cloud-config secret-of-web' } } } })).status).toBe(201)
+})
+afterAll(async () => {
+  await served.http.stop()
+  await real.stop()
+})
+
+async function backUp(body: object, token = real.token): Promise<{ readonly status: number; readonly bytes: Buffer; readonly index: number }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; bytes: Buffer; index: number }>()
+  const outgoing = request(`${served.origin}/api/v1/cluster/backup`, { method: 'POST', ca: served.certPem, agent: false, headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' } }, (response) => {
+    const chunks: Buffer[] = []
+    response.on('data', (chunk: Buffer) => chunks.push(chunk)).on('error', reject)
+    response.on('end', () => resolve({ status: response.statusCode ?? 0, bytes: Buffer.concat(chunks), index: Number(response.headers['novacron-index']) }))
+  })
+  outgoing.on('error', reject)
+  outgoing.end(JSON.stringify(body))
+  return promise
+}
+
+async function* pieces(bytes: Buffer): AsyncIterable<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000)
+}
+const read = (bytes: Buffer, given: string | null): Promise<ReadBackup> => readBackup(pieces(bytes), given, vault)
+
+describe('under a passphrase', () => {
+  test('nothing stands open but the header; the key and the authority come out again', async () => {
+    const { status, bytes, index } = await backUp({ passphrase })
+    expect(status).toBe(201)
+    for (const word of ['secret-of-web', 'passwordHash', 'caKeySealed', passphrase, 'bob']) expect(bytes.includes(word), word).toBe(false)
+    const backup = await read(bytes, passphrase)
+    expect(backup.header).toMatchObject({ clusterName: 'lab', node: 'n1', index, format: 1 })
+    expect([...backup.state.tables.vm.values()].map((vm) => vm.name)).toEqual(['web'])
+    expect([...backup.state.tables.user.values()].map((user) => user.name).toSorted()).toEqual(['admin', 'bob'])
+    expect(authorityOf(backup, vault)?.keyPem).toContain('PRIVATE KEY')
+  })
+  test('another passphrase, or none, does not open it', async () => {
+    const { bytes } = await backUp({ passphrase })
+    await expect(read(bytes, `${passphrase}!`)).rejects.toMatchObject({ code: 'PASSPHRASE_WRONG' })
+    await expect(read(bytes, null)).rejects.toMatchObject({ code: 'INVALID' })
+  })
+  test('a passphrase that is too short is refused', async () => {
+    expect(await admin('/cluster/backup', { method: 'POST', json: { passphrase: 'short' } })).toMatchObject({ status: 422, json: { fields: [{ path: 'passphrase' }] } })
+  })
+  test('sealed frames of one file do not open in another', async () => {
+    const [one, other] = await Promise.all([backUp({ passphrase }), backUp({ passphrase })])
+    const headerEnd = (bytes: Buffer) => 16 + 5 + bytes.readUInt32BE(16) + 32
+    const mixed = Buffer.concat([one.bytes.subarray(0, headerEnd(one.bytes)), other.bytes.subarray(headerEnd(other.bytes))])
+    await expect(read(mixed, passphrase)).rejects.toMatchObject({ code: 'BACKUP_DAMAGED' })
+  })
+})
+
+describe('without one', () => {
+  test('the key is not in it, and secrets stand sealed', async () => {
+    const { bytes } = await backUp({})
+    const backup = await read(bytes, null)
+    expect(backup.clusterKey).toBeNull()
+    expect(authorityOf(backup, vault)).toBeNull()
+    expect(bytes.includes('PRIVATE KEY')).toBe(false)
+  })
+})
+
+test('writes that go on are all in it up to its index, and none beyond', async () => {
+  let going = true
+  const acknowledged: string[] = []
+  const writer = (async () => {
+    for (let at = 0; going; at++) {
+      const name = `w-${at}`
+      expect((await admin('/vms', { method: 'POST', json: { name, spec: { cpus: 1, memoryMiB: 16 } } })).status).toBe(201)
+      acknowledged.push(name)
+    }
+  })()
+  for (let round = 0; round < 4; round++) {
+    const before = [...acknowledged]
+    const { bytes, index } = await backUp({})
+    const { state } = await read(bytes, null)
+    expect(state.index).toBe(index)
+    const names = new Set([...state.tables.vm.values()].map((vm) => vm.name))
+    for (const name of before) expect(names, `round ${round}`).toContain(name)
+    for (const vm of state.tables.vm.values()) expect(vm.revision).toBeLessThanOrEqual(index)
+  }
+  going = false
+  await writer
+})
+
+test('who asked, what came of it and the last one are known; nothing of the passphrase is kept', async () => {
+  const { bytes, index } = await backUp({ passphrase })
+  const { checksum } = await read(bytes, passphrase)
+  expect((await admin('/cluster/backup')).json).toMatchObject({ last: { by: 'admin/initial', node: 'n1', index, bytes: bytes.length, checksum, sealed: true } })
+  expect((await served.ask('/metrics', { token: real.token })).text).toMatch(/^novacron_cluster_backup_timestamp_seconds\{node="n1"\} \d{10}/m)
+  expect((await admin('/audit?filter=command:cluster.backup')).json.items[0]).toMatchObject({ actor: 'admin/initial', outcome: 'done' })
+  const reasons = (await admin('/events?limit=20')).json.items.map((event: { reason: string }) => event.reason)
+  expect(reasons).toEqual(expect.arrayContaining(['cluster.backup', 'cluster.backedUp']))
+  expect(JSON.stringify([...real.node.cluster.state.tables.idempotency.values(), ...real.node.cluster.state.tables.audit.values()])).not.toContain(passphrase)
+})
+
+test('whoever goes away in the midst leaves room for others, and no good backup is noted', async () => {
+  const before = (await admin('/cluster/backup')).json
+  for (let round = 0; round < 5; round++) {
+    const outgoing = request(`${served.origin}/api/v1/cluster/backup`, { method: 'POST', ca: served.certPem, agent: false, headers: { Authorization: `Bearer ${real.token}`, 'Content-Type': 'application/json' } })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    outgoing.on('response', (response) => {
+      response.on('error', () => undefined).on('close', resolve)
+      outgoing.destroy()
+    }).on('error', () => resolve())
+    outgoing.end('{}')
+    await promise
+  }
+  const deadlineMs = performance.now() + 20_000
+  let status = 0
+  while (status !== 201 && performance.now() < deadlineMs) ({ status } = await backUp({}))
+  expect(status).toBe(201)
+  expect((await admin('/cluster/backup')).json).not.toEqual(before)
+})

@@ -23,6 +23,7 @@ const pages: readonly PageOf[] = [
   { href: '/projects', icon: 'tag', text: 'Projects', hint: 'Page', needs: 'looks' },
   { href: '/users', icon: 'user', text: 'Users', hint: 'Page', needs: 'administrator' },
   { href: '/audit', icon: 'shield', text: 'Audit', hint: 'Page', needs: 'administrator' },
+  { href: '/recovery', icon: 'backup', text: 'Backup and recovery', hint: 'Page', needs: 'administrator' },
 ]
 
 /** Options of the list box that fit `query`. */

@@ -10,7 +10,7 @@ import { operationTitle } from './operation-words.ts'
 import { paletteOptions } from './palette.ts'
 import { operationStateWords } from './state.ts'
 
-export type Section = 'overview' | 'vms' | 'images' | 'nodes' | 'operations' | 'events' | 'access' | 'users' | 'projects' | 'audit' | ''
+export type Section = 'overview' | 'vms' | 'images' | 'nodes' | 'operations' | 'events' | 'access' | 'users' | 'projects' | 'audit' | 'recovery' | ''
 
 export type Crumb = { readonly text: string; readonly href: string }
 
@@ -89,7 +89,7 @@ ${frame.user.cluster ? html`<ul>${link('overview', '/', 'overview', 'Overview')}
 ${frame.user.looks ? html`<h2>Workloads</h2><ul>${link('vms', '/vms', 'vm', 'Virtual machines', number(counts.vms, 'n-vms'))}${link('images', '/images', 'image', 'Images', number(counts.images, 'n-images'))}</ul>${frame.user.cluster ? html`
 <h2>Infrastructure</h2><ul>${link('nodes', '/nodes', 'node', 'Nodes', number(counts.nodes, 'n-nodes'))}</ul>` : ''}
 <h2>Activity</h2><ul>${link('operations', '/operations', 'ops', 'Operations', runningBadge(frame))}${link('events', '/events', 'events', 'Events')}</ul>` : ''}
-<h2>Administration</h2><ul>${link('access', '/access', 'access', 'Access')}${frame.user.looks ? link('projects', '/projects', 'tag', 'Projects') : ''}${frame.user.administrator ? html`${link('users', '/users', 'user', 'Users')}${link('audit', '/audit', 'shield', 'Audit')}` : ''}</ul>
+<h2>Administration</h2><ul>${link('access', '/access', 'access', 'Access')}${frame.user.looks ? link('projects', '/projects', 'tag', 'Projects') : ''}${frame.user.administrator ? html`${link('users', '/users', 'user', 'Users')}${link('audit', '/audit', 'shield', 'Audit')}${link('recovery', '/recovery', 'backup', 'Recovery')}` : ''}</ul>
 ${pulse(frame)}
 </nav>`
 }

@@ -7,7 +7,7 @@ import { admin, idOf, makeVm, refusal } from './stand-in.ts'
 
 const paths = [
   '/', '/vms', '/vms?q=phase:running&sort=-memory&limit=50', '/vms/new', '/vms/web-01', '/vms/web-01/console', '/vms/web-01/screen', '/vms/web-01/edit', '/vms/web-01/events', '/vms/web-01/delete', '/nodes', '/nodes/n1',
-  '/images', '/images/tiny/delete', '/images/tiny/edit', '/operations', `/operations/${idOf(3, 1)}`, '/events', '/access', '/users', '/users/mara', '/users/mara/delete', '/projects', '/projects/shop/edit', '/projects/shop/delete', '/audit',
+  '/images', '/images/tiny/delete', '/images/tiny/edit', '/operations', `/operations/${idOf(3, 1)}`, '/events', '/access', '/users', '/users/mara', '/users/mara/delete', '/projects', '/projects/shop/edit', '/projects/shop/delete', '/audit', '/recovery',
 ]
 
 /** Elements that are never closed in HTML. */
@@ -84,7 +84,7 @@ describe('pages', () => {
     const page = await (await makePages().get('/')).text()
     const navigation = page.slice(page.indexOf('<nav class="nav"'), page.indexOf('<header class="topbar"'))
     const links = [...navigation.matchAll(/href="(\/[a-z]*)"/g)].map((match) => match[1])
-    expect(links).toEqual(['/', '/', '/vms', '/images', '/nodes', '/operations', '/events', '/access', '/projects', '/users', '/audit'])
+    expect(links).toEqual(['/', '/', '/vms', '/images', '/nodes', '/operations', '/events', '/access', '/projects', '/users', '/audit', '/recovery'])
     for (const link of links) expect((await makePages().get(link!)).status).toBe(200)
   })
 

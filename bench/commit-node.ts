@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { uuidV7 } from '../src/model/id.ts'
 import type { App } from '../src/app/face.ts'
+import { timingDefault } from '../src/cluster/timing.ts'
 import type { Config } from '../src/config.ts'
 import { openLocalLevel } from '../src/db/local-level.ts'
 import { selfSigned } from '../src/drivers/crypto/authority.ts'
@@ -71,7 +72,7 @@ async function open(): Promise<Formation> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const config: Config = {
     name, dataDir, advertise: '127.0.0.1', listen: { host: '127.0.0.1', port: httpPort }, peer: { host: '127.0.0.1', port: peerPort },
-    migration: { host: '127.0.0.1', port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', imageSources: { allowPrivate: [] }, logLevel: 'info', discovery: false, lab: true,
+    migration: { host: '127.0.0.1', port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', imageSources: { allowPrivate: [] }, consensus: timingDefault, logLevel: 'info', discovery: false, lab: true,
   }
   const log = createLog({ level: config.logLevel, fields: { node: name } })
   const identity = createIdentity(uuidV7(clock.nowMs(), random.bytes(10)))

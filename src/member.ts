@@ -1,6 +1,7 @@
 // One node's membership with the real drivers: opened from the membership file, closed again.
 import { join } from 'node:path'
 import type { Halt } from './cluster/status.ts'
+import { ticksOf } from './cluster/timing.ts'
 import type { Config } from './config.ts'
 import { guardLog } from './db/log-guard.ts'
 import { openSegmentLog } from './db/segment-log.ts'
@@ -130,6 +131,7 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
     {
       nodeId: identity.nodeId as NodeId, version: host.version, members: record.members,
       peerAddress: peerAddressOf(config), httpAddress: httpAddressOf(config), onHalted: options.onHalted, onFarewell: options.onFarewell,
+      cluster: { ...ticksOf(config.consensus), replacement: config.consensus }, membership: config.consensus,
     },
     {
       clock, random: host.random, log,

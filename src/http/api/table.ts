@@ -4,6 +4,7 @@ import { clusterRoutes } from './cluster.ts'
 import { consoleRoutes } from './console.ts'
 import { eventRoutes, type WatchEvents } from './events.ts'
 import { imageRoutes } from './images.ts'
+import { memberRoutes } from './members.ts'
 import { metricsRoutes } from './metrics.ts'
 import { migrationRoutes } from './migrations.ts'
 import { nodeRoutes } from './nodes.ts'
@@ -19,6 +20,6 @@ import { vmRoutes } from './vms.ts'
 
 export function routeTable(watchEvents: WatchEvents): readonly Route[] {
   return [
-    ...sessionRoutes, ...vmRoutes, ...migrationRoutes, ...consoleRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...metricsRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
+    ...sessionRoutes, ...vmRoutes, ...migrationRoutes, ...consoleRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...memberRoutes, ...metricsRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
   ]
 }

@@ -16,7 +16,7 @@ import { presentNode } from './present.ts'
 import { dryRun, effect, findEarlier, propose, waitUntil } from './write.ts'
 
 /** Pages of several people may ask at once: within this time they share one answer. */
-const sharedMs = 500
+const sharedMs = 1000
 
 export class MemberUseCases implements Members {
   readonly #context: AppContext
@@ -49,6 +49,7 @@ export class MemberUseCases implements Members {
     if (view.leader !== this.#name(target)) {
       await propose(this.#context, caller.actor, 'node.lead', payload, options)
       await this.#context.ports.consensus.lead(target)
+      this.#shared = null
     }
     return this.#leadership()
   }
@@ -68,6 +69,7 @@ export class MemberUseCases implements Members {
       await propose(this.#context, caller.actor, 'node.vote', payload, options)
     }
     await waitUntil(this.#context, { seconds: options.waitSeconds, signal: options.signal, holds: () => this.#isDone(node.id, wish.voting) })
+    this.#shared = null
     return presentNode(this.#context, this.#find(node.id))
   }
 
@@ -77,7 +79,9 @@ export class MemberUseCases implements Members {
     const payload = { id: node.id as NodeId, ...guardOf(options) }
     if (options.dryRun) return await this.#previewCompact(caller, node, payload)
     if (findEarlier(this.#context, caller, options) === null) await propose(this.#context, caller.actor, 'node.compact', payload, options)
-    return await this.#context.ports.consensus.compact(node.id)
+    const compacted = await this.#context.ports.consensus.compact(node.id)
+    this.#shared = null
+    return compacted
   }
 
   async #previewCompact(caller: Caller, node: StoredNode, payload: CommandPayload<'node.compact'>): Promise<DryRun> {

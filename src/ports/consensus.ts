@@ -40,6 +40,8 @@ export interface Consensus {
   commitBarrier(): Promise<void>
   /** On the leader only: to that voter, or to the one that is furthest. @throws STATE_CONFLICT where nobody took it */
   transferLeadership(to?: string): Promise<void>
+  /** This node's own word. */
+  report(): MemberReport
   /** The word of each of the members that answers within a second, this node's included. */
   reports(nodeIds: readonly string[]): Promise<ReadonlyMap<string, MemberReport>>
   /** From any node: has the leader hand over to this voter. Resolves when this node knows it as leader. @throws NO_QUORUM, STATE_CONFLICT, PEER_UNREACHABLE */

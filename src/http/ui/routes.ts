@@ -5,6 +5,7 @@ import { OperationalError } from '../../model/error.ts'
 import type { HttpEnv, UiOptions } from '../context.ts'
 import { accessRoutes } from './access.ts'
 import { auditRoutes } from './audit.ts'
+import { consensusRoutes } from './consensus.ts'
 import { answerPageError } from './errors.ts'
 import { eventsRoutes } from './events.ts'
 import { imagesRoutes } from './images.ts'
@@ -33,7 +34,7 @@ export function uiRoutes(app: App, options: UiOptions): Hono<HttpEnv> {
     if (context.get('route') === 'other') context.set('route', `/${context.req.path.split('/')[1] ?? ''}`)
   })
   // Forms first: /vms/new is no VM's name here.
-  const parts = [loginRoutes, overviewRoutes, vmFormRoutes, vmsRoutes, vmMigrateRoutes, vmRoutes, nodesRoutes, imagesRoutes, operationsRoutes, eventsRoutes, accessRoutes, usersRoutes, projectsRoutes, auditRoutes, searchRoutes, liveRoutes]
+  const parts = [loginRoutes, overviewRoutes, vmFormRoutes, vmsRoutes, vmMigrateRoutes, vmRoutes, nodesRoutes, consensusRoutes, imagesRoutes, operationsRoutes, eventsRoutes, accessRoutes, usersRoutes, projectsRoutes, auditRoutes, searchRoutes, liveRoutes]
   for (const part of parts) pages.route('/', part(ui))
   // A person gets a page that says so; a program gets the answer of the API.
   pages.get('*', (context, next) => {

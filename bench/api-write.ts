@@ -1,11 +1,11 @@
 // Measures one client's durable writes and linearizable reads through the HTTP API, beside etcd's JSON gateway with the same TLS, in turns.
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { createAuthority, createTlsKey, issueCertificate } from '../src/drivers/crypto/authority.ts'
 import { formCluster, vmsMade } from './commit-cluster.ts'
 import { drive } from './commit-load.ts'
+import { makeTls } from './etcd-tls.ts'
 import { requireEtcd, startEtcd } from './etcd.ts'
 import { load, printHead } from './facts.ts'
 import { createClient, require2xx, type Client } from './https-client.ts'
@@ -21,18 +21,6 @@ const ratioMax = 2
 const labels = { a: randomBytes(64).toString('hex'), b: randomBytes(64).toString('hex') }
 
 type Way = { readonly name: string; readonly rival: string | null; readonly samplesMs: number[]; run(number: number): Promise<unknown> }
-
-/** A CA and a certificate for loopback, for both sides of every connection of etcd's. */
-async function makeTls(directory: string) {
-  const authority = await createAuthority({ clusterName: 'bench', nowMs: Date.now() })
-  const key = await createTlsKey()
-  const certificate = await issueCertificate({
-    caCertificatePem: authority.certificatePem, caKeyPem: authority.keyPem, key: { kind: 'publicKey', pem: key.publicKeyPem }, commonName: 'bench', names: ['localhost'], addresses: ['127.0.0.1'], days: 1, nowMs: Date.now(),
-  })
-  const [certFile, keyFile, caFile] = [join(directory, 'etcd.crt'), join(directory, 'etcd.key'), join(directory, 'ca.crt')]
-  await Promise.all([writeFile(certFile, certificate), writeFile(keyFile, key.keyPem, { mode: 0o600 }), writeFile(caFile, authority.certificatePem)])
-  return { certFile, keyFile, caFile, ca: await readFile(caFile, 'utf8'), peers: true }
-}
 
 function etcdCalls(client: Client) {
   const base64 = (text: string) => Buffer.from(text).toString('base64')

@@ -10,7 +10,7 @@ export const vmsMade = 128
 const answerLimitMs = 60_000
 
 /** Clients and nodes in the same order; the first leads. `ca` verifies all of them. */
-export type ClusterUnderLoad = { readonly nodes: readonly Child[]; readonly clients: readonly Client[]; readonly vmIds: readonly string[]; readonly ca: string; readonly token: string; readonly urls: readonly string[] }
+export type ClusterUnderLoad = { readonly nodes: readonly Child[]; readonly clients: readonly Client[]; readonly vmIds: readonly string[]; readonly ca: string; readonly token: string; readonly urls: readonly string[]; readonly starts: readonly Start[] }
 
 /** @throws what went wrong over there */
 export async function askNode<T>(node: Child, question: Question): Promise<T> {
@@ -19,15 +19,21 @@ export async function askNode<T>(node: Child, question: Question): Promise<T> {
   return value as T
 }
 
+/** The process of a member, up; one that was a member already is one again. */
+export async function startNode(start: Start): Promise<Child> {
+  const node = startChild({ file: 'commit-node.ts', args: [JSON.stringify(start)], logPath: `${start.dataDir}.log` })
+  await node.next(answerLimitMs)
+  return node
+}
+
 /** Three members that vote, n1 leading, with stopped VMs to write on. */
 export async function formCluster(directory: string, defer: (undo: () => Promise<void> | void) => void): Promise<ClusterUnderLoad> {
   const ports = await freePorts(6)
   const starts = [1, 2, 3].map((number): Start => ({ name: `n${number}`, dataDir: join(directory, `n${number}`), httpPort: ports[number * 2 - 2]!, peerPort: ports[number * 2 - 1]! }))
   const nodes: Child[] = []
   for (const start of starts) {
-    const node = startChild({ file: 'commit-node.ts', args: [JSON.stringify(start)], logPath: join(directory, `${start.name}.log`) })
+    const node = await startNode(start)
     defer(() => node.stop())
-    await node.next(answerLimitMs)
     nodes.push(node)
   }
   const { ca, token } = await askNode<Founded>(nodes[0]!, { kind: 'init' })
@@ -49,5 +55,5 @@ export async function formCluster(directory: string, defer: (undo: () => Promise
     const made = await require2xx(leader!.ask('/api/v1/vms', { method: 'POST', json: { name: `vm-${number}`, spec: { cpus: 1, memoryMiB: 128 } } }), 'creating a VM')
     vmIds.push((made.body as { id: string }).id)
   }
-  return { nodes, clients, vmIds, ca, token, urls: starts.map((start) => `https://127.0.0.1:${start.httpPort}`) }
+  return { nodes, clients, vmIds, ca, token, urls: starts.map((start) => `https://127.0.0.1:${start.httpPort}`), starts }
 }

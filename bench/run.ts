@@ -24,6 +24,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'api-list': { file: 'api-list.ts', args: [], shortArgs: ['--short'], secondsMax: 300 },
   'scrape': { file: 'scrape.ts', args: [], shortArgs: ['--short'], secondsMax: 300 },
   'commit': { file: 'commit.ts', args: ['--directory', build], shortArgs: ['--directory', build, '--short'], secondsMax: 240 },
+  'failover': { file: 'failover.ts', args: ['--directory', build], shortArgs: ['--directory', build, '--short'], secondsMax: 420 },
   'api-write': { file: 'api-write.ts', args: ['--directory', build], shortArgs: ['--directory', build, '--short'], secondsMax: 180 },
   'events': { file: 'events.ts', args: ['--directory', build], shortArgs: ['--directory', build, '--short'], secondsMax: 180 },
   'page-load': { file: 'page-load.ts', args: [], shortArgs: ['--short'], secondsMax: 240 },

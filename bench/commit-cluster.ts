@@ -20,8 +20,8 @@ export async function askNode<T>(node: Child, question: Question): Promise<T> {
 }
 
 /** The process of a member, up; one that was a member already is one again. */
-export async function startNode(start: Start): Promise<Child> {
-  const node = startChild({ file: 'commit-node.ts', args: [JSON.stringify(start)], logPath: `${start.dataDir}.log` })
+export async function startNode(start: Start, through: readonly string[] = []): Promise<Child> {
+  const node = startChild({ file: 'commit-node.ts', args: [JSON.stringify(start)], logPath: `${start.dataDir}.log`, through })
   await node.next(answerLimitMs)
   return node
 }

@@ -21,12 +21,13 @@ import { openIdentity } from '../src/identity-file.ts'
 import type { Member } from '../src/member.ts'
 import { readMembership } from '../src/membership-file.ts'
 import { makeCommand } from '../src/model/command.ts'
+import type { Timing } from '../src/model/member.ts'
 import type { VmId } from '../src/model/id.ts'
 import { smallControl } from '../test/unit/http/small-app.ts'
 import { drive, type Written } from './commit-load.ts'
 
 /** On a directory that was used before, the member that it was. `host`: its own address, loopback by default. */
-export type Start = { readonly name: string; readonly dataDir: string; readonly httpPort: number; readonly peerPort: number; readonly host?: string }
+export type Start = { readonly name: string; readonly dataDir: string; readonly httpPort: number; readonly peerPort: number; readonly host?: string; readonly consensus?: Partial<Timing> }
 export type Question =
   | { readonly kind: 'init' }
   | { readonly kind: 'join'; readonly token: string }
@@ -74,7 +75,7 @@ async function open(): Promise<Formation> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const config: Config = {
     name, dataDir, advertise: host, listen: { host, port: httpPort }, peer: { host, port: peerPort },
-    migration: { host, port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', imageSources: { allowPrivate: [] }, consensus: timingDefault, logLevel: 'info', discovery: false, lab: true,
+    migration: { host, port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', imageSources: { allowPrivate: [] }, consensus: { ...timingDefault, ...start.consensus }, logLevel: 'info', discovery: false, lab: true,
   }
   const log = createLog({ level: config.logLevel, fields: { node: name } })
   const identity = await openIdentity(dataDir, { nowMs: clock.nowMs(), random })

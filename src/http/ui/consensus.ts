@@ -10,7 +10,7 @@ import type { Cell } from './cell.ts'
 import { answerPage, refOf, requestFrame, type Ui, type UiContext } from './page.ts'
 import { answerRedirect, fieldOf, formOf, problemOf, statusOf, writeOptionsOf } from './write.ts'
 
-const hour = { rangeSeconds: 3600, stepSeconds: 120 }
+const lately = { rangeSeconds: 600, stepSeconds: 10 }
 
 /** What the page may say was done; words of ours, never those of the URL. */
 const doneWords: Readonly<Record<string, string>> = { lead: 'Leadership is handed over.', vote: 'The wish is kept; who votes follows as soon as it can.', compact: 'The log is shortened.' }
@@ -60,7 +60,7 @@ async function answerConsensus(ui: Ui, context: UiContext, { ref, error, status 
 async function readConsensus(ui: Ui, caller: Caller): Promise<Consensus> {
   const view = await ui.app.members.view(caller)
   const seriesOf = (id: string): MemberSeries => {
-    const { series } = ui.app.measures.node(caller, id, hour)
+    const { series } = ui.app.measures.node(caller, id, lately)
     const points = (name: string) => series.find((each) => each.name === name)?.points ?? []
     return { append: points('append'), loopDelay: points('loopDelay') }
   }

@@ -62,6 +62,19 @@ describe('leadership', () => {
   })
 })
 
+test('a sole voter that gives its vote to a learner steps down, and that one leads', async () => {
+  const sim = await SimCluster.formed(1)
+  const other = sim.add()
+  await sim.boot(other)
+  await sim.settle(sim.node(0).cluster.changeConfiguration({ transition: 'simple', steps: [{ kind: 'addLearner', id: other.nodeId }] }))
+  await write(sim, sim.node(0), 3)
+  await sim.runFor(500)
+  void sim.node(0).cluster.changeConfiguration({ transition: 'implicit', steps: [{ kind: 'addVoter', id: other.nodeId }, { kind: 'addLearner', id: sim.node(0).nodeId }] }).catch(() => undefined)
+  await sim.until(() => sim.leader === other)
+  await write(sim, sim.node(0), 1)
+  expect(other.cluster.status().configuration).toMatchObject({ voters: [other.nodeId], learners: [sim.node(0).nodeId] })
+})
+
 describe('a shorter log', () => {
   test('begins behind what was applied, on whichever node is asked, and a restart finds all', async () => {
     const sim = await SimCluster.formed(3)

@@ -37,9 +37,10 @@ export class MemberUseCases implements Members {
     authorize(caller, 'administer', '', 'the leader')
     const { node: ref } = parseInput(leaderChangeSchema, body ?? {})
     const named = ref === undefined ? null : this.#find(ref)
-    if (findEarlier(this.#context, caller, options) !== null) return this.#leadership()
+    // Asked again, it was put on record; whether it came to be is another matter.
+    const earlier = findEarlier(this.#context, caller, options)
     const view = presentMembers(this.#context, await this.#reports())
-    const target = named?.id ?? successorOf(view)?.id
+    const target = earlier?.id ?? named?.id ?? successorOf(view)?.id
     if (target === undefined) throw new OperationalError('STATE_CONFLICT', 'There is no other voter in touch that could lead. Nothing was changed.')
     const doubt = doubtLeader(view, target)
     if (doubt !== null) throw new OperationalError('STATE_CONFLICT', `${doubt} Nothing was changed.`)
@@ -47,7 +48,7 @@ export class MemberUseCases implements Members {
     const preview = dryRun(this.#context, caller, 'node.lead', payload, 'node')
     if (options.dryRun) return effect(preview, ...(view.leader === this.#name(target) ? [] : [{ path: 'leader', before: view.leader, after: this.#name(target) }]))
     if (view.leader !== this.#name(target)) {
-      await propose(this.#context, caller.actor, 'node.lead', payload, options)
+      if (earlier === null) await propose(this.#context, caller.actor, 'node.lead', payload, options)
       await this.#context.ports.consensus.lead(target)
       this.#shared = null
     }

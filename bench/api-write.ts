@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { formCluster, vmsMade } from './commit-cluster.ts'
 import { drive } from './commit-load.ts'
+import { gatewayOf } from './etcd-gateway.ts'
 import { makeTls } from './etcd-tls.ts'
 import { requireEtcd, startEtcd } from './etcd.ts'
 import { load, printHead } from './facts.ts'
@@ -22,16 +23,6 @@ const labels = { a: randomBytes(64).toString('hex'), b: randomBytes(64).toString
 
 type Way = { readonly name: string; readonly rival: string | null; readonly samplesMs: number[]; run(number: number): Promise<unknown> }
 
-function etcdCalls(client: Client) {
-  const base64 = (text: string) => Buffer.from(text).toString('base64')
-  const value = base64(labels.a + labels.b)
-  const key = (number: number) => base64(`vm/${number % vmsMade}`)
-  return {
-    put: (number: number) => require2xx(client.ask('/v3/kv/put', { method: 'POST', json: { key: key(number), value } }), 'etcd put'),
-    range: (number: number) => require2xx(client.ask('/v3/kv/range', { method: 'POST', json: { key: key(number) } }), 'etcd range'),
-  }
-}
-
 await withCleanup(async (defer) => {
   const etcdVersion = requireEtcd()
   const directory = await mkdtemp(join(resolve(values.directory), 'bench-api-write-'))
@@ -48,12 +39,13 @@ await withCleanup(async (defer) => {
   const etcdClients = etcd.urls.map((url) => createClient({ url, ca: tls.ca, token: '', socketsMax: 1 }))
   defer(() => etcdClients.forEach((client) => client.close()))
   const ways = ['leader', 'follower'].flatMap((place, at): Way[] => {
-    const [client, rival] = [clients[at]!, etcdCalls(etcdClients[at]!)]
+    const [client, rival] = [clients[at]!, gatewayOf(etcdClients[at]!)]
+    const key = (number: number) => `vm/${number % vmsMade}`
     const path = (number: number) => `/api/v1/vms/${vmIds[number % vmsMade]}`
     return [
-      { name: `etcd: put, ${place}`, rival: null, samplesMs: [], run: rival.put },
+      { name: `etcd: put, ${place}`, rival: null, samplesMs: [], run: (number) => rival.put(key(number), labels.a + labels.b) },
       { name: `NovaCron: PATCH, ${place}`, rival: `etcd: put, ${place}`, samplesMs: [], run: (number) => require2xx(client.ask(path(number), { method: 'PATCH', json: { labels: { ...labels, number: String(number) } } }), 'patching') },
-      { name: `etcd: range, ${place}`, rival: null, samplesMs: [], run: rival.range },
+      { name: `etcd: range, ${place}`, rival: null, samplesMs: [], run: (number) => rival.range(key(number)) },
       { name: `NovaCron: GET consistent, ${place}`, rival: `etcd: range, ${place}`, samplesMs: [], run: (number) => require2xx(client.ask(`${path(number)}?consistent=true`), 'reading') },
     ]
   })

@@ -9,7 +9,7 @@ import { gatewayOf } from './etcd-gateway.ts'
 import { makeTls } from './etcd-tls.ts'
 import { requireEtcd, startEtcd } from './etcd.ts'
 import { load, printHead } from './facts.ts'
-import { createClient, require2xx, type Client } from './https-client.ts'
+import { createClient, require2xx } from './https-client.ts'
 import { judge, median, printRaw, printSamples } from './samples.ts'
 import { withCleanup } from './stop.ts'
 

@@ -58,7 +58,7 @@ export async function joinNode(leader: Client, node: Child): Promise<void> {
 
 /** Stopped VMs vm-FROM and on; their ids. */
 export async function makeVms(leader: Client, { from, count }: { readonly from: number; readonly count: number }): Promise<readonly string[]> {
-  const ids = new Array<string>(count)
+  const ids: string[] = []
   let next = 0
   await Promise.all(Array.from({ length: Math.min(count, 32) }, async () => {
     while (next < count) {

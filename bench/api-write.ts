@@ -1,14 +1,15 @@
 // Measures one client's durable writes and linearizable reads through the HTTP API, beside etcd's JSON gateway with the same TLS, in turns.
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { createAuthority, createTlsKey, issueCertificate } from '../src/drivers/crypto/authority.ts'
 import { formCluster, vmsMade } from './commit-cluster.ts'
 import { drive } from './commit-load.ts'
+import { gatewayOf } from './etcd-gateway.ts'
+import { makeTls } from './etcd-tls.ts'
 import { requireEtcd, startEtcd } from './etcd.ts'
 import { load, printHead } from './facts.ts'
-import { createClient, require2xx, type Client } from './https-client.ts'
+import { createClient, require2xx } from './https-client.ts'
 import { judge, median, printRaw, printSamples } from './samples.ts'
 import { withCleanup } from './stop.ts'
 
@@ -21,28 +22,6 @@ const ratioMax = 2
 const labels = { a: randomBytes(64).toString('hex'), b: randomBytes(64).toString('hex') }
 
 type Way = { readonly name: string; readonly rival: string | null; readonly samplesMs: number[]; run(number: number): Promise<unknown> }
-
-/** A CA and a certificate for loopback, for both sides of every connection of etcd's. */
-async function makeTls(directory: string) {
-  const authority = await createAuthority({ clusterName: 'bench', nowMs: Date.now() })
-  const key = await createTlsKey()
-  const certificate = await issueCertificate({
-    caCertificatePem: authority.certificatePem, caKeyPem: authority.keyPem, key: { kind: 'publicKey', pem: key.publicKeyPem }, commonName: 'bench', names: ['localhost'], addresses: ['127.0.0.1'], days: 1, nowMs: Date.now(),
-  })
-  const [certFile, keyFile, caFile] = [join(directory, 'etcd.crt'), join(directory, 'etcd.key'), join(directory, 'ca.crt')]
-  await Promise.all([writeFile(certFile, certificate), writeFile(keyFile, key.keyPem, { mode: 0o600 }), writeFile(caFile, authority.certificatePem)])
-  return { certFile, keyFile, caFile, ca: await readFile(caFile, 'utf8'), peers: true }
-}
-
-function etcdCalls(client: Client) {
-  const base64 = (text: string) => Buffer.from(text).toString('base64')
-  const value = base64(labels.a + labels.b)
-  const key = (number: number) => base64(`vm/${number % vmsMade}`)
-  return {
-    put: (number: number) => require2xx(client.ask('/v3/kv/put', { method: 'POST', json: { key: key(number), value } }), 'etcd put'),
-    range: (number: number) => require2xx(client.ask('/v3/kv/range', { method: 'POST', json: { key: key(number) } }), 'etcd range'),
-  }
-}
 
 await withCleanup(async (defer) => {
   const etcdVersion = requireEtcd()
@@ -60,12 +39,13 @@ await withCleanup(async (defer) => {
   const etcdClients = etcd.urls.map((url) => createClient({ url, ca: tls.ca, token: '', socketsMax: 1 }))
   defer(() => etcdClients.forEach((client) => client.close()))
   const ways = ['leader', 'follower'].flatMap((place, at): Way[] => {
-    const [client, rival] = [clients[at]!, etcdCalls(etcdClients[at]!)]
+    const [client, rival] = [clients[at]!, gatewayOf(etcdClients[at]!)]
+    const key = (number: number) => `vm/${number % vmsMade}`
     const path = (number: number) => `/api/v1/vms/${vmIds[number % vmsMade]}`
     return [
-      { name: `etcd: put, ${place}`, rival: null, samplesMs: [], run: rival.put },
+      { name: `etcd: put, ${place}`, rival: null, samplesMs: [], run: (number) => rival.put(key(number), labels.a + labels.b) },
       { name: `NovaCron: PATCH, ${place}`, rival: `etcd: put, ${place}`, samplesMs: [], run: (number) => require2xx(client.ask(path(number), { method: 'PATCH', json: { labels: { ...labels, number: String(number) } } }), 'patching') },
-      { name: `etcd: range, ${place}`, rival: null, samplesMs: [], run: rival.range },
+      { name: `etcd: range, ${place}`, rival: null, samplesMs: [], run: (number) => rival.range(key(number)) },
       { name: `NovaCron: GET consistent, ${place}`, rival: `etcd: range, ${place}`, samplesMs: [], run: (number) => require2xx(client.ask(`${path(number)}?consistent=true`), 'reading') },
     ]
   })

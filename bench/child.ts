@@ -1,5 +1,5 @@
 // A process of a bench's own that answers over IPC, run as the launcher runs the daemon.
-import { fork, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { openSync } from 'node:fs'
 import { join } from 'node:path'
 import { launcherEnvironment, launcherFlags } from './facts.ts'
@@ -13,10 +13,11 @@ export type Child = {
   stop(): Promise<void>
 }
 
-/** @param options.file of this folder; `logPath` takes what it writes */
-export function startChild(options: { readonly file: string; readonly args: readonly string[]; readonly logPath: string }): Child {
+/** @param options.file of this folder; `logPath` takes what it writes; `through` is a command that runs it, as of another network namespace */
+export function startChild(options: { readonly file: string; readonly args: readonly string[]; readonly logPath: string; readonly through?: readonly string[] }): Child {
   const log = openSync(options.logPath, 'a')
-  const child = fork(join(import.meta.dirname, options.file), [...options.args], { execArgv: [...launcherFlags], env: { ...process.env, ...launcherEnvironment }, stdio: ['ignore', log, log, 'ipc'] })
+  const [command = '', ...words] = [...(options.through ?? []), process.execPath, ...launcherFlags, join(import.meta.dirname, options.file), ...options.args]
+  const child = spawn(command, words, { env: { ...process.env, ...launcherEnvironment }, stdio: ['ignore', log, log, 'ipc'] })
   const next = <T>(timeoutMs: number): Promise<T> => new Promise((resolve, reject) => {
     const settle = (): void => {
       clearTimeout(timer)

@@ -3,10 +3,10 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { uuidV7 } from '../src/model/id.ts'
 import type { App } from '../src/app/face.ts'
+import { timingDefault } from '../src/cluster/timing.ts'
 import type { Config } from '../src/config.ts'
 import { openLocalLevel } from '../src/db/local-level.ts'
 import { selfSigned } from '../src/drivers/crypto/authority.ts'
-import { createIdentity } from '../src/drivers/crypto/identity.ts'
 import { systemRandom } from '../src/drivers/crypto/random.ts'
 import { createVault } from '../src/drivers/crypto/vault.ts'
 import { systemClock } from '../src/drivers/host/clock.ts'
@@ -17,13 +17,17 @@ import { SimMachine } from '../src/drivers/sim/machine.ts'
 import { SimStorage } from '../src/drivers/sim/storage.ts'
 import { Formation } from '../src/formation.ts'
 import { startHttp, type Http } from '../src/http/server.ts'
+import { openIdentity } from '../src/identity-file.ts'
 import type { Member } from '../src/member.ts'
+import { readMembership } from '../src/membership-file.ts'
 import { makeCommand } from '../src/model/command.ts'
+import type { Timing } from '../src/model/member.ts'
 import type { VmId } from '../src/model/id.ts'
 import { smallControl } from '../test/unit/http/small-app.ts'
 import { drive, type Written } from './commit-load.ts'
 
-export type Start = { readonly name: string; readonly dataDir: string; readonly httpPort: number; readonly peerPort: number }
+/** On a directory that was used before, the member that it was. `host`: its own address, loopback by default. */
+export type Start = { readonly name: string; readonly dataDir: string; readonly httpPort: number; readonly peerPort: number; readonly host?: string; readonly consensus?: Partial<Timing> }
 export type Question =
   | { readonly kind: 'init' }
   | { readonly kind: 'join'; readonly token: string }
@@ -67,14 +71,14 @@ async function write(question: Extract<Question, { readonly kind: 'write' }>): P
 }
 
 async function open(): Promise<Formation> {
-  const { name, dataDir, httpPort, peerPort } = start
+  const { name, dataDir, httpPort, peerPort, host = '127.0.0.1' } = start
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const config: Config = {
-    name, dataDir, advertise: '127.0.0.1', listen: { host: '127.0.0.1', port: httpPort }, peer: { host: '127.0.0.1', port: peerPort },
-    migration: { host: '127.0.0.1', port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', imageSources: { allowPrivate: [] }, logLevel: 'info', discovery: false, lab: true,
+    name, dataDir, advertise: host, listen: { host, port: httpPort }, peer: { host, port: peerPort },
+    migration: { host, port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', imageSources: { allowPrivate: [] }, consensus: { ...timingDefault, ...start.consensus }, logLevel: 'info', discovery: false, lab: true,
   }
   const log = createLog({ level: config.logLevel, fields: { node: name } })
-  const identity = createIdentity(uuidV7(clock.nowMs(), random.bytes(10)))
+  const identity = await openIdentity(dataDir, { nowMs: clock.nowMs(), random })
   const local = await openLocalLevel({ directory: join(dataDir, 'local') })
   const machine = new SimMachine({ clock, random })
   const storage = new SimStorage({ clock, random })
@@ -89,7 +93,8 @@ async function open(): Promise<Formation> {
     createHypervisor: () => new SimHypervisor({ machine }, { epochs: local, clock, random }),
     probe: new LinuxProbe({ storage: () => storage.usage() }),
   }, { attach, onHalted: (halt) => log.error('halted', { reason: halt.reason }) })
-  const { certificatePem, keyPem } = await selfSigned({ commonName: name, names: [name, 'localhost'], addresses: ['127.0.0.1'], days: 1, nowMs: Date.now() })
-  http.server = await startHttp({ app: null, control: smallControl, host: '127.0.0.1', port: httpPort, tls: { certPem: certificatePem, keyPem }, clock, log, version: '0.1.0', assets: null, pages: null })
+  const { certificatePem, keyPem } = await selfSigned({ commonName: name, names: [name, 'localhost'], addresses: [host], days: 1, nowMs: Date.now() })
+  await made.resume(await readMembership(dataDir))
+  http.server = await startHttp({ app: made.member?.node.app ?? null, control: smallControl, host, port: httpPort, tls: made.member?.tls ?? { certPem: certificatePem, keyPem }, clock, log, version: '0.1.0', assets: null, pages: null })
   return made
 }

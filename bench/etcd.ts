@@ -12,6 +12,12 @@ export type Etcd = {
   readonly pids: readonly number[]
   /** Client URLs, the leader's first. */
   readonly urls: readonly string[]
+  /** Client URL of who leads now. @throws Error where nobody does */
+  leader(): Promise<string>
+  /** SIGKILL of the member with that client URL; resolves once it is dead. */
+  kill(url: string): Promise<void>
+  /** Starts it again on its data; resolves when it is healthy. */
+  revive(url: string): Promise<void>
   stop(): Promise<void>
 }
 export type EtcdOptions = {
@@ -50,7 +56,16 @@ export async function startEtcd(options: EtcdOptions): Promise<Etcd> {
     await Promise.all(members.map((member) => awaitHealthy(member.client, options, deadlineMs)))
     const leader = await leaderOf(members.map((member) => member.client), options)
     const urls = [leader, ...members.map((member) => member.client).filter((url) => url !== leader)]
-    return { version, pids: children.map((child) => child.pid ?? 0), urls, stop }
+    const at = (url: string): number => members.findIndex((member) => member.client === url)
+    return {
+      version, pids: children.map((child) => child.pid ?? 0), urls, stop,
+      leader: () => leaderOf(members.map((member) => member.client), options),
+      kill: (url) => endChild(children[at(url)]!),
+      async revive(url) {
+        children[at(url)] = spawnMember(members[at(url)]!, cluster, options)
+        await awaitHealthy(url, options, performance.now() + healthyTimeoutMs)
+      },
+    }
   } catch (error) {
     await stop()
     throw error
@@ -60,7 +75,7 @@ export async function startEtcd(options: EtcdOptions): Promise<Etcd> {
 function spawnMember(member: { readonly name: string; readonly client: string; readonly peer: string }, cluster: string, options: EtcdOptions): ChildProcess {
   const directory = join(options.directory, `etcd-${member.name}`)
   mkdirSync(directory, { recursive: true, mode: 0o700 })
-  const log = openSync(`${directory}.log`, 'w')
+  const log = openSync(`${directory}.log`, 'a')
   const tls = options.tls === undefined ? [] : ['--cert-file', options.tls.certFile, '--key-file', options.tls.keyFile]
   const peerTls = options.tls?.peers === true
     ? ['--peer-cert-file', options.tls.certFile, '--peer-key-file', options.tls.keyFile, '--peer-trusted-ca-file', options.tls.caFile ?? '', '--peer-client-cert-auth']

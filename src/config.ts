@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { hostname, networkInterfaces } from 'node:os'
 import { z } from 'zod'
 import { fieldErrorsOf } from './model/field-error.ts'
+import { timingDefault } from './cluster/timing.ts'
 import { nameSchema } from './model/id.ts'
 
 export const configPathDefault = '/etc/novacron/node.json'
@@ -24,6 +25,17 @@ export const configSchema = z.strictObject({
     .describe('Where other nodes bring VMs to'),
   advertise: z.string().optional().describe('IP address under which others reach this node; default: the first that is not loopback'),
   libvirt: z.strictObject({ socket: z.string().optional().describe('Path of libvirt\'s socket; default: where libvirtd or virtqemud has it') }).prefault({}),
+  consensus: z
+    .strictObject({
+      heartbeatMs: z.number().int().min(20).max(5_000).default(timingDefault.heartbeatMs).describe('Milliseconds between a leader\'s signs of life; about the round trip to the other nodes, or more'),
+      electionMs: z.number().int().min(100).max(60_000).default(timingDefault.electionMs).describe('Milliseconds without a leader before a new one is sought, at least; drawn up to twice that. At least five heartbeats'),
+      lostMs: z.number().int().min(1_000).max(86_400_000).default(timingDefault.lostMs).describe('Milliseconds of silence after which a learner votes in a voter\'s place; at least two election time-outs'),
+      steadyMs: z.number().int().min(0).max(86_400_000).default(timingDefault.steadyMs).describe('Milliseconds that a node must have been in touch without a break before it may vote though nobody is missing'),
+    })
+    .refine(({ heartbeatMs, electionMs }) => electionMs >= 5 * heartbeatMs, { path: ['electionMs'], message: 'must be at least five times heartbeatMs' })
+    .refine(({ electionMs, lostMs }) => lostMs >= 2 * electionMs, { path: ['lostMs'], message: 'must be at least twice electionMs' })
+    .prefault({})
+    .describe('How patient this node is in consensus; the same on all nodes, which "novacron cluster status" checks'),
   accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto').describe('auto tries a guest instruction under KVM and else takes TCG'),
   imageSources: z
     .strictObject({ allowPrivate: z.array(z.string().max(64)).max(64).default([]).describe('Ranges like 10.1.0.0/16 from which images may be fetched though they are private') })

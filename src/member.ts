@@ -1,6 +1,7 @@
 // One node's membership with the real drivers: opened from the membership file, closed again.
 import { join } from 'node:path'
 import type { Halt } from './cluster/status.ts'
+import { ticksOf } from './cluster/timing.ts'
 import type { Config } from './config.ts'
 import { guardLog } from './db/log-guard.ts'
 import { openSegmentLog } from './db/segment-log.ts'
@@ -137,7 +138,7 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
     {
       nodeId: identity.nodeId as NodeId, version: host.version, members: record.members,
       peerAddress: peerAddressOf(config), httpAddress: httpAddressOf(config), onHalted: options.onHalted, onFarewell: options.onFarewell, onSuperseded: options.onSuperseded,
-      ...(options.superseded === null ? {} : { cluster: { superseded: options.superseded } }),
+      cluster: { ...ticksOf(config.consensus), replacement: config.consensus, ...(options.superseded === null ? {} : { superseded: options.superseded }) }, membership: config.consensus,
     },
     {
       clock, random: host.random, log,

@@ -30,6 +30,7 @@ export function createNodeMetrics(nodeId: NodeId, ports: ReturnType<typeof watch
   const elections = countElections(cluster)
   const appliance = (): ApplianceFigures => {
     const status = cluster.status()
+    const { timing } = cluster.report()
     const { writes, seconds, p99Seconds } = ports.logStore.measured()
     return {
       raftTerm: status.term, raftCommitIndex: status.commit, raftAppliedIndex: status.applied, raftLagEntries: Math.max(0, status.commit - status.applied),
@@ -37,6 +38,7 @@ export function createNodeMetrics(nodeId: NodeId, ports: ReturnType<typeof watch
       raftIsLeader: status.role === 'leader' ? 1 : 0, raftHasQuorum: status.quorum ? 1 : 0, raftElections: elections(),
       raftProposals: cluster.proposals.begun, raftProposalFailures: cluster.proposals.failed,
       raftAppends: writes, raftAppendSeconds: seconds, raftAppendP99Seconds: p99Seconds,
+      raftHeartbeatSeconds: timing.heartbeatMs / 1000, raftElectionSeconds: timing.electionMs / 1000,
       httpRequests: http.requests, httpErrors: http.errors, httpSeconds: http.seconds,
       gossipSent: ports.gossip.counts.sent, gossipReceived: ports.gossip.counts.received,
     }

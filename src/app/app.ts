@@ -9,6 +9,7 @@ import { IdentityUseCases } from './identity.ts'
 import { ImageRegistration } from './image-registration.ts'
 import { ImageUseCases } from './images.ts'
 import { ClusterKeys } from './keys.ts'
+import { MemberUseCases } from './members.ts'
 import { MembershipUseCases } from './membership.ts'
 import { MeasureUseCases } from './measures.ts'
 import { appMetrics, countAnswer } from './metrics.ts'
@@ -64,6 +65,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     tokens: refusals.watch('token', new TokenUseCases(context)),
     membership: refusals.watch('cluster', membership),
     clusterBackup: refusals.watch('cluster', new ClusterBackup(context, keys)),
+    members: refusals.watch('node', new MemberUseCases(context)),
     records: new RecordUseCases(context),
     requireRight: (caller, right, attempt) => refusals.attempt(() => requireRight(caller, right), { caller, ...attempt }),
     freshness: () => freshnessOf(context, pulse),

@@ -8,8 +8,9 @@ import type { Explanation, PlacementView } from '../model/explanation.ts'
 import type { Image } from '../model/image.ts'
 import type { MetricsView, Usage } from '../model/metrics.ts'
 import type { NodeStanding } from '../model/join.ts'
+import type { ClusterMembers, Compacted, Leadership } from '../model/member.ts'
 import type { Migration } from '../model/migration.ts'
-import type { DiscoveredNode, Node } from '../model/node.ts'
+import type { DiscoveredNode, Node, NodeVoting } from '../model/node.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Token } from '../model/token.ts'
 import type { Upload } from '../model/upload.ts'
@@ -251,6 +252,18 @@ export interface ClusterBackups {
   backup(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<BackupFile>>
 }
 
+/** Consensus for operators. */
+export interface Members {
+  /** Each member's own word, asked now, and the leader's of it; without a leader what is known, marked stale. */
+  view(caller: Caller): Promise<ClusterMembers>
+  /** `body`: {node?}. Resolves when this node knows the new leader. @throws STATE_CONFLICT with the reason */
+  lead(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<Leadership>>
+  /** `body`: {force?}. With `waitSeconds` until who votes is as wished. @throws STATE_CONFLICT where it is unwise and not forced */
+  vote(caller: Caller, ref: string, wish: { readonly voting: NodeVoting; readonly body: unknown }, options: WriteOptions): Promise<Written<Node>>
+  /** Shortens the log of a node behind a synced state. @throws STATE_CONFLICT, PEER_UNREACHABLE */
+  compact(caller: Caller, ref: string, options: WriteOptions): Promise<Written<Compacted>>
+}
+
 export interface Records {
   events(caller: Caller, query: ListQuery): Page<Event>
   /** Calls back for every event after `after` (null: from now on) that the filter lets pass. @throws EVENTS_GONE, INVALID */
@@ -307,6 +320,7 @@ export interface App {
   readonly tokens: Tokens
   readonly membership: Membership
   readonly clusterBackup: ClusterBackups
+  readonly members: Members
   readonly records: Records
   /** Asks for what a route declares, as far as that can be told before its target is known; a refused write is noted. @throws FORBIDDEN */
   requireRight(caller: Caller, right: Right, attempt: { readonly command: string; readonly target: string; readonly write: boolean }): void

@@ -5,7 +5,7 @@ import { vmsOnNode } from '../state/query.ts'
 import { may } from './authorize.ts'
 import type { AppContext } from './context.ts'
 import type { Caller, Metric, MetricScope } from './face.ts'
-import { phaseOf } from './present.ts'
+import { phaseOf, roleOf } from './present.ts'
 
 type Labels = Readonly<Record<string, string>>
 
@@ -18,7 +18,10 @@ export function appMetrics(context: AppContext, caller: Caller, scope: MetricSco
     if (seesCluster) pushNode(context, metrics, node)
     pushVms(context, metrics, caller, node)
   }
-  if (seesCluster) pushCluster(context, metrics)
+  if (seesCluster) {
+    pushCluster(context, metrics)
+    pushConsensus(context, metrics)
+  }
   return metrics
 }
 
@@ -74,6 +77,26 @@ function pushDevices(metrics: Metric[], fields: readonly MetricField[], devices:
   for (const device of devices) {
     const labels = labelsOf(device)
     for (const [at, field] of fields.entries()) push(metrics, field, device.values[at] ?? 0, labels)
+  }
+}
+
+const consensusRoles = ['leader', 'voter', 'learner', 'none'] as const
+const raftRole = gauge('raft_role', '1 for the role that this node has in consensus, 0 for the others')
+const matchLag = gauge('raft_match_lag_entries', 'Entries of the leader that the member is not known to have; told by the leader alone')
+const lastContact = gauge('raft_last_contact_seconds', 'Time since the leader heard of the member; told by the leader alone')
+
+/** Of the node that answers; what only a leader knows where it leads. */
+function pushConsensus(context: AppContext, metrics: Metric[]): void {
+  const { consensus } = context.ports
+  const labels = { node: context.nodeName(context.nodeId) ?? '' }
+  const own = roleOf(consensus.status(), context.nodeId)
+  for (const role of consensusRoles) push(metrics, raftRole, role === own ? 1 : 0, { ...labels, role })
+  const { followers, lastIndex } = consensus.report()
+  for (const [id, { match, heardMs }] of Object.entries(followers)) {
+    const member = context.nodeName(id)
+    if (member === null || id === context.nodeId) continue
+    push(metrics, matchLag, Math.max(0, lastIndex - match), { ...labels, member })
+    if (heardMs !== null) push(metrics, lastContact, heardMs / 1000, { ...labels, member })
   }
 }
 

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { CommandPayload } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
 import { labelsSchema, type NodeId, type OperationId } from '../model/id.ts'
-import { nodeDrainSchema, nodeRemoveSchema, nodeRenameSchema, nodeSpecSchema, type DiscoveredNode, type Node, type StoredNode } from '../model/node.ts'
+import { nodeDrainSchema, nodeRemoveSchema, nodeRenameSchema, nodeSpecPatchSchema, type DiscoveredNode, type Node, type StoredNode } from '../model/node.ts'
 import type { Operation } from '../model/operation.ts'
 import { defaultProject } from '../model/resource.ts'
 import { planDrain } from '../planner/drain.ts'
@@ -29,7 +29,7 @@ const patchSchema = z.strictObject({
   generation: z.unknown().optional(), status: z.unknown().optional(),
   revision: z.number().int().nonnegative().optional(),
   labels: z.record(z.string(), z.string().nullable()).optional(),
-  spec: nodeSpecSchema.partial().optional(),
+  spec: nodeSpecPatchSchema.optional(),
 })
 
 export class NodeUseCases implements Nodes {
@@ -74,6 +74,7 @@ export class NodeUseCases implements Nodes {
       const { name } = parseInput(nodeRenameSchema, { name: input.name })
       return this.#write(caller, 'node.rename', { id: node.id as NodeId, name, ...guards }, options)
     }
+    if (input.spec?.voting !== undefined && input.spec.voting !== (node.spec.voting ?? 'auto')) throw invalidField('spec.voting', 'is changed by promote and demote')
     const payload = {
       id: node.id as NodeId,
       ...(labels === undefined ? {} : { labels }),

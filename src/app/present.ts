@@ -72,7 +72,7 @@ export function presentNode(context: AppContext, node: StoredNode): Node {
   const httpAddress = announcement?.httpAddress ?? ''
   return {
     id: node.id, kind: 'node', name: node.name, project: '', labels: node.labels, revision: node.revision, generation: node.generation,
-    spec: node.spec,
+    spec: { ...node.spec, voting: node.spec.voting ?? 'auto' },
     status: {
       role: roleOf(status, node.id),
       ready: reason === '',

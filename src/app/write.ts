@@ -1,6 +1,7 @@
 // The way of every write: command, dry run or proposal, outcome as a value or an error, and waiting for what follows.
 import { makeCommand, type Command, type CommandPayload, type CommandResult, type CommandType } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
+import { commandLevels } from '../model/feature-level.ts'
 import type { Actor } from '../model/user.ts'
 import { findReplay, previewCommand } from '../state/apply.ts'
 import type { TableName } from '../state/state.ts'
@@ -15,12 +16,21 @@ type Done = Extract<CommandResult, { kind: 'done' }>
 export async function propose<Type extends CommandType>(
   context: AppContext, actor: Actor, type: Type, payload: CommandPayload<Type>, options: Pick<WriteOptions, 'idempotencyKey' | 'bodyHash' | 'signal'> | null,
 ): Promise<Done> {
+  requireKnown(context, type)
   const command = makeCommand(type, { id: context.newId(), actor, idempotency: idempotencyOf(options), authorize: true }, payload)
   await requireAcceptable(context, command)
   // A client that goes away does not take its command back: the outcome stays what it is.
   const result = await context.ports.consensus.propose(command, {})
   if (result.kind === 'refused') throw refusalError(result, true)
   return result
+}
+
+/** A member that does not know a type would halt at it; one that is away counts with its last word. @throws STATE_CONFLICT */
+function requireKnown(context: AppContext, type: CommandType): void {
+  const level = commandLevels[type] ?? 1
+  const older = [...context.state.tables.node.values()].find((node) => node.announcement !== null && node.announcement.featureLevel < level)
+  if (older === undefined) return
+  throw new OperationalError('STATE_CONFLICT', `${older.name} runs ${older.announcement?.version ?? 'a version'}, which does not know this yet. Nothing was changed; update that node first.`)
 }
 
 function idempotencyOf(options: Pick<WriteOptions, 'idempotencyKey' | 'bodyHash'> | null): Command['idempotency'] {
@@ -77,6 +87,7 @@ export function orThrow<T>(ask: () => T): T {
 
 /** What a command would change in one table, as differences between resources. @throws the refusal it would meet */
 export function dryRun<Type extends CommandType>(context: AppContext, caller: Caller, type: Type, payload: CommandPayload<Type>, table: TableName): DryRun {
+  requireKnown(context, type)
   const command = makeCommand(type, { id: context.newId(), actor: caller.actor, authorize: true }, payload)
   const { result, changes } = previewCommand(context.state, { timeMs: context.ports.clock.nowMs(), command })
   if (result.kind === 'refused') throw refusalError(result)

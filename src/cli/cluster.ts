@@ -3,7 +3,8 @@ import type { Command } from 'commander'
 import { registerBackup } from './backup.ts'
 import { askControl, withSocket, type SocketOptions } from './control-client.ts'
 import { exitCodes, Failure } from './io.ts'
-import { escapeText, paint, renderDetails, renderTable, styleOf, textAt, valueAt } from './output.ts'
+import { registerMembers } from './members.ts'
+import { escapeText, paint, renderDetails, renderTable, styleOf, textAt } from './output.ts'
 import { integerBetween, listAt } from './nouns.ts'
 import { confirmLoss, dryRunResult, isDryRun } from './results.ts'
 import { registerRecoverCluster, registerRestore } from './refounding.ts'
@@ -17,12 +18,7 @@ export function registerCluster(program: Command, shell: Shell): void {
   registerInit(cluster, shell)
   registerJoin(cluster, shell)
   registerLeave(cluster, shell)
-  const status = withSocket(cluster.command('status').description("Show this host's daemon: in a cluster or not, by its control socket")).action(async (options: SocketOptions) => {
-    const answer = await askControl(options.socket, 'GET', '/status')
-    shell.answer(answer, () => renderDetails(answer))
-    if (typeof valueAt(answer, 'halted') === 'string') shell.endWith(exitCodes.failed)
-  })
-  withExample(withJson(status), 'novacron cluster status')
+  registerMembers(cluster, shell)
   const show = cluster.command('show').description('Show the cluster as the node that answers sees it').action(async () => {
     const answer = await shell.client().get(clusterPath)
     shell.answer(answer, () => renderDetails(answer))

@@ -21,6 +21,12 @@ export function resolveConnection(env: Io['env']): Connection {
   }
 }
 
+/** Whether a server is named by the environment or a profile; one named wrongly counts. */
+export function isServerKnown(env: Io['env']): boolean {
+  if ((env['NOVACRON_URL'] ?? '') !== '') return true
+  return chosenProfile(env) !== null
+}
+
 /** @throws a usage Failure for what is no https URL; a bare `host:port` is taken as one */
 export function parseUrl(text: string): URL {
   const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `https://${text}`

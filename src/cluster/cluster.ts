@@ -2,6 +2,7 @@
 import type { Command, CommandResult } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
 import type { NodeId } from '../model/id.ts'
+import type { Compacted, MemberReport, Timing } from '../model/member.ts'
 import type { Cancel } from '../ports/clock.ts'
 import type { Consensus } from '../ports/consensus.ts'
 import type { RaftNode } from '../raft/node.ts'
@@ -11,9 +12,14 @@ import { defaultCompactionBounds, type CompactionBounds } from './compaction.ts'
 import { Engine, type EngineOptions, type EnginePorts } from './engine.ts'
 import { Fates } from './fates.ts'
 import { Leadership } from './leadership.ts'
+import { cutLog } from './log-cut.ts'
+import type { MeasuredLogStore } from './measured-log-store.ts'
+import { MemberDesk } from './member-desk.ts'
 import { noQuorum, Proposer, outcomeLimitMs, type ProposeOptions } from './proposer.ts'
 import { Reader } from './reader.ts'
 import { decodeCommand, encodeJson, proposeMethod, statusMethod, type ProposeReply } from './request.ts'
+import { Succession } from './succession.ts'
+import { timingDefault } from './timing.ts'
 import { emptyConfiguration, type ClusterEvent, type ClusterStatus, type Halt } from './status.ts'
 
 export const defaultTickMs = 100
@@ -32,6 +38,8 @@ export type ClusterOptions = {
   readonly raft?: EngineOptions['raft']
   /** The cluster was founded anew without this node: its state is shown, and nothing else. */
   readonly superseded?: string
+  /** Told with this node's time-outs; the leader acts on its own. */
+  readonly replacement?: Pick<Timing, 'lostMs' | 'steadyMs'>
   /** Called once, when this node stops taking part by itself. */
   readonly onHalted?: (halt: Halt) => void
 }
@@ -39,12 +47,15 @@ export type ClusterOptions = {
 export class Cluster implements Consensus {
   readonly #nodeId: NodeId
   readonly #electionMs: number
+  readonly #timing: Timing
   readonly #ports: EnginePorts
   readonly #engine: Engine
   readonly #leadership: Leadership
   readonly #fates = new Fates()
   readonly #proposer: Proposer
   readonly #reader: Reader
+  readonly #desk: MemberDesk
+  readonly #succession: Succession
   readonly #onHalted: (halt: Halt) => void
   readonly #watchers = new Set<(event: ClusterEvent) => void>()
   /** Commands that this node proposed, and those that came to nothing or whose outcome it does not know. */
@@ -56,6 +67,7 @@ export class Cluster implements Consensus {
     this.#nodeId = nodeId
     this.#onHalted = options.onHalted ?? (() => undefined)
     this.#electionMs = tickMs * (raft.electionTicks ?? defaultElectionTicks)
+    this.#timing = { heartbeatMs: tickMs * (raft.heartbeatTicks ?? defaultHeartbeatTicks), electionMs: this.#electionMs, lostMs: options.replacement?.lostMs ?? timingDefault.lostMs, steadyMs: options.replacement?.steadyMs ?? timingDefault.steadyMs }
     this.#ports = ports
     this.#engine = new Engine({ nodeId, tickMs, compaction, superseded: options.superseded, raft: { heartbeatTicks: defaultHeartbeatTicks, ...raft } }, ports, {
       applied: (entry) => {
@@ -76,6 +88,9 @@ export class Cluster implements Consensus {
     const parts = { engine: this.#engine, leadership: this.#leadership, fates: this.#fates }
     this.#proposer = new Proposer({ nodeId, electionMs: this.#electionMs }, ports, parts)
     this.#reader = new Reader(ports.clock, parts)
+    this.#succession = new Succession({ nodeId, heartbeatMs: this.#timing.heartbeatMs }, ports, parts)
+    const own = { report: () => this.report(), lead: (to: string) => this.transferLeadership(to), compact: () => cutLog(this.#engine, ports) }
+    this.#desk = new MemberDesk({ nodeId, electionMs: this.#electionMs }, ports, { leadership: this.#leadership, own })
   }
 
   /**
@@ -90,6 +105,7 @@ export class Cluster implements Consensus {
 
   /** Hands leadership over where this node has it, then takes no further part; pending proposals hear that their outcome is unknown. Closes the stores. */
   async stop(): Promise<void> {
+    this.#succession.stop()
     await this.#handOver()
     const stopping = this.#engine.stop()
     this.#abandon()
@@ -170,13 +186,14 @@ export class Cluster implements Consensus {
 
   /**
    * On the leader: hands leadership over, to the most up-to-date other voter where none is named.
-   * @throws STATE_CONFLICT where this is not the leader, there is nobody to take it, or nobody did within an election time-out
+   * @throws STATE_CONFLICT where this is not the leader, that one could not take it, or nobody did within two election time-outs
    */
-  async transferLeadership(to?: NodeId): Promise<void> {
+  async transferLeadership(to?: string): Promise<void> {
     const status = this.#engine.node?.status()
     if (status === undefined || status.role !== 'leader') throw notLeader(status?.leader ?? null)
+    if (to === this.#nodeId) return
     const target = to ?? bestSuccessor(status)
-    if (target === null) throw new OperationalError('STATE_CONFLICT', 'There is no other voter that could lead.')
+    if (target === null || !status.configuration.voters.includes(target)) throw new OperationalError('STATE_CONFLICT', target === null ? 'There is no other voter that could lead.' : 'That node does not vote, so it cannot lead.')
     this.#engine.act((node) => node.transferLeadership(target))
     const isDone = await this.#leadership.wait({ limitMs: 2 * this.#electionMs, suits: ({ id }) => id !== null && id !== this.#nodeId })
     if (!isDone) throw new OperationalError('STATE_CONFLICT', 'Leadership was not taken over in time; this node goes on leading.')
@@ -189,6 +206,25 @@ export class Cluster implements Consensus {
     if (target === null) return
     this.#engine.act((node) => node.transferLeadership(target))
     await this.#leadership.wait({ limitMs: handOverLimitMs, suits: ({ id }) => id !== this.#nodeId })
+  }
+
+  reports(nodeIds: readonly string[]): Promise<ReadonlyMap<string, MemberReport>> {
+    return this.#desk.reports(nodeIds)
+  }
+
+  lead(nodeId: string): Promise<void> {
+    return this.#desk.lead(nodeId)
+  }
+
+  compact(nodeId: string): Promise<Compacted> {
+    return this.#desk.compact(nodeId)
+  }
+
+  /** What this node says of itself, to operators at any node. */
+  report(): MemberReport {
+    const { role, leaderId, term, commit, applied, firstIndex, lastIndex, logBytes, quorum, halted, progress } = this.status()
+    const followers = Object.entries(progress).map(([id, { match, state, recentActive }]) => [id, { match, state, recentActive, heardMs: id === this.#nodeId ? 0 : this.#leadership.heardMs(id) }] as const)
+    return { role, leaderId, term, commit, applied, firstIndex, lastIndex, logBytes, quorum, halted, timing: this.#timing, logSync: logSyncOf(this.#ports.logStore), followers: Object.fromEntries(followers) }
   }
 
   status(): ClusterStatus {
@@ -216,7 +252,7 @@ export class Cluster implements Consensus {
   /** To be plugged into the transport's handler. */
   handle(): {
     readonly message: (message: Message) => void
-    /** Answers `propose` and `status`. @throws OperationalError INVALID for anything else */
+    /** Answers `propose`, `status` and what operators ask. @throws OperationalError INVALID for anything else */
     readonly request: (from: string, method: string, body: Uint8Array) => Promise<Uint8Array>
     readonly disconnected: (nodeId: string) => void
   } {
@@ -228,6 +264,7 @@ export class Cluster implements Consensus {
       request: async (from, method, body) => this.#answer(from, method, body),
       disconnected: (nodeId) => {
         this.#engine.act((node) => node.reportUnreachable(nodeId))
+        this.#succession.disconnected(nodeId)
       },
     }
   }
@@ -258,8 +295,11 @@ export class Cluster implements Consensus {
       }
       case statusMethod:
         return encodeJson(this.status())
-      default:
-        throw new OperationalError('INVALID', `There is no request ${method}.`)
+      default: {
+        const answer = await this.#desk.answer(method, body)
+        if (answer === null) throw new OperationalError('INVALID', `There is no request ${method}.`)
+        return encodeJson(answer)
+      }
     }
   }
 
@@ -275,6 +315,7 @@ export class Cluster implements Consensus {
 
   #halted(halt: Halt): void {
     this.#abandon()
+    this.#succession.stop()
     this.#turned()
     this.#onHalted(halt)
   }
@@ -300,6 +341,13 @@ export class Cluster implements Consensus {
 function saysTheSame(left: ClusterStatus, right: ClusterStatus): boolean {
   const parts = ['leaderId', 'term', 'role', 'quorum', 'configuration', 'halted'] as const
   return parts.every((part) => left[part] === right[part])
+}
+
+/** Null where writes are not timed, or none was made. */
+function logSyncOf(store: EnginePorts['logStore'] & Partial<MeasuredLogStore>): MemberReport['logSync'] {
+  const measured = store.measured?.()
+  if (measured === undefined || measured.writes === 0) return null
+  return { p50Ms: measured.p50Seconds * 1000, p99Ms: measured.p99Seconds * 1000, maxMs: measured.maxSeconds * 1000 }
 }
 
 function requireAppended(outcome: ProposeResult, what: string): { readonly index: LogIndex; readonly term: number } {

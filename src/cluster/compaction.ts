@@ -25,6 +25,8 @@ export class Compaction {
   #lastIndex: LogIndex
   #bytes = 0
   #synced: LogIndex = 0
+  /** A mark that somebody waits for: the log is cut there as soon as it is synced and no follower in reach needs more. */
+  #demanded: SnapshotMeta | null = null
 
   constructor(bounds: CompactionBounds, start: LogIndex) {
     this.#bounds = bounds
@@ -47,9 +49,15 @@ export class Compaction {
     this.#synced = Math.max(this.#synced, index)
   }
 
+  /** Where the state stands now is where the log shall begin, soon; the caller sees to a synced state. Null takes it back. */
+  demand(at: SnapshotMeta | null): void {
+    this.#demanded = at
+  }
+
   /** A snapshot was installed: the log begins there. */
   reset(index: LogIndex): void {
     this.#marks = []
+    this.#demanded = null
     this.#lastIndex = index
     this.#bytes = 0
     this.#synced = index
@@ -58,11 +66,18 @@ export class Compaction {
   /** A quick look, before the log's own figures are gathered. */
   get isPossible(): boolean {
     const second = this.#marks[1]
+    if (this.#demanded !== null && this.#demanded.index <= this.#synced) return true
     return second !== undefined && second.index <= this.#synced
   }
 
   /** Where the log may begin now, or null where it should stay as it is. */
   due(log: { readonly firstIndex: LogIndex; readonly lastIndex: LogIndex; readonly logBytes: number; readonly progress: Readonly<Record<string, Progress>> }): SnapshotMeta | null {
+    const demanded = this.#demanded
+    if (demanded !== null && demanded.index <= this.#synced && demanded.index < neededIndex(log.progress)) {
+      this.#demanded = null
+      this.#marks = this.#marks.filter((mark) => mark.index > demanded.index)
+      if (demanded.index >= log.firstIndex) return demanded
+    }
     const safe = this.#marks.filter((mark) => mark.index <= this.#synced)
     const candidates = safe.slice(0, -1).filter((mark) => mark.index >= log.firstIndex)
     const { entriesMax, bytesMax } = this.#bounds

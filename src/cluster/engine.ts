@@ -167,6 +167,23 @@ export class Engine {
     this.#outbox.expect(follower, index)
   }
 
+  /**
+   * Asks for the log to begin behind what is applied now: once that state is synced, and as far as no follower in reach needs more.
+   * @returns where that is; `firstIndex` of the core's status tells when it is done
+   */
+  demandCompaction(): LogIndex {
+    const { index, term } = this.#state
+    this.#compaction.demand({ index, term, configuration: this.#configuration })
+    this.#writer.add([], true)
+    this.schedule()
+    return index
+  }
+
+  /** Nobody waits for it any more. */
+  dropDemand(): void {
+    this.#compaction.demand(null)
+  }
+
   /** Appends `data`, which is `entry` encoded. Null where this node takes no part. */
   propose(data: Uint8Array, entry: DecodedEntry): ProposeResult | null {
     this.#commands.set(data, entry)

@@ -35,6 +35,12 @@ export class Leadership {
     this.#heardMs.set(from, this.#clock.monotonicMs())
   }
 
+  /** Milliseconds since a member was heard of; null where it never was. */
+  heardMs(id: RaftId): number | null {
+    const at = this.#heardMs.get(id)
+    return at === undefined ? null : Math.max(0, this.#clock.monotonicMs() - at)
+  }
+
   /** Takes over what the core says; true where the leader or its term is another one. */
   update(leader: Leader): boolean {
     const former = this.#leader

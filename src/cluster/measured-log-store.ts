@@ -5,8 +5,8 @@ import type { LogStore } from '../ports/log-store.ts'
 const recentMax = 256
 
 export type MeasuredLogStore = LogStore & {
-  /** Writes so far, their seconds together, and the 99th percentile of the last 256 in seconds. */
-  measured(): { readonly writes: number; readonly seconds: number; readonly p99Seconds: number }
+  /** Writes so far, their seconds together, and median, 99th percentile and longest of the last 256 in seconds. */
+  measured(): { readonly writes: number; readonly seconds: number; readonly p50Seconds: number; readonly p99Seconds: number; readonly maxSeconds: number }
 }
 
 export function measureLogStore(store: LogStore, clock: Clock): MeasuredLogStore {
@@ -27,7 +27,8 @@ export function measureLogStore(store: LogStore, clock: Clock): MeasuredLogStore
     },
     measured() {
       const sorted = recent.toSorted((left, right) => left - right)
-      return { writes, seconds, p99Seconds: sorted[Math.ceil(sorted.length * 0.99) - 1] ?? 0 }
+      const share = (part: number) => sorted[Math.ceil(sorted.length * part) - 1] ?? 0
+      return { writes, seconds, p50Seconds: share(0.5), p99Seconds: share(0.99), maxSeconds: share(1) }
     },
   }
 }

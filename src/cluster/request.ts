@@ -1,4 +1,4 @@
-// What nodes ask of each other beside Raft's messages: to append a command on behalf of another, and how they are.
+// What nodes ask of each other beside Raft's messages: to append a command on behalf of another, how they are, and what an operator wants of one.
 import type { Command } from '../model/command.ts'
 import { parseCommand } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
@@ -7,6 +7,9 @@ import type { LogIndex, Term } from '../raft/types.ts'
 /** Method names; append only. */
 export const proposeMethod = 'propose'
 export const statusMethod = 'status'
+export const reportMethod = 'report'
+export const leadMethod = 'lead'
+export const compactMethod = 'compact'
 
 /** A leader's answer to a forwarded command. All but `appended` mean: surely not appended. */
 export type ProposeReply =

@@ -11,9 +11,9 @@ import type { StateHolder } from '../state/state.ts'
 
 const periodMs = 200
 /** A voter not heard of for so long is replaced by a learner. */
-const lostMsDefault = 10_000
+export const lostMsDefault = 10_000
 /** Who votes though nobody is missing has been in touch for so long: a flapping link moves no votes. */
-const steadyMsDefault = 30_000
+export const steadyMsDefault = 30_000
 const farewellTimeoutMs = 300
 /** Failure domain of a node. */
 const zoneLabel = 'zone'
@@ -90,7 +90,8 @@ export class MembershipController {
     const staying = nodes.filter((node) => node.leaving === undefined)
     const hasLeft = (node: StoredNode) => node.leaving !== undefined && !isInConfiguration(status, node.id)
     for (const node of nodes.filter(hasLeft)) await this.#forget(node)
-    if (!staying.some((node) => node.id === this.#options.nodeId) && (await this.#handOver(status))) return
+    const own = staying.find((node) => node.id === this.#options.nodeId)
+    if ((own === undefined || own.spec.voting === 'never') && (await this.#handOver(status))) return
     const members = staying.map((node) => this.#viewOf(node))
     const change = planMembership({ members, leaderId: this.#options.nodeId, configuration: status.configuration, progress: status.progress, commit: status.commit })
     if (change === null) return
@@ -99,13 +100,15 @@ export class MembershipController {
     this.#again = true
   }
 
-  /** A leader that leaves hands over first; false where there is no other voter, so that it has to vote itself out. */
+  /** A leader that leaves, or is not to vote, hands over first; false where there is no other voter, so that it has to vote itself out. */
   async #handOver(status: ConsensusStatus): Promise<boolean> {
     const { nodeId } = this.#options
     if (!isInConfiguration(status, nodeId)) return true
-    const others = status.configuration.voters.filter((id) => id !== nodeId && status.progress[id]?.recentActive === true)
+    const isWilling = (id: string) => this.#ports.consensus.state.tables.node.get(id)?.spec.voting !== 'never'
+    const others = status.configuration.voters.filter((id) => id !== nodeId && status.progress[id]?.recentActive === true && isWilling(id))
     if (others.length === 0 || status.configuration.votersOutgoing.length > 0) return false
-    await this.#ports.consensus.transferLeadership()
+    const matchOf = (id: string) => status.progress[id]?.match ?? 0
+    await this.#ports.consensus.transferLeadership(others.toSorted((one, other) => matchOf(other) - matchOf(one))[0])
     return true
   }
 
@@ -145,7 +148,7 @@ export class MembershipController {
     const nowMs = this.#ports.clock.monotonicMs()
     const hearing = this.#hearings.get(node.id)
     const isLost = hearing !== undefined && nowMs - hearing.lastMs > lostMs
-    return { id: node.id, zone: node.labels[zoneLabel] ?? '', isLost, isSteady: hearing !== undefined && !isLost && hearing.lastMs - hearing.sinceMs >= steadyMs }
+    return { id: node.id, zone: node.labels[zoneLabel] ?? '', isLost, isSteady: hearing !== undefined && !isLost && hearing.lastMs - hearing.sinceMs >= steadyMs, voting: node.spec.voting ?? 'auto' }
   }
 }
 

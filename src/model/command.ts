@@ -4,7 +4,7 @@ import { bringSchema } from './bring.ts'
 import { commandIdSchema, imageIdSchema, labelsSchema, nameSchema, nodeIdSchema, operationIdSchema, projectIdSchema, tokenIdSchema, userIdSchema, vmIdSchema } from './id.ts'
 import { imageCopiesSchema, imageSpecSchema, imageUrlBytesMax } from './image.ts'
 import { bandwidthMiBpsMax, moveOutputsSchema } from './migration.ts'
-import { nodeAnnouncementSchema, nodeSpecSchema } from './node.ts'
+import { nodeAnnouncementSchema, nodeVotings } from './node.ts'
 import { projectSpecSchema } from './project.ts'
 import { bindingsMax, roleBindingSchema, roleSchema, storedScopeSchema } from './role.ts'
 import { actorSchema, userSpecSchema } from './user.ts'
@@ -44,7 +44,7 @@ export const commandPayloads = {
     bring: bringSchema,
   }),
   'node.announce': z.strictObject({ id: nodeIdSchema, announcement: nodeAnnouncementSchema }),
-  'node.update': z.strictObject({ id: nodeIdSchema, labels: labelsSchema.optional(), spec: nodeSpecSchema.optional(), ...guardSchema }),
+  'node.update': z.strictObject({ id: nodeIdSchema, labels: labelsSchema.optional(), spec: z.strictObject({ schedulable: z.boolean().default(true), draining: z.boolean().optional() }).optional(), ...guardSchema }),
   'node.rename': z.strictObject({ id: nodeIdSchema, name: nameSchema, ...guardSchema }),
   /** Begins the removal; VMs of a node that is removed by force lose their owner. */
   'node.remove': z.strictObject({ id: nodeIdSchema, force: z.boolean(), ...guardSchema }),
@@ -145,6 +145,12 @@ export const commandPayloads = {
   /** No new VMs, and those that are there move away. */
   'node.drain': z.strictObject({ id: nodeIdSchema, operationId: operationIdSchema, concurrency: z.number().int().min(1).max(8), ...guardSchema }),
   'node.uncordon': z.strictObject({ id: nodeIdSchema, ...guardSchema }),
+  /** An operator's wish about who votes; the leader's plan follows it. */
+  'node.vote': z.strictObject({ id: nodeIdSchema, voting: z.enum(nodeVotings), ...guardSchema }),
+  /** On record before the leader is asked: hand over to this node. Changes nothing by itself. */
+  'node.lead': z.strictObject({ id: nodeIdSchema, ...guardSchema }),
+  /** On record before the node is asked to shorten its log. Changes nothing by itself. */
+  'node.compact': z.strictObject({ id: nodeIdSchema, ...guardSchema }),
 } as const
 export type CommandType = keyof typeof commandPayloads
 export type CommandPayload<Type extends CommandType> = z.output<(typeof commandPayloads)[Type]>

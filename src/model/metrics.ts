@@ -54,6 +54,8 @@ export const nodeFields = [
   counter('gossipSent', 'gossip_sent_messages', 'Gossip messages that this node published'),
   counter('gossipReceived', 'gossip_received_messages', 'Gossip messages of others that this node took in'),
   gauge('vmsRunning', 'node_vms_running', 'VMs that run on the node'),
+  gauge('raftHeartbeatSeconds', 'raft_heartbeat_seconds', 'Time between signs of life of a leader, as this node is configured', 1000),
+  gauge('raftElectionSeconds', 'raft_election_timeout_seconds', 'Shortest time without a leader before this node seeks a new one; it is drawn up to twice that', 1000),
 ] as const satisfies readonly MetricField[]
 export type NodeFigures = { readonly [Key in (typeof nodeFields)[number]['key']]: number }
 

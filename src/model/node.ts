@@ -24,11 +24,17 @@ export const nodeAnnouncementSchema = z.strictObject({
 })
 export type NodeAnnouncement = z.infer<typeof nodeAnnouncementSchema>
 
+export const nodeVotings = ['auto', 'always', 'never'] as const
+export type NodeVoting = (typeof nodeVotings)[number]
+
 export const nodeSpecSchema = z.strictObject({
   schedulable: z.boolean().default(true).describe('False keeps new VMs away'),
   draining: z.boolean().optional().describe('Its VMs move away; set by drain, ended by uncordon'),
+  voting: z.enum(nodeVotings).default('auto').describe('Whether it votes: as the cluster decides, always where it can, or never. Set by promote and demote'),
 })
 export type NodeSpec = z.output<typeof nodeSpecSchema>
+/** Without defaults: what a patch does not name stays. */
+export const nodeSpecPatchSchema = z.strictObject({ schedulable: z.boolean().optional(), draining: z.boolean().optional(), voting: z.enum(nodeVotings).optional().describe('Only as it is: promote and demote change it') })
 
 export const nodeRoles = ['leader', 'voter', 'learner', 'none'] as const
 
@@ -67,7 +73,8 @@ export type StoredNode = {
   readonly labels: Labels
   readonly revision: number
   readonly generation: number
-  readonly spec: NodeSpec
+  /** Without a wish about voting: auto. */
+  readonly spec: Omit<NodeSpec, 'voting'> & { readonly voting?: NodeVoting | undefined }
   /** libp2p peer id of the node's Ed25519 key. */
   readonly peerId: string
   /** X25519 public key, base64url: what the cluster key is wrapped for. */
@@ -100,6 +107,7 @@ export const nodeRemoveSchema = z.strictObject({
   hostIsOff: z.boolean().default(false).describe('You have made sure that the host is off. Needed with force: its VMs may be started elsewhere'),
 })
 export const nodeDrainSchema = z.strictObject({ concurrency: z.number().int().min(1).max(8).default(2).describe('How many VMs move at once') })
+export const nodeVoteSchema = z.strictObject({ force: z.boolean().default(false).describe('Also where fewer members could be lost afterwards, or the wish cannot be had in full') })
 export const nodeRenameSchema = z.strictObject({ name: nameSchema })
 
 /** An appliance on the local network that is in no cluster. */

@@ -1,6 +1,7 @@
 // What engines beside the cluster's own may ask of consensus; `src/cluster` is the one implementation.
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
+import type { Compacted, MemberReport } from '../model/member.ts'
 import type { ConfChange, Configuration, LogIndex, Progress, Role, Term } from '../raft/types.ts'
 import type { Cancel } from './clock.ts'
 
@@ -37,8 +38,16 @@ export interface Consensus {
   changeConfiguration(change: ConfChange): Promise<void>
   /** On the leader only. When it resolves a majority of the present voters knows of every change of membership that is applied here. */
   commitBarrier(): Promise<void>
-  /** On the leader only: to the voter that is furthest. @throws STATE_CONFLICT where nobody took it */
-  transferLeadership(): Promise<void>
+  /** On the leader only: to that voter, or to the one that is furthest. @throws STATE_CONFLICT where nobody took it */
+  transferLeadership(to?: string): Promise<void>
+  /** This node's own word. */
+  report(): MemberReport
+  /** The word of each of the members that answers within a second, this node's included. */
+  reports(nodeIds: readonly string[]): Promise<ReadonlyMap<string, MemberReport>>
+  /** From any node: has the leader hand over to this voter. Resolves when this node knows it as leader. @throws NO_QUORUM, STATE_CONFLICT, PEER_UNREACHABLE */
+  lead(nodeId: string): Promise<void>
+  /** From any node: has a member shorten its log behind a synced state, as far as followers allow. @throws STATE_CONFLICT, PEER_UNREACHABLE */
+  compact(nodeId: string): Promise<Compacted>
   status(): ConsensusStatus
   watch(listener: (notice: ConsensusNotice) => void): Cancel
 }

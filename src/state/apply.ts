@@ -108,6 +108,9 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
     case 'node.forget':
     case 'node.drain':
     case 'node.uncordon':
+    case 'node.vote':
+    case 'node.lead':
+    case 'node.compact':
       return applyToNode(transaction, command)
     case 'user.create':
     case 'user.add':

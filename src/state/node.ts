@@ -4,6 +4,7 @@ import type { StoredNode } from '../model/node.ts'
 import type { Outcome } from './apply.ts'
 import { drainNode, uncordonNode } from './drain.ts'
 import { forgetNode, removeNode } from './node-removal.ts'
+import { compactNode, leadNode, voteNode } from './node-voting.ts'
 import { takeOver } from './bring.ts'
 import { requireCurrent } from './revision.ts'
 import { Refusal, type Transaction } from './transaction.ts'
@@ -11,7 +12,7 @@ import { sayOfVm } from './vm-event.ts'
 
 export const nodesMax = 256
 
-export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.admitWith' | 'node.announce' | 'node.update' | 'node.rename' | 'node.remove' | 'node.forget' | 'node.drain' | 'node.uncordon'>): Outcome {
+export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.admitWith' | 'node.announce' | 'node.update' | 'node.rename' | 'node.remove' | 'node.forget' | 'node.drain' | 'node.uncordon' | 'node.vote' | 'node.lead' | 'node.compact'>): Outcome {
   switch (command.type) {
     case 'node.admit':
       return admit(transaction, command.payload)
@@ -36,6 +37,12 @@ export function applyToNode(transaction: Transaction, command: CommandOf<'node.a
       return drainNode(transaction, command.payload)
     case 'node.uncordon':
       return uncordonNode(transaction, command.payload)
+    case 'node.vote':
+      return voteNode(transaction, command.payload)
+    case 'node.lead':
+      return leadNode(transaction, command.payload)
+    case 'node.compact':
+      return compactNode(transaction, command.payload)
   }
 }
 
@@ -97,7 +104,7 @@ function update(transaction: Transaction, payload: CommandOf<'node.update'>['pay
   const next: StoredNode = {
     ...node,
     labels: payload.labels ?? node.labels,
-    spec: payload.spec === undefined ? node.spec : { ...payload.spec, ...(node.spec.draining === true && !payload.spec.schedulable ? { draining: true } : {}) },
+    spec: payload.spec === undefined ? node.spec : { ...payload.spec, ...(node.spec.draining === true && !payload.spec.schedulable ? { draining: true } : {}), ...(node.spec.voting === undefined ? {} : { voting: node.spec.voting }) },
     revision: transaction.index,
     generation: payload.spec === undefined ? node.generation : node.generation + 1,
   }

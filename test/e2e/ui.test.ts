@@ -96,7 +96,7 @@ await t.test('its console ticks in the browser on another node, and takes keys',
 })
 
 const walk = (vm: string, operation: string) => [
-  '/', '/vms', '/vms?q=no-such-vm', '/vms/new', `/vms/${vm}`, `/vms/${vm}/edit`, `/vms/${vm}/events`, `/vms/${vm}/delete`, '/nodes', '/nodes/node2', '/images', '/operations', operation, '/events', '/access', '/users', '/users/admin', '/projects', '/audit', '/recovery', '/nothing-here',
+  '/', '/vms', '/vms?q=no-such-vm', '/vms/new', `/vms/${vm}`, `/vms/${vm}/edit`, `/vms/${vm}/events`, `/vms/${vm}/delete`, '/nodes', '/nodes/node2', '/consensus', '/consensus/node2', '/images', '/operations', operation, '/events', '/access', '/users', '/users/admin', '/projects', '/audit', '/recovery', '/nothing-here',
 ]
 
 await t.test('axe finds nothing on any page: wide, narrow, dark, light; nothing sticks out', async (t) => {

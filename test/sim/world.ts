@@ -4,6 +4,7 @@ import { emptyConfiguration, majorityHas, type Halt } from '../../src/cluster/st
 import { SimNetwork } from '../../src/drivers/sim/network.ts'
 import { SimRelayWire } from '../../src/drivers/sim/relay.ts'
 import { makeCommand, type Command } from '../../src/model/command.ts'
+import { featureLevel } from '../../src/model/feature-level.ts'
 import { OperationalError } from '../../src/model/error.ts'
 import { uuidV7, type NodeId } from '../../src/model/id.ts'
 import { joinProofText } from '../../src/model/node-proof.ts'
@@ -288,7 +289,7 @@ export async function joinHost(world: World, caller: Caller, host: SimHost, by: 
   const request = {
     node: { id: host.nodeId, name: host.name, peerId: host.peerId, wrapKey: wrapKey(host) }, tlsPublicKeyPem: 'key', names: [host.name], addresses: [],
     announcement: {
-      version: '0.1.0', featureLevel: 1, peerAddress: `${host.name}:7000`, httpAddress: `${host.name}:8443`, accelerator: 'simulated', hypervisor: 'simulated',
+      version: '0.1.0', featureLevel, peerAddress: `${host.name}:7000`, httpAddress: `${host.name}:8443`, accelerator: 'simulated', hypervisor: 'simulated',
       capacity: { cpus: 8, memoryMiB: 32_768, storageBytes: 2 ** 40 },
     },
   }

@@ -176,6 +176,12 @@ export function sparkCell(frame: Frame, options: { readonly id: string; readonly
   return html`<span class="meter" id="use-${id}"><svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true"><path class="ln" d="${path}"/></svg><span><span class="vh">CPU in use </span>${text}${stale}</span></span>`
 }
 
+/** A small line in a row, as high as the most of it. */
+export function sparkLine(points: readonly (number | null)[]): Html {
+  const top = niceTop(Math.max(0, ...points.filter((point) => point !== null)))
+  return html`<svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true"><path class="ln" d="${linePath(points, { width: 100, height: 22, top })}"/></svg>`
+}
+
 export function chartScripts(frame: Frame): Html {
   return html`<script src="${frame.asset('uplot.iife.min.js')}" defer></script>
 <script src="${frame.asset('charts.js')}" defer></script>

@@ -17,6 +17,7 @@ const pages: readonly PageOf[] = [
   { href: '/vms', icon: 'vm', text: 'Virtual machines', hint: 'Page · G V', needs: 'looks' },
   { href: '/images', icon: 'image', text: 'Images', hint: 'Page', needs: 'looks' },
   { href: '/nodes', icon: 'node', text: 'Nodes', hint: 'Page · G N', needs: 'cluster' },
+  { href: '/consensus', icon: 'node', text: 'Consensus: members, lag, leader', hint: 'Page', needs: 'cluster' },
   { href: '/operations', icon: 'ops', text: 'Operations', hint: 'Page · G P', needs: 'looks' },
   { href: '/events', icon: 'events', text: 'Events', hint: 'Page · G E', needs: 'looks' },
   { href: '/access', icon: 'access', text: 'Access: password, sessions, tokens', hint: 'Page' },

@@ -9,7 +9,8 @@ import { explanationSchema, placementViewSchema } from '../../model/explanation.
 import { imageFromUrlSchema, imageSchema } from '../../model/image.ts'
 import { joinAnswerSchema, joinRequestSchema, nodeStandingSchema } from '../../model/join.ts'
 import { migrationSchema, vmMigrateSchema } from '../../model/migration.ts'
-import { discoveredNodeSchema, nodeDrainSchema, nodeRemoveSchema, nodeSchema, nodeSpecSchema } from '../../model/node.ts'
+import { clusterMembersSchema, compactionSchema, leaderChangeSchema, leadershipSchema } from '../../model/member.ts'
+import { discoveredNodeSchema, nodeDrainSchema, nodeRemoveSchema, nodeSchema, nodeSpecPatchSchema, nodeVoteSchema } from '../../model/node.ts'
 import { metricsViewSchema, usageSchema } from '../../model/metrics.ts'
 import { operationSchema } from '../../model/operation.ts'
 import { joinTokenCreateSchema, tokenCreateSchema, tokenSchema } from '../../model/token.ts'
@@ -44,7 +45,7 @@ export const schemas = {
   vmDelete: named('VmDelete', z.strictObject({ force: z.boolean().default(false).describe('Cut the power first') })),
   vmMigrate: named('VmMigrate', vmMigrateSchema), migration: named('Migration', migrationSchema), migrationList: listOf('Migration', migrationSchema), nodeDrain: named('NodeDrain', nodeDrainSchema),
   node: named('Node', nodeSchema), nodeList: listOf('Node', nodeSchema),
-  nodePatch: named('NodePatch', z.strictObject({ name: z.string().optional().describe('Renames the node; alone, without labels and spec'), labels: z.record(z.string(), z.string().nullable()).optional(), spec: nodeSpecSchema.partial().optional() })),
+  nodePatch: named('NodePatch', z.strictObject({ name: z.string().optional().describe('Renames the node; alone, without labels and spec'), labels: z.record(z.string(), z.string().nullable()).optional(), spec: nodeSpecPatchSchema.optional() })),
   nodeRemove: named('NodeRemove', nodeRemoveSchema), nodeStanding: named('NodeStanding', nodeStandingSchema),
   discoveredNodeList: listOf('DiscoveredNode', discoveredNodeSchema), applianceJoined: named('ApplianceJoined', z.strictObject({ nodeId: z.string(), name: z.string() })),
   image: named('Image', imageSchema), imageList: listOf('Image', imageSchema), imageFromUrl: named('ImageFromUrl', imageFromUrlSchema),
@@ -60,6 +61,7 @@ export const schemas = {
   event: named('Event', eventSchema), eventList: listOf('Event', eventSchema),
   auditList: listOf('AuditRecord', auditRecordSchema),
   cluster: named('Cluster', clusterViewSchema), backup: named('Backup', backupViewSchema), backupCreate: named('BackupCreate', backupCreateSchema),
+  members: named('Members', clusterMembersSchema), leaderChange: named('LeaderChange', leaderChangeSchema), leadership: named('Leadership', leadershipSchema), nodeVote: named('NodeVote', nodeVoteSchema), compaction: named('Compaction', compactionSchema),
   joinTokenCreate: named('JoinTokenCreate', joinTokenCreateSchema),
   joinToken: named('JoinToken', z.strictObject({ id: z.string(), token: z.string().describe('Shown this once'), expiresAt: z.string() })),
   joinTokenView: named('JoinTokenView', joinTokenViewSchema),

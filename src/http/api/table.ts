@@ -5,6 +5,7 @@ import { clusterRoutes } from './cluster.ts'
 import { consoleRoutes } from './console.ts'
 import { eventRoutes, type WatchEvents } from './events.ts'
 import { imageRoutes } from './images.ts'
+import { memberRoutes } from './members.ts'
 import { metricsRoutes } from './metrics.ts'
 import { migrationRoutes } from './migrations.ts'
 import { nodeRoutes } from './nodes.ts'
@@ -20,6 +21,6 @@ import { vmRoutes } from './vms.ts'
 
 export function routeTable(watchEvents: WatchEvents): readonly Route[] {
   return [
-    ...sessionRoutes, ...vmRoutes, ...migrationRoutes, ...consoleRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...clusterBackupRoutes, ...metricsRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
+    ...sessionRoutes, ...vmRoutes, ...migrationRoutes, ...consoleRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...memberRoutes, ...clusterBackupRoutes, ...metricsRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
   ]
 }

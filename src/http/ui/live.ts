@@ -11,6 +11,7 @@ import { authenticate, watchCredential } from '../authentication.ts'
 import { addressOf, callerOf, type HttpEnv } from '../context.ts'
 import type { Cell } from './cell.ts'
 import { frameOf, looksOf, type Ui, type UiContext } from './page.ts'
+import { consensusCells } from './consensus.ts'
 import { eventsCells } from './events.ts'
 import { imagesCells } from './images.ts'
 import { nodeCells, nodesCells } from './nodes.ts'
@@ -51,6 +52,8 @@ function chooseCells(ui: Ui, caller: Caller, query: URLSearchParams): (frame: Fr
       return nodesCells(ui, caller)
     case 'node':
       return isId(id) ? nodeCells(ui, caller, id) : () => []
+    case 'consensus':
+      return consensusCells(ui, caller)
     case 'images':
       return imagesCells(ui, caller, query)
     case 'operations':

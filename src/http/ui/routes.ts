@@ -6,6 +6,7 @@ import type { HttpEnv, UiOptions } from '../context.ts'
 import { accessRoutes } from './access.ts'
 import { auditRoutes } from './audit.ts'
 import { recoveryRoutes } from './recovery.ts'
+import { consensusRoutes } from './consensus.ts'
 import { answerPageError } from './errors.ts'
 import { eventsRoutes } from './events.ts'
 import { imagesRoutes } from './images.ts'
@@ -34,7 +35,7 @@ export function uiRoutes(app: App, options: UiOptions): Hono<HttpEnv> {
     if (context.get('route') === 'other') context.set('route', `/${context.req.path.split('/')[1] ?? ''}`)
   })
   // Forms first: /vms/new is no VM's name here.
-  const parts = [loginRoutes, overviewRoutes, vmFormRoutes, vmsRoutes, vmMigrateRoutes, vmRoutes, nodesRoutes, imagesRoutes, operationsRoutes, eventsRoutes, accessRoutes, usersRoutes, projectsRoutes, auditRoutes, recoveryRoutes, searchRoutes, liveRoutes]
+  const parts = [loginRoutes, overviewRoutes, vmFormRoutes, vmsRoutes, vmMigrateRoutes, vmRoutes, nodesRoutes, consensusRoutes, imagesRoutes, operationsRoutes, eventsRoutes, accessRoutes, usersRoutes, projectsRoutes, auditRoutes, recoveryRoutes, searchRoutes, liveRoutes]
   for (const part of parts) pages.route('/', part(ui))
   // A person gets a page that says so; a program gets the answer of the API.
   pages.get('*', (context, next) => {

@@ -32,7 +32,7 @@ function desk() {
   const port = { nowMs: () => time.nowMs, node: (id: string) => history.node(id), vm: (id: string) => history.vm(id), nodeIds: () => history.nodeIds(), vmIds: () => history.vmIds() }
   const ports = {
     clock: { nowMs: () => time.nowMs, monotonicMs: () => time.nowMs, after: () => () => undefined, every: () => () => undefined },
-    consensus: { state, status: () => ({ quorum: true, halted: null }) }, presence: { of: () => null }, history: port,
+    consensus: { state, status: () => ({ quorum: true, halted: null, leaderId: nodeId, configuration: { voters: [nodeId], learners: [] } }), report: () => ({ lastIndex: 20, followers: { [nodeId]: { match: 17, heardMs: 40 }, gone: { match: 3, heardMs: null } } }) }, presence: { of: () => null }, history: port,
   } as unknown as AppPorts
   const context = new AppContext({ nodeId, version: '0' }, ports)
   const callerWith = (scope: string): Caller => ({ actor: { kind: 'user', id: adminId, name: 'anna', address: '' }, userId: adminId, userName: 'anna', bindings: [{ role: 'viewer', scope }], session: null })
@@ -82,6 +82,7 @@ test('a node that falls silent is stale after 20 seconds: a gap, nothing of now,
   expect(measures.cluster(all, tenMinutes)).toMatchObject({ stale: true, series: [{ name: 'cpu', latest: null }, {}, {}, {}, {}, {}, {}] })
   const metrics = appMetrics(context, all, 'cluster')
   expect(metrics.find(({ name }) => name === 'novacron_node_metrics_fresh')?.value).toBe(0)
+  expect(metrics.filter(({ name }) => name === 'novacron_raft_role').map(({ labels, value }) => [labels?.['role'], value])).toEqual([['leader', 1], ['voter', 0], ['learner', 0], ['none', 0]])
   expect(metrics.some(({ name }) => name === 'novacron_node_memory_used_bytes' || name.startsWith('novacron_vm_'))).toBe(false)
 })
 

@@ -24,6 +24,21 @@ describe('compaction', () => {
     expect(applied(new Compaction(bounds, 0), 8, 250)).toEqual([2, 4, 6, 8])
   })
 
+  it('cuts where somebody demands it: once that is synced, and when no follower in reach needs more', () => {
+    const compaction = new Compaction(bounds, 0)
+    compaction.demand({ index: 7, term: 2, configuration: emptyConfiguration })
+    expect(compaction.isPossible).toBe(false)
+    compaction.synced(7)
+    expect(compaction.isPossible).toBe(true)
+    expect(compaction.due(log({ b: peer({ match: 6 }) }))).toBeNull()
+    expect(compaction.due(log({ b: peer({ match: 6, recentActive: false }), c: peer({ match: 7 }) }))).toMatchObject({ index: 7 })
+    expect(compaction.isPossible).toBe(false)
+    compaction.demand({ index: 9, term: 2, configuration: emptyConfiguration })
+    compaction.demand(null)
+    compaction.synced(9)
+    expect(compaction.due(log())).toBeNull()
+  })
+
   it('cuts at the newest mark but one, and never beyond a synced state', () => {
     const compaction = new Compaction(bounds, 0)
     applied(compaction, 16)

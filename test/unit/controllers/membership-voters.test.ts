@@ -14,7 +14,7 @@ import { SimClock } from '../../sim/sim-clock.ts'
 import { recordingLog } from '../http/harness.ts'
 import { World, announcement } from '../state/world.ts'
 
-function desk(count: number) {
+function desk(count: number, times: { readonly lostMs?: number; readonly steadyMs?: number } = {}) {
   const world = new World()
   const ids = [world.form().nodeId]
   while (ids.length < count) {
@@ -71,7 +71,7 @@ function desk(count: number) {
     },
   }
   const random = { integer: () => 0, bytes: (length: number) => new Uint8Array(length) }
-  const controller = new MembershipController({ nodeId: ids[0]! }, { clock, random, log: recordingLog([]), consensus, transport })
+  const controller = new MembershipController({ nodeId: ids[0]!, ...times }, { clock, random, log: recordingLog([]), consensus, transport })
   controller.start()
   const pass = async (durationMs: number) => {
     const untilMs = queue.nowMs + durationMs
@@ -151,4 +151,38 @@ test('a leader that leaves and has no other voter lets the learner vote in its p
   world.run('node.remove', { id: ids[0]!, force: false })
   expect((await pass(1_000))[0]).toBe('addVoter n2, remove n1')
   expect(voters()).toBe('n2')
+})
+
+test('after how long a voter is replaced, and a learner is steady, is the operator\'s to say', async () => {
+  const quick = desk(4, { lostMs: 2_000 })
+  await quick.pass(1_000)
+  quick.silent.add(quick.ids[1]!)
+  expect(await quick.pass(1_500)).toEqual([])
+  expect(await quick.pass(1_500)).toEqual(['addVoter n4, addLearner n2'])
+  const hasty = desk(5, { steadyMs: 5_000 })
+  await hasty.pass(10_000)
+  hasty.silent.add(hasty.ids[4]!)
+  expect(await hasty.pass(12_000)).toEqual(['addLearner n4, addLearner n5'])
+  hasty.silent.clear()
+  expect(await hasty.pass(4_000)).toEqual([])
+  expect(await hasty.pass(3_000)).toEqual(['addVoter n4, addVoter n5'])
+})
+
+test('a leader that shall not vote hands over before it is voted out', async () => {
+  const { world, ids, pass, voters } = desk(4)
+  await pass(1_000)
+  world.run('node.vote', { id: ids[0]!, voting: 'never' })
+  expect(await pass(1_000)).toContain('hand over')
+  expect(voters()).toBe('n1,n2,n3')
+})
+
+test('who shall not vote gives its seat to one that has just come', async () => {
+  const { world, ids, pass, voters } = desk(4)
+  await pass(1_000)
+  world.run('node.vote', { id: ids[1]!, voting: 'never' })
+  await pass(1_000)
+  expect(voters()).toBe('n1,n3,n4')
+  world.run('node.vote', { id: ids[1]!, voting: 'always' })
+  await pass(1_000)
+  expect(voters()).toBe('n1,n2,n3')
 })

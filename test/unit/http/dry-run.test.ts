@@ -24,11 +24,11 @@ const refs: Record<string, string> = { vms: 'web', images: 'disk', nodes: 'n1', 
 const admin = (path: string, options: Ask = {}) => served.ask(`/api/v1${path}`, { token: real.token, ...options })
 const bodies: Readonly<Record<string, object>> = {
   createVm: { name: 'db', spec: { cpus: 1, memoryMiB: 64 } }, patchVm: { labels: { a: 'b' } }, recoverVm: { hostIsOff: true }, patchImage: { spec: { copies: 1 } },
-  importImage: { name: 'far', spec: { source: { url: 'http://203.0.113.1/x' } } }, createUpload: { name: 'big', spec: { sizeBytes: 3 } }, patchNode: { labels: { rack: 'b3' } }, createUser: { name: 'eve', spec: {}, password: 'a long enough passphrase' },
+  importImage: { name: 'far', spec: { source: { url: 'http://203.0.113.1/x' } } }, createUpload: { name: 'big', spec: { sizeBytes: 3 } }, patchNode: { labels: { rack: 'b3' } }, transferLeader: { node: 'n1' }, createUser: { name: 'eve', spec: {}, password: 'a long enough passphrase' },
   patchUser: { spec: { displayName: 'Bob' } }, setPassword: { password: 'another good passphrase' }, grantRole: { spec: { subject: { name: 'bob' }, role: 'operator' } }, createProject: { name: 'store' }, patchProject: { spec: { description: 'x' } }, createToken: { name: 'cd' }, createBackup: { passphrase: 'a long enough passphrase' },
 }
 /** What cannot be done to what is there, whether tried first or not. */
-const refused: Readonly<Record<string, string>> = { pauseVm: 'STATE_CONFLICT', resumeVm: 'STATE_CONFLICT', resetVm: 'STATE_CONFLICT', recoverVm: 'STATE_CONFLICT', migrateVm: 'NO_FIT', removeNode: 'STATE_CONFLICT', admitNode: 'NOT_FOUND', cancelOperation: 'STATE_CONFLICT', restartVm: 'STATE_CONFLICT', importImage: 'SOURCE_REFUSED' }
+const refused: Readonly<Record<string, string>> = { pauseVm: 'STATE_CONFLICT', resumeVm: 'STATE_CONFLICT', resetVm: 'STATE_CONFLICT', recoverVm: 'STATE_CONFLICT', migrateVm: 'NO_FIT', removeNode: 'STATE_CONFLICT', admitNode: 'NOT_FOUND', cancelOperation: 'STATE_CONFLICT', restartVm: 'STATE_CONFLICT', importImage: 'SOURCE_REFUSED', demoteNode: 'STATE_CONFLICT' }
 
 beforeAll(async () => {
   real = await startRealNode()

@@ -15,6 +15,7 @@ import { SimLocalStore, SimStateStore } from '../../../src/drivers/sim/state-sto
 import { SimPool, SimStorage } from '../../../src/drivers/sim/storage.ts'
 import { caKeyPurpose, sessionKeyPurpose } from '../../../src/app/keys.ts'
 import { makeCommand } from '../../../src/model/command.ts'
+import { featureLevel } from '../../../src/model/feature-level.ts'
 import { uuidV7, type NodeId, type TokenId, type UserId } from '../../../src/model/id.ts'
 import { createNode, type ClusterNode } from '../../../src/node.ts'
 import type { HostMeter } from '../../../src/ports/meter.ts'
@@ -80,7 +81,7 @@ export async function joinRequest(name: string, token: string, changes: Partial<
   const key = await createTlsKey()
   const request: Omit<JoinRequest, 'proof'> = {
     node: { id: identity.nodeId, name, peerId: peerIdOfPrivateKey(identity.ed25519Seed), wrapKey: Buffer.from(identity.x25519Public).toString('base64url') },
-    announcement: { version: '0.1.0', featureLevel: 1, peerAddress: '192.0.2.2:7400', httpAddress: '192.0.2.2:8443', accelerator: 'none', hypervisor: '', capacity: { cpus: 1, memoryMiB: 1, storageBytes: 1 } },
+    announcement: { version: '0.1.0', featureLevel, peerAddress: '192.0.2.2:7400', httpAddress: '192.0.2.2:8443', accelerator: 'none', hypervisor: '', capacity: { cpus: 1, memoryMiB: 1, storageBytes: 1 } },
     tlsPublicKeyPem: key.publicKeyPem, names: [name], addresses: ['127.0.0.1'], ...changes,
   }
   return { ...request, proof: vault.signAsNode(joinProofText(vault.parseJoinToken(token).t, request)) }

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { App, Caller, Control, ListQuery, Page, Watcher, WriteOptions } from '../../../src/app/face.ts'
 import { OperationalError } from '../../../src/model/error.ts'
 import type { Event } from '../../../src/model/event.ts'
+import type { ClusterMembers } from '../../../src/model/member.ts'
 import type { MetricsView } from '../../../src/model/metrics.ts'
 import type { Image } from '../../../src/model/image.ts'
 import type { Migration } from '../../../src/model/migration.ts'
@@ -49,12 +50,20 @@ const user: User = { ...base(uuid(0xb1), 'admin'), kind: 'user', spec: { display
 const apiToken: Token = { ...base(uuid(0xc1), 'ci'), kind: 'token', spec: {}, status: { user: 'admin', createdAt: at, expiresAt: null, revoked: false, lastUsedAt: null, lastUsedFrom: null, parent: null } }
 const appliance: DiscoveredNode = { name: 'n4', address: '192.0.2.4:8443', fingerprint: 'ab'.repeat(32), version: '0.1.0', lastSeenAt: '2026-01-01T00:00:00.000Z' }
 const node: Node = {
-  ...base(uuid(0xd1), 'n1'), kind: 'node', spec: { schedulable: true },
+  ...base(uuid(0xd1), 'n1'), kind: 'node', spec: { schedulable: true, voting: 'auto' },
   status: {
     role: 'leader', ready: true, reason: '', version: '0', addresses: [], url: 'https://n1', accelerator: 'tcg', hypervisor: 'qemu', capacity: { cpus: 1, memoryMiB: 1, storageBytes: 1 },
     allocated: { cpus: 0, memoryMiB: 0, vms: 0, vmsRunning: 0 }, lastSeenAt: null, rttMs: null, conditions: [],
     load: { cpuRatio: 0.5, memoryUsedBytes: 1, memoryTotalBytes: 2, storageUsedBytes: 1, storageTotalBytes: 2, loopDelayMs: 1, uptimeSeconds: 9 },
   },
+}
+const timing = { heartbeatMs: 200, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 }
+const members: ClusterMembers = {
+  node: 'n1', leader: 'n1', term: 1, commitIndex: 7, quorum: true, stale: false, voters: 1, votersNeeded: 1, timing, notes: [],
+  members: [{
+    id: uuid(0xd1), name: 'n1', role: 'leader', voting: 'auto', state: 'leader', reachable: true, stale: false, term: 1, matchIndex: 7, commitIndex: 7, appliedIndex: 7, matchLag: 0, commitLag: 0, applyLag: 0,
+    progress: 'replicate', lastContactMs: 0, logSyncMs: 2, loopDelayMs: 1, logEntries: 7, logBytes: 900, timing, version: '0', featureLevel: 2, halted: null,
+  }],
 }
 let upload: Upload = { ...base(uuid(0xe2), 'big'), kind: 'upload', spec: { sizeBytes: 10 }, status: { offset: 0, node: 'n1', user: 'admin', createdAt: at, expiresAt: at } }
 const image: Image = { ...base(uuid(0xe1), 'tiny'), kind: 'image', spec: { format: 'qcow2', sha256: 'a'.repeat(64), sizeBytes: 1, virtualSizeBytes: 1, os: '' }, status: { nodes: ['n1'], uses: 0, usedBy: { count: 0, names: [] }, copiesWanted: 2, fetching: [], createdAt: at, conditions: [] } }
@@ -210,6 +219,9 @@ export function createSmallApp(): SmallApp {
         if (joinToken !== 'ncj_good') throw new OperationalError('TOKEN_INVALID', 'The join token is not valid.')
         return { clusterId: 'c', clusterName: 'lab', caCertificate: '', certificatePem: '', wrappedClusterKey: JSON.stringify(body), members: [] }
       },
+    },
+    members: {
+      view: async () => members, lead: async () => ({ leader: 'n1', term: 1 }), vote: async (_caller, ref) => one([node], ref), compact: async () => ({ index: 7, entries: 6, bytesBefore: 900, bytesAfter: 100 }),
     },
     records: {
       events: (_caller, query) => page(app.events, query),

@@ -1,6 +1,6 @@
 // Who votes: learners first, three to seven voters of those in touch, a lost one replaced, spread over zones; and that it settles.
 import { describe, expect, test } from 'vitest'
-import { planMembership, votersWanted, type MemberView } from '../../../src/planner/membership.ts'
+import { doubtVoting, planMembership, votersWanted, type MemberView } from '../../../src/planner/membership.ts'
 import { changeConfiguration } from '../../../src/raft/confchange.ts'
 import { isJoint } from '../../../src/raft/quorum.ts'
 import type { Configuration, Progress } from '../../../src/raft/types.ts'
@@ -8,10 +8,10 @@ import type { Configuration, Progress } from '../../../src/raft/types.ts'
 const configuration = (voters: string, learners = ''): Configuration => ({ voters: [...voters], learners: [...learners], votersOutgoing: [], learnersNext: [], autoLeave: false })
 const progress = (match: number, recentActive = true): Progress => ({ match, next: match + 1, state: 'replicate', pendingSnapshot: 0, recentActive, inflight: 0, isLearner: true })
 
-type Case = { readonly members: string; readonly lost?: string; readonly fresh?: string; readonly behind?: string; readonly zones?: Record<string, string>; readonly leader?: string }
+type Case = { readonly members: string; readonly lost?: string; readonly fresh?: string; readonly behind?: string; readonly zones?: Record<string, string>; readonly leader?: string; readonly always?: string; readonly never?: string }
 
-function view(current: Configuration, { members, lost = '', fresh = '', behind = '', zones = {}, leader = 'a' }: Case) {
-  const member = (id: string): MemberView => ({ id, zone: zones[id] ?? '', isLost: lost.includes(id), isSteady: !lost.includes(id) && !fresh.includes(id) })
+function view(current: Configuration, { members, lost = '', fresh = '', behind = '', zones = {}, leader = 'a', always = '', never = '' }: Case) {
+  const member = (id: string): MemberView => ({ id, zone: zones[id] ?? '', isLost: lost.includes(id), isSteady: !lost.includes(id) && !fresh.includes(id), voting: always.includes(id) ? 'always' : never.includes(id) ? 'never' : 'auto' })
   return {
     members: [...members].map(member), leaderId: leader, configuration: current, commit: 100,
     progress: Object.fromEntries([...members].map((id) => [id, progress(behind.includes(id) ? 1 : 100, !lost.includes(id))])),
@@ -59,6 +59,17 @@ describe('membership', () => {
     ['voters are spread over zones', configuration('abc', 'd'), { members: 'abcd', zones: { a: 'x', b: 'x', c: 'y', d: 'z' } }, 'acd/b'],
     ['but not by one that has just come', configuration('abc', 'd'), { members: 'abcd', fresh: 'd', zones: { a: 'x', b: 'x', c: 'y', d: 'z' } }, 'abc/d'],
     ['a lost voter is replaced from its own zone', configuration('abc', 'de'), { members: 'abcde', lost: 'b', fresh: 'de', zones: { a: 'x', b: 'y', c: 'z', d: 'z', e: 'y' } }, 'ace/bd'],
+    ['who shall never vote gives its seat away', configuration('abc', 'd'), { members: 'abcd', never: 'b' }, 'acd/b'],
+    ['also to one that has just come', configuration('abc', 'd'), { members: 'abcd', never: 'b', fresh: 'd' }, 'acd/b'],
+    ['but not to one that is behind', configuration('abc', 'd'), { members: 'abcd', never: 'b', behind: 'd' }, 'abc/d'],
+    ['nor to one that is silent', configuration('abc', 'd'), { members: 'abcd', never: 'b', lost: 'd' }, 'abc/d'],
+    ['of three, one that shall never vote leaves one voter, not two', configuration('abc'), { members: 'abc', never: 'b' }, 'a/bc'],
+    ['who shall always vote takes the seat of one that need not', configuration('abc', 'd'), { members: 'abcd', always: 'd' }, 'abd/c'],
+    ['also where it has just come, and whatever the zones', configuration('abc', 'd'), { members: 'abcd', always: 'd', fresh: 'd', zones: { a: 'x', b: 'y', c: 'z', d: 'x' } }, 'abd/c'],
+    ['but not while it is behind', configuration('abc', 'd'), { members: 'abcd', always: 'd', behind: 'd' }, 'abc/d'],
+    ['nor where it would take the seat of the leader', configuration('a', 'b'), { members: 'ab', always: 'b' }, 'a/b'],
+    ['the one that shall vote is kept where five become three', configuration('abcde'), { members: 'abcde', lost: 'd', always: 'e' }, 'abe/cd'],
+    ['a leader that shall not vote and has no other voter gives the vote to the learner', configuration('a', 'b'), { members: 'ab', never: 'a' }, 'b/a'],
     ['the leader votes, whatever its zone', configuration('abc'), { members: 'abc', zones: { a: 'x', b: 'x', c: 'x' }, leader: 'c' }, 'abc/'],
   ])('%s', (_name, current, given, settled) => {
     expect(settle(current, given)).toBe(settled)
@@ -99,4 +110,17 @@ describe('membership', () => {
   test.each([[1, 1, 1], [2, 2, 1], [3, 3, 3], [4, 4, 3], [5, 5, 5], [6, 6, 5], [7, 7, 7], [50, 50, 7], [5, 4, 3], [3, 1, 3]])('of %i members, %i in touch: %i voters', (members, inTouch, voters) => {
     expect(votersWanted(members, inTouch)).toBe(voters)
   })
+})
+
+describe('a wish about voting', () => {
+  const of = (wishes: Record<string, 'auto' | 'always' | 'never'>) => ({ members: Object.entries(wishes).map(([id, voting]) => ({ id, name: id, voting })), leaderId: 'a' })
+  test.each([
+    ['one less of four', of({ a: 'auto', b: 'auto', c: 'auto', d: 'auto' }), { id: 'b', voting: 'never' }, null],
+    ['one less of three', of({ a: 'auto', b: 'auto', c: 'auto' }), { id: 'b', voting: 'never' }, 'Without b 2 of 3 members may vote, of whom one does, for two would stop when either is lost: the cluster would stop when that one is lost.'],
+    ['the vote goes from one of two to the other', of({ a: 'auto', b: 'auto' }), { id: 'a', voting: 'never' }, null],
+    ['one of two takes it beside the leader', of({ a: 'auto', b: 'auto' }), { id: 'b', voting: 'always' }, 'Of 2 members one votes, an odd number, and those seats are taken by the leader and by members that shall vote: b would have to wait for one.'],
+    ['a fourth of four', of({ a: 'always', b: 'always', c: 'always', d: 'auto' }), { id: 'd', voting: 'always' }, 'Of 4 members 3 vote, an odd number, and those seats are taken by the leader and by members that shall vote: d would have to wait for one.'],
+    ['a second beside the leader', of({ a: 'auto', b: 'always', c: 'auto', d: 'auto' }), { id: 'd', voting: 'always' }, null],
+    ['as the cluster decides', of({ a: 'auto', b: 'never', c: 'never' }), { id: 'b', voting: 'auto' }, null],
+  ] as const)('%s', (_name, view, wish, doubt) => expect(doubtVoting(view, wish)).toBe(doubt))
 })

@@ -210,3 +210,40 @@ function imageOf(world: World) {
     spec: { format: 'qcow2' as const, sha256: 'a'.repeat(64), sizeBytes: 100, virtualSizeBytes: 64 * 2 ** 20, os: '' },
   }
 }
+
+describe('who votes', () => {
+  test('a wish is kept, seen by nobody who does not ask, and survives edits and drains', () => {
+    const { world, second } = three()
+    expect(world.outcome('node.vote', { id: second, voting: 'never' })).toBe('done')
+    const node = () => world.state.tables.node.get(second)
+    expect(node()).toMatchObject({ spec: { schedulable: true, voting: 'never' }, generation: 2 })
+    const { revision } = node()!
+    expect(world.outcome('node.vote', { id: second, voting: 'never' })).toBe('done')
+    expect(node()).toMatchObject({ revision })
+    world.run('node.update', { id: second, spec: { schedulable: false } })
+    expect(node()?.spec).toEqual({ schedulable: false, voting: 'never' })
+    world.run('node.uncordon', { id: second })
+    expect(node()?.spec).toEqual({ schedulable: true, voting: 'never' })
+    world.run('node.vote', { id: second, voting: 'auto' })
+    expect(node()?.spec).toEqual({ schedulable: true })
+    expect(world.outcome('node.vote', { id: second, voting: 'always', ifMatch: 1 })).toBe('PRECONDITION_FAILED')
+  })
+
+  test('one member at least may vote; who is being removed is not asked', () => {
+    const { world, nodeId, second, third } = three()
+    world.run('node.vote', { id: second, voting: 'never' })
+    world.run('node.vote', { id: third, voting: 'never' })
+    expect(world.outcome('node.vote', { id: nodeId, voting: 'never' })).toBe('STATE_CONFLICT')
+    world.run('node.remove', { id: third, force: false })
+    expect(world.outcome('node.vote', { id: third, voting: 'auto' })).toBe('STATE_CONFLICT')
+    expect(world.outcome('node.lead', { id: third })).toBe('STATE_CONFLICT')
+  })
+
+  test('what operators ask for is on record and changes nothing', () => {
+    const { world, second } = three()
+    const before = world.state.tables.node.get(second)
+    expect([world.outcome('node.lead', { id: second }), world.outcome('node.compact', { id: second })]).toEqual(['done', 'done'])
+    expect(world.state.tables.node.get(second)).toEqual(before)
+    expect([...world.state.tables.event.values()].slice(-2)).toMatchObject([{ name: 'n2', reason: 'node.lead', actor: 'admin' }, { name: 'n2', reason: 'node.compact', actor: 'admin' }])
+  })
+})

@@ -1,5 +1,6 @@
 // A small cluster's state for tests: commands with running indexes, times and ids.
 import { makeCommand, type CommandPayload, type CommandResult, type CommandType } from '../../../src/model/command.ts'
+import { featureLevel } from '../../../src/model/feature-level.ts'
 import { uuidV7, type ImageId, type NodeId, type OperationId, type TokenId, type UserId, type VmId } from '../../../src/model/id.ts'
 import type { NodeAnnouncement } from '../../../src/model/node.ts'
 import type { Actor } from '../../../src/model/user.ts'
@@ -87,7 +88,7 @@ export class World {
 
 export function announcement(changes: Partial<NodeAnnouncement> = {}): NodeAnnouncement {
   return {
-    version: '0.1.0', featureLevel: 1, peerAddress: '192.0.2.1:7400', httpAddress: '192.0.2.1:8443', accelerator: 'simulated', hypervisor: 'sim',
+    version: '0.1.0', featureLevel, peerAddress: '192.0.2.1:7400', httpAddress: '192.0.2.1:8443', accelerator: 'simulated', hypervisor: 'sim',
     capacity: { cpus: 8, memoryMiB: 4096, storageBytes: 2 ** 40 }, ...changes,
   }
 }

@@ -40,7 +40,7 @@ it.each([
 ] as const)('a node says how far its drain is: %j', async (condition, vms, words, again) => {
   const pages = makePages()
   const node = pages.app.scene.nodes[0]!
-  node.spec = { schedulable: false, draining: true }
+  node.spec = { schedulable: false, draining: true, voting: 'auto' }
   node.status.allocated.vms = vms
   node.status.conditions = [{ ...condition, reason: '', message: 'what is left', sinceMs: 0, cause: { operationId: idOf(3, 1) } }]
   const text = await (await pages.get('/nodes/n1')).text()

@@ -6,6 +6,7 @@ import type { AuditRecord } from '../../../src/model/audit.ts'
 import { OperationalError, type ErrorCode } from '../../../src/model/error.ts'
 import type { Event } from '../../../src/model/event.ts'
 import type { Image } from '../../../src/model/image.ts'
+import type { ClusterMembers, Member } from '../../../src/model/member.ts'
 import type { Migration } from '../../../src/model/migration.ts'
 import type { DiscoveredNode, Node } from '../../../src/model/node.ts'
 import type { Operation, OperationKind } from '../../../src/model/operation.ts'
@@ -28,7 +29,7 @@ export function idOf(kind: number, at: number): string {
 export function makeNode(at: number, change: Partial<Node['status']> = {}): Node {
   const name = `n${at}`
   return {
-    id: idOf(1, at), kind: 'node', name, project: '', labels: {}, revision: 10 + at, generation: 1, spec: { schedulable: true },
+    id: idOf(1, at), kind: 'node', name, project: '', labels: {}, revision: 10 + at, generation: 1, spec: { schedulable: true, voting: 'auto' },
     status: {
       role: at === 1 ? 'leader' : 'voter', ready: true, reason: '', version: '0.1.0', addresses: [`10.0.0.${at}`], url: `https://10.0.0.${at}:8443`, accelerator: 'tcg', hypervisor: 'QEMU 7.2 libvirt 9.0',
       capacity: { cpus: 8, memoryMiB: 16_384, storageBytes: 100e9 }, allocated: { cpus: 6, memoryMiB: 4096, vms: 6, vmsRunning: 4 },
@@ -36,6 +37,20 @@ export function makeNode(at: number, change: Partial<Node['status']> = {}): Node
       lastSeenAt: iso(900), rttMs: at === 2 ? null : 0.24, conditions: [], ...change,
     },
   }
+}
+
+/** As many as there are nodes: the first leads, the last is a learner that lags and whose disk is slow where there are more than three. */
+export function makeMembers(nodes: readonly Node[], change: Partial<ClusterMembers> = {}): ClusterMembers {
+  const timing = { heartbeatMs: 200, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 }
+  const members = nodes.map((node, at): Member => {
+    const lag = at === 2 ? 1240 : 0
+    return {
+      id: node.id, name: node.name, role: node.status.role, voting: node.spec.voting, state: at === 0 ? 'leader' : 'follower', reachable: true, stale: false, term: 7,
+      matchIndex: 1234 - lag, commitIndex: 1234, appliedIndex: 1234 - lag, matchLag: lag, commitLag: 0, applyLag: lag, progress: 'replicate', lastContactMs: at === 0 ? 0 : 40 * at, logSyncMs: 2 + at * 60, loopDelayMs: 3 + at,
+      logEntries: 900, logBytes: 120_000, timing, version: node.status.version, featureLevel: 2, halted: null,
+    }
+  })
+  return { node: 'n1', leader: 'n1', term: 7, commitIndex: 1234, quorum: true, stale: false, voters: 3, votersNeeded: 2, timing, notes: members.some((member) => member.matchLag !== 0) ? ['n3 is 1240 entries behind.'] : [], members, ...change }
 }
 
 export function makeVm(at: number, phase: VmPhase, change: { readonly name?: string; readonly labels?: Record<string, string>; readonly message?: string } = {}): Vm {
@@ -68,7 +83,7 @@ export function makeOperation(at: number, operation: OperationKind, state: Opera
   }
 }
 
-type Scene = { vms: Vm[]; nodes: Node[]; discovered?: DiscoveredNode[]; migrations?: Migration[]; images: Image[]; operations: Operation[]; events: Event[]; users: User[]; tokens: Token[]; audit: AuditRecord[]; roles: RoleResource[]; projects: Project[]; sessions: SessionView[]; freshness: Freshness; lastBackup: BackupView['last'] }
+type Scene = { vms: Vm[]; nodes: Node[]; members?: ClusterMembers; discovered?: DiscoveredNode[]; migrations?: Migration[]; images: Image[]; operations: Operation[]; events: Event[]; users: User[]; tokens: Token[]; audit: AuditRecord[]; roles: RoleResource[]; projects: Project[]; sessions: SessionView[]; freshness: Freshness; lastBackup: BackupView['last'] }
 
 export function makeScene(): Scene {
   const phases: VmPhase[] = ['running', 'running', 'stopped', 'running', 'paused', 'running', 'starting', 'running', 'failed', 'running', 'stopping', 'unknown', 'running', 'running', 'deleting']
@@ -220,6 +235,16 @@ export function makeStandIn(): StandIn {
         return Promise.resolve(get(scene.nodes, ref))
       },
     },
+    members: { view: () => Promise.resolve(scene.members ?? makeMembers(scene.nodes)), lead: (_caller, body, options) => {
+        write('node.lead', body, options)
+        return Promise.resolve({ leader: 'n2', term: 8 })
+      }, vote: (_caller, ref, { voting }, options) => {
+        write('node.vote', { ref, voting }, options)
+        return Promise.resolve(get(scene.nodes, ref))
+      }, compact: (_caller, ref, options) => {
+        write('node.compact', ref, options)
+        return Promise.resolve({ index: 812, entries: 400, bytesBefore: 90_000, bytesAfter: 4_000 })
+      } },
     uploads: { list: () => Promise.resolve({ items: [], next: null, total: 0 }), create: unused, get: unused, append: unused, finish: unused, delete: unused },
     images: {
       list: (_caller, query) => listPage(scene.images, shape<Image>({}), query, view),

@@ -31,7 +31,7 @@ export type MembershipView = {
   readonly commit: number
 }
 
-/** A learner may vote once it is this close to the commit index. */
+/** A learner may vote once its last round of catching up was short and it is this close to the commit index. */
 export const promotionLagMax = 64
 
 /**
@@ -110,5 +110,5 @@ function dropOne(chosen: MemberView[], view: MembershipView): void {
 }
 
 function isCaughtUp(progress: Progress | undefined, commit: number): boolean {
-  return progress !== undefined && progress.recentActive && progress.state === 'replicate' && commit - progress.match <= promotionLagMax
+  return progress !== undefined && progress.recentActive && progress.state === 'replicate' && progress.isCaughtUp && commit - progress.match <= promotionLagMax
 }

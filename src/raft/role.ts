@@ -86,6 +86,7 @@ function reset(core: Core, term: Term): void {
   core.selfAcknowledged = 0
   core.appendsDue = false
   core.heartbeatsDue = false
+  core.leaseBook.clear()
   dropReads(core)
   core.progress.clear()
   for (const id of membersOf(core.configuration)) {

@@ -7,7 +7,7 @@ import type { Progress } from '../../../src/raft/types.ts'
 const bounds = { entriesMax: 10, bytesMax: 1000 }
 const log = (progress: Record<string, Progress> = {}, lastIndex = 20) => ({ firstIndex: 1, lastIndex, logBytes: 0, progress })
 const peer = (changed: Partial<Progress>): Progress => ({
-  match: 0, next: 1, state: 'replicate', pendingSnapshot: 0, recentActive: true, inflight: 0, isLearner: false, ...changed,
+  match: 0, next: 1, state: 'replicate', pendingSnapshot: 0, recentActive: true, inflight: 0, isPaused: false, isCaughtUp: true, isLearner: false, ...changed,
 })
 
 function applied(compaction: Compaction, to: number, bytes = 1): number[] {

@@ -66,6 +66,8 @@ export class RaftNetwork {
   readonly cutLinks = new Set<string>()
   readonly committedEntries = new Map<LogIndex, { readonly text: string; readonly observedTerm: Term }>()
   maxCommit: LogIndex = 0
+  /** Ticks of all members together: no member's clock ever goes faster than this one. */
+  ticks = 0
   elections = 0
   snapshotsInstalled = 0
   readsAnswered = 0
@@ -198,7 +200,9 @@ export class RaftNetwork {
 
   tick(id: RaftId): void {
     const member = this.member(id)
-    if (member.isUp) member.node.tick()
+    if (!member.isUp) return
+    this.ticks += 1
+    member.node.tick()
   }
 
   tickAll(times = 1): void {

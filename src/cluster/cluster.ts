@@ -12,6 +12,7 @@ import { Engine, type EngineOptions, type EnginePorts } from './engine.ts'
 import { Fates } from './fates.ts'
 import { Leadership } from './leadership.ts'
 import { noQuorum, Proposer, outcomeLimitMs, type ProposeOptions } from './proposer.ts'
+import { leaseOf } from './read-lease.ts'
 import { Reader } from './reader.ts'
 import { decodeCommand, encodeJson, proposeMethod, statusMethod, type ProposeReply } from './request.ts'
 import { emptyConfiguration, type ClusterEvent, type ClusterStatus, type Halt } from './status.ts'
@@ -28,10 +29,13 @@ export type ClusterOptions = {
   readonly nodeId: NodeId
   /** Heartbeats go every other tick; an election begins after 10 to 20 ticks without a leader. Default 100. */
   readonly tickMs?: number
-  readonly compaction?: CompactionBounds
+  /** Departures from the production values. */
+  readonly compaction?: Partial<CompactionBounds>
   readonly raft?: EngineOptions['raft']
   /** The cluster was founded anew without this node: its state is shown, and nothing else. */
   readonly superseded?: string
+  /** Reads are answered by the leader's lease instead of a round of heartbeats; the same on every member. Default false: see docs/raft.md. */
+  readonly leaseReads?: boolean
   /** Called once, when this node stops taking part by itself. */
   readonly onHalted?: (halt: Halt) => void
 }
@@ -52,12 +56,15 @@ export class Cluster implements Consensus {
   #said: ClusterStatus | null = null
 
   constructor(options: ClusterOptions, ports: EnginePorts) {
-    const { nodeId, tickMs = defaultTickMs, compaction = defaultCompactionBounds, raft = {} } = options
+    const { nodeId, tickMs = defaultTickMs, raft = {} } = options
+    const compaction = { ...defaultCompactionBounds, ...options.compaction }
     this.#nodeId = nodeId
     this.#onHalted = options.onHalted ?? (() => undefined)
-    this.#electionMs = tickMs * (raft.electionTicks ?? defaultElectionTicks)
+    const electionTicks = raft.electionTicks ?? defaultElectionTicks
+    this.#electionMs = tickMs * electionTicks
+    const lease = options.leaseReads === true ? leaseOf({ tickMs, electionTicks }, ports.clock) : null
     this.#ports = ports
-    this.#engine = new Engine({ nodeId, tickMs, compaction, superseded: options.superseded, raft: { heartbeatTicks: defaultHeartbeatTicks, ...raft } }, ports, {
+    this.#engine = new Engine({ nodeId, tickMs, compaction, superseded: options.superseded, raft: { heartbeatTicks: defaultHeartbeatTicks, electionTicks, lease, ...raft } }, ports, {
       applied: (entry) => {
         this.#fates.applied({ index: entry.index, commandId: entry.command?.id ?? null, result: entry.result })
         this.#emit({ kind: 'applied', ...entry })

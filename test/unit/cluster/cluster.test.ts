@@ -157,6 +157,30 @@ describe('reads', () => {
     }
   })
 
+  it('statement 24: go by the leader’s lease where that is asked for: a stopped leader reads nothing stale, whatever the wall clock says', async () => {
+    const sim = await SimCluster.formed(3, { leaseReads: true })
+    const former = sim.leader!
+    const others = followers(sim)
+    await sim.runFor(500)
+    const beganMs = sim.queue.nowMs
+    await sim.settle(former.cluster.readBarrier())
+    expect(sim.queue.nowMs).toBe(beganMs)
+    former.clock.setSkew(-3_600_000)
+    former.clock.stall(5000)
+    sim.network.partition([[former.nodeId], others.map(({ nodeId }) => nodeId)])
+    await sim.until(() => others.some(({ cluster }) => cluster.status().role === 'leader'), 4500)
+    await write(sim, others[0]!)
+    expect(former.cluster.status().role).toBe('leader')
+    await expect(sim.settle(former.cluster.readBarrier())).rejects.toMatchObject({ code: 'NO_QUORUM' })
+  })
+
+  it('statement 24: take a round by default', async () => {
+    const sim = await SimCluster.formed(3)
+    const beganMs = sim.queue.nowMs
+    await sim.settle(sim.leader!.cluster.readBarrier())
+    expect(sim.queue.nowMs).toBeGreaterThan(beganMs)
+  })
+
   it('are not confirmed by a leader that is cut off', async () => {
     const sim = await SimCluster.formed(3)
     const leader = sim.node(0)

@@ -1,12 +1,12 @@
 // The log from leader to follower: appends, acknowledgements, heartbeats, commit.
-import { assertRaft } from './assertion.ts'
+import { assertRaft, breakRaft } from './assertion.ts'
 import type { Core } from './core.ts'
 import { noteRound, promiseLease } from './lease.ts'
 import { entryBytes } from './log.ts'
 import type { PeerProgress } from './progress.ts'
 import { committedIndex } from './quorum.ts'
 import { acknowledgeRound } from './read-index.ts'
-import { becomeFollower, dataBytes, setLeader } from './role.ts'
+import { becomeFollower, setLeader } from './role.ts'
 import { sendSnapshot } from './snapshot.ts'
 import { continueTransfer } from './transfer.ts'
 import type { Entry, LogIndex, Message, RaftId } from './types.ts'
@@ -32,7 +32,7 @@ export function maybeCommit(core: Core): void {
   const { log } = core
   const index = committedIndex(core.configuration, { get: (id) => core.progress.get(id)?.match })
   if (index <= log.committed || log.termAt(index) !== core.term) return
-  core.uncommittedBytes -= dataBytes(log.slice(log.committed + 1, index, Infinity))
+  core.uncommittedBytes -= log.dataBytes(log.committed + 1, index)
   log.commitTo(index)
   core.appendsDue = true
 }
@@ -181,7 +181,7 @@ function sendAppend(core: Core, id: RaftId, options: { readonly progress: PeerPr
   const prevIndex = progress.next - 1
   const prevTerm = log.termAt(prevIndex)
   // Statement 18: what we do not know is never sent as "before the log".
-  assertRaft(prevTerm !== null, `entry ${prevIndex} is not in the log`)
+  if (prevTerm === null) return breakRaft(`entry ${prevIndex} is not in the log`)
   const entries = bytesMax === 0 ? [] : log.slice(progress.next, log.lastIndex, bytesMax)
   core.send({ kind: 'append', from: core.id, to: id, term: core.term, prevIndex, prevTerm, entries, commit: log.committed })
   progress.sentCommit = log.committed

@@ -124,6 +124,15 @@ export class RaftNetwork {
     member.isUp = true
   }
 
+  /** Starts anew with this log, one entry per term given, as of `term` and without a vote. */
+  given(id: RaftId, log: { readonly terms: readonly Term[]; readonly term: Term; readonly commit: LogIndex }): void {
+    const { disk } = this.member(id)
+    this.crash(id)
+    disk.hardState = { term: log.term, vote: null, commit: log.commit }
+    disk.entries = log.terms.map((term, at) => ({ index: at + 1, term, kind: 'normal', data: new Uint8Array(0) }))
+    this.restart(id)
+  }
+
   /** Takes a Ready and lets its messages go; the sync is under way until `finishSync`. */
   beginReady(id: RaftId): boolean {
     const member = this.member(id)

@@ -99,7 +99,7 @@ describe('writes', () => {
     expect(sim.nodes.some((node) => remembers(node, 'never'))).toBe(false)
   })
 
-  it('hear OUTCOME_UNKNOWN within 5 s when their leader is cut off with them', async () => {
+  it('statement 9: hear OUTCOME_UNKNOWN within 5 s when their leader is cut off with them', async () => {
     const sim = await SimCluster.formed(3)
     const leader = sim.node(0)
     sim.network.partition([[leader.nodeId], followers(sim).map(({ nodeId }) => nodeId)])
@@ -379,7 +379,7 @@ describe('a stop', () => {
 })
 
 describe('halts', () => {
-  it('with a failed sync, for good, while the others go on', async () => {
+  it('statement 40: with a failed sync, for good, while the others go on', async () => {
     const sim = await SimCluster.formed(3)
     const leader = sim.node(0)
     leader.disk.faults.fsyncFails = true
@@ -396,7 +396,7 @@ describe('halts', () => {
     await sim.until(() => isEven(sim))
   })
 
-  it('on a damaged log, and neither votes nor counts', async () => {
+  it('statement 42: on a damaged log, and neither votes nor counts', async () => {
     const sim = await SimCluster.formed(3)
     const damaged = sim.node(2)
     sim.crash(damaged)

@@ -1,7 +1,7 @@
 // Lease reads: statement 24, and what a promise binds a member to.
 import { describe, expect, test } from 'vitest'
 import type { Message } from '../../../src/raft/types.ts'
-import { RaftNetwork } from './network.ts'
+import { RaftNetwork, seededRandom } from './network.ts'
 import { Rig } from './rig.ts'
 
 const durationMs = 800
@@ -188,3 +188,57 @@ function cutOff(way: 'timeout' | 'campaign' | 'restart' | 'forget', leaseMs: num
   }
   return network
 }
+
+/** Leaders are stopped and cut off with their lease all the time, while followers restart, forget, campaign and hand over. Returns how many reads were answered. */
+function hunt(seed: number, leaseMs: number): number {
+  let nowMs = 0
+  const random = seededRandom(seed)
+  const ids = ['a', 'b', 'c']
+  const network = new RaftNetwork({ ids, seed, node: { preVote: random(2) === 0, lease: { durationMs: leaseMs, monotonicMs: () => nowMs } } })
+  let stopped: { readonly id: string; readonly untilMs: number } | null = null
+  const act = (id: string): void => {
+    const node = network.node(id)
+    switch (random(8)) {
+      case 0:
+        network.crash(id)
+        return network.restart(id)
+      case 1: return node.forgetLeader()
+      case 2: return node.campaign()
+      case 3: return node.transferLeadership(ids[random(3)] ?? 'a')
+      default: return
+    }
+  }
+  for (; nowMs < 400; nowMs += 1) {
+    if (stopped !== null && nowMs >= stopped.untilMs) {
+      network.isolated.clear()
+      stopped = null
+    }
+    const leader = network.leader()
+    if (stopped === null && leader !== null && random(20) === 0) {
+      stopped = { id: leader.id, untilMs: nowMs + 5 + random(40) }
+      network.isolated.add(leader.id)
+    }
+    for (const id of ids) if (id !== stopped?.id) network.tick(id)
+    const id = ids[random(3)] ?? 'a'
+    if (id !== stopped?.id && random(3) === 0) act(id)
+    network.settle()
+    for (const each of ids) if (each !== stopped?.id) network.propose(each, String(nowMs))
+    network.settle()
+    // The stopped leader is asked too: its process just came back for long enough to answer.
+    for (const each of ids) network.read(each, `${each} ${nowMs}`)
+    network.settle()
+  }
+  return network.readsAnswered
+}
+
+describe('statement 24: leaders that are stopped and cut off at random', () => {
+  test('statement 24: read nothing stale', () => {
+    let answered = 0
+    for (let seed = 1; seed <= 60; seed += 1) answered += hunt(seed, 8)
+    expect(answered).toBeGreaterThan(60 * 400)
+  }, 60_000)
+
+  test('statement 24: are found out where the lease outlives the promise', () => {
+    expect(() => Array.from({ length: 20 }, (_, seed) => hunt(seed, 25))).toThrow('stale read')
+  }, 60_000)
+})

@@ -66,8 +66,9 @@ export class RaftNetwork {
   readonly cutLinks = new Set<string>()
   readonly committedEntries = new Map<LogIndex, { readonly text: string; readonly observedTerm: Term }>()
   maxCommit: LogIndex = 0
-  /** Ticks of all members together: no member's clock ever goes faster than this one. */
-  ticks = 0
+  /** A clock: while it passes n, no member ticks more than n + 1 times. */
+  nowTicks = 0
+  readonly #tickedNow = new Set<RaftId>()
   elections = 0
   snapshotsInstalled = 0
   readsAnswered = 0
@@ -210,7 +211,11 @@ export class RaftNetwork {
   tick(id: RaftId): void {
     const member = this.member(id)
     if (!member.isUp) return
-    this.ticks += 1
+    if (this.#tickedNow.has(id)) {
+      this.nowTicks += 1
+      this.#tickedNow.clear()
+    }
+    this.#tickedNow.add(id)
     member.node.tick()
   }
 

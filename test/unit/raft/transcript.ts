@@ -64,7 +64,7 @@ function quietly(player: Player, act: () => void): void {
   player.lines.length = length
 }
 
-/** `nodes a b c blank=d,e preVote=false electionTicks=5 lease=4`; the clock of leases counts the ticks of all members together. */
+/** `nodes a b c blank=d,e preVote=false electionTicks=5 lease=4`; the clock of leases goes on when a member ticks a second time. */
 function createNetwork(player: Player, words: readonly string[]): RaftNetwork {
   const settings = new Map(words.filter((word) => word.includes('=')).map((word) => word.split('=') as [string, string]))
   const node = Object.fromEntries(
@@ -75,7 +75,7 @@ function createNetwork(player: Player, words: readonly string[]): RaftNetwork {
     message: (message: Message, isLost: boolean): void => void player.lines.push(`  ${isLost ? 'lost ' : ''}${showMessage(message)}`),
   }
   const durationMs = Number(settings.get('lease') ?? 0)
-  const lease = durationMs === 0 ? {} : { lease: { durationMs, monotonicMs: (): number => network.ticks } }
+  const lease = durationMs === 0 ? {} : { lease: { durationMs, monotonicMs: (): number => network.nowTicks } }
   const network: RaftNetwork = new RaftNetwork({
     ids: words.filter((word) => !word.includes('=')),
     blank: settings.get('blank')?.split(',') ?? [],

@@ -28,7 +28,7 @@ describe('recovery', () => {
   it.each([
     ['a member that was away', false],
     ['a new member', true],
-  ])('statement 36: survives a crash at every step of a snapshot installation: %s', async (_name, isNew) => {
+  ])('survives a crash at every step of a snapshot installation: %s', async (_name, isNew) => {
     let replacedFirst = 0
     for (let step = 0; step < 40; step += 1) {
       const { sim, behind } = await withSnapshotUnderWay(1 + (step % 4), isNew)
@@ -44,7 +44,7 @@ describe('recovery', () => {
     expect(replacedFirst).toBeGreaterThan(0)
   })
 
-  it('statement 41: loses nothing acknowledged when all crash at once, again and again', async () => {
+  it('loses nothing acknowledged when all crash at once, again and again', async () => {
     const sim = await SimCluster.formed(3, { ...smallLog, seed: 7 })
     const acknowledged: string[] = []
     for (let round = 0; round < 12; round += 1) {

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 const root = join(import.meta.dirname, '../../..')
 const numbers = Array.from({ length: 44 }, (_, at) => at + 1)
 /** A test, or a group of tests, whose name begins with the statement that it is about. */
-const named = /^\s*(?:test|it|describe)(?:\.each\(.*?\))?\(['`](?:statements? (\d+(?:(?:, | and )\d+)*)|(\d+): )/gm
+const named = /^\s*(?:test|it|describe)(?:\.each\(.*?\))?\(['`](?:statements? (\d+(?:(?:, | and )\d+)*)|(\d+(?:, \d+)*): )/gm
 
 function statementsNamed(): Set<number> {
   const found = new Set<number>()

@@ -84,7 +84,7 @@ export class Engine {
     this.#ports = ports
     this.#listener = listener
     this.#compaction = new Compaction(options.compaction, 0)
-    this.#fitness = new Fitness({ tickMs: options.tickMs, electionMs: options.tickMs * (options.raft.electionTicks ?? defaultRaftOptions.electionTicks) })
+    this.#fitness = new Fitness({ tickMs: options.tickMs, electionMs: options.tickMs * (options.raft.electionTicks ?? defaultRaftOptions.electionTicks) }, ports.clock)
     this.#outbox = new Outbox(ports.clock, (message) => ports.transport.send(message))
     this.#writer = new StateWriter(
       {
@@ -214,10 +214,9 @@ export class Engine {
   }
 
   #tick(): void {
-    const nowMs = this.#ports.clock.monotonicMs()
-    this.#fitness.ticked(nowMs)
+    this.#fitness.ticked()
     this.#guard((node) => {
-      node.setElectionPriority(this.#fitness.priority(nowMs))
+      node.setElectionPriority(this.#fitness.priority)
       node.tick()
     })
     this.#listener.turned()
@@ -277,16 +276,12 @@ export class Engine {
   }
 
   async #writeLog(batch: LogBatch): Promise<void> {
-    const { clock, logStore } = this.#ports
-    const beganMs = clock.monotonicMs()
     try {
-      await logStore.write(batch)
+      await this.#fitness.watch(this.#ports.logStore.write(batch))
     } catch (error) {
       throw new StorageFault('the log could not be written', { cause: error })
     }
     this.#isLogFresh = false
-    const nowMs = clock.monotonicMs()
-    this.#fitness.wrote(nowMs - beganMs, nowMs)
     if (batch.hardState !== null && batch.hardState === this.#hardStateOwed) this.#hardStateOwed = null
   }
 

@@ -1,4 +1,5 @@
 // How fit this node is to lead, by its own clock: late ticks tell of a stalled event loop, long writes of a slow disk.
+import type { Clock } from '../ports/clock.ts'
 import type { ElectionPriority } from '../raft/types.ts'
 
 export type FitnessOptions = { readonly tickMs: number; readonly electionMs: number }
@@ -10,27 +11,32 @@ const slowShare = 0.5
 
 export class Fitness {
   readonly #options: FitnessOptions
+  readonly #clock: Clock
   #lastTickMs: number | null = null
   #slowUntilMs = -Infinity
 
-  constructor(options: FitnessOptions) {
+  constructor(options: FitnessOptions, clock: Clock) {
     this.#options = options
+    this.#clock = clock
   }
 
-  /** A tick of `tickMs` has come; `nowMs` is monotonic. */
-  ticked(nowMs: number): void {
-    const { tickMs } = this.#options
-    if (this.#lastTickMs !== null) this.#note(nowMs - this.#lastTickMs - tickMs, nowMs)
+  get priority(): ElectionPriority {
+    return this.#clock.monotonicMs() < this.#slowUntilMs ? 'low' : 'normal'
+  }
+
+  /** A tick has come, `tickMs` after the last one if all is well. */
+  ticked(): void {
+    const nowMs = this.#clock.monotonicMs()
+    if (this.#lastTickMs !== null) this.#note(nowMs - this.#lastTickMs - this.#options.tickMs, nowMs)
     this.#lastTickMs = nowMs
   }
 
-  /** A durable write took so long. */
-  wrote(tookMs: number, nowMs: number): void {
-    this.#note(tookMs, nowMs)
-  }
-
-  priority(nowMs: number): ElectionPriority {
-    return nowMs < this.#slowUntilMs ? 'low' : 'normal'
+  /** A durable write, with an eye on how long it takes. */
+  async watch(write: Promise<void>): Promise<void> {
+    const beganMs = this.#clock.monotonicMs()
+    await write
+    const nowMs = this.#clock.monotonicMs()
+    this.#note(nowMs - beganMs, nowMs)
   }
 
   #note(lateMs: number, nowMs: number): void {

@@ -1,26 +1,54 @@
 // A node that was slow just now leaves leading to others.
 import { describe, expect, it } from 'vitest'
 import { Fitness } from '../../../src/cluster/fitness.ts'
+import { EventQueue } from '../../sim/event-queue.ts'
+import { SimClock } from '../../sim/sim-clock.ts'
 import { SimCluster } from './sim-cluster.ts'
 
-describe('fitness', () => {
-  const fitness = (): Fitness => new Fitness({ tickMs: 100, electionMs: 1000 })
+/** A clock that the test moves, and what stands on it. */
+function fitness(): { readonly node: Fitness; readonly pass: (durationMs: number) => void; readonly write: (durationMs: number) => Promise<void> } {
+  const queue = new EventQueue()
+  const clock = new SimClock(queue)
+  const pass = (durationMs: number): void => void queue.next(queue.nowMs + durationMs)
+  const node = new Fitness({ tickMs: 100, electionMs: 1000 }, clock)
+  const write = async (durationMs: number): Promise<void> => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const watched = node.watch(promise)
+    pass(durationMs)
+    resolve()
+    await watched
+  }
+  return { node, pass, write }
+}
 
-  it('is full while ticks come in time and writes are short', () => {
-    const node = fitness()
-    for (let nowMs = 0; nowMs < 5000; nowMs += 100) {
-      node.ticked(nowMs)
-      node.wrote(400, nowMs)
+describe('fitness', () => {
+  it('is full while ticks come in time and writes are short', async () => {
+    const { node, pass, write } = fitness()
+    for (let tick = 0; tick < 50; tick += 1) {
+      node.ticked()
+      pass(100)
     }
-    expect(node.priority(5000)).toBe('normal')
+    await write(400)
+    expect(node.priority).toBe('normal')
   })
 
-  it('is low for ten election time-outs after a stall of the event loop or a long write', () => {
+  it('is low for ten election time-outs after a stall of the event loop or a long write', async () => {
     const [stalled, slow] = [fitness(), fitness()]
-    stalled.ticked(0)
-    stalled.ticked(600)
-    slow.wrote(500, 600)
-    for (const node of [stalled, slow]) expect([node.priority(600), node.priority(10_599), node.priority(10_600)]).toEqual(['low', 'low', 'normal'])
+    stalled.node.ticked()
+    stalled.pass(600)
+    stalled.node.ticked()
+    await slow.write(500)
+    for (const { node, pass } of [stalled, slow]) {
+      expect(node.priority).toBe('low')
+      pass(9999)
+      expect(node.priority).toBe('low')
+      pass(1)
+      expect(node.priority).toBe('normal')
+    }
+  })
+
+  it('does not hide that a write failed', async () => {
+    await expect(fitness().node.watch(Promise.reject(new Error('no')))).rejects.toThrow('no')
   })
 })
 

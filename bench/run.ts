@@ -31,6 +31,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'growth': { file: 'growth.ts', args: ['--directory', build], shortArgs: ['--directory', build, '--short'], secondsMax: 900 },
   'events': { file: 'events.ts', args: ['--directory', build], shortArgs: ['--directory', build, '--short'], secondsMax: 180 },
   'page-load': { file: 'page-load.ts', args: [], shortArgs: ['--short'], secondsMax: 240 },
+  'raft-core': { file: 'raft-core.ts', args: [], shortArgs: ['--short'], secondsMax: 60 },
   'log-store': { file: 'log-store.ts', args: ['--directory', build, '--samples', '200', '--no-raw'], shortArgs: ['--directory', build, '--samples', '40', '--no-raw'], secondsMax: 120 },
 }
 

@@ -16,6 +16,7 @@ import { cutLog } from './log-cut.ts'
 import type { MeasuredLogStore } from './measured-log-store.ts'
 import { MemberDesk } from './member-desk.ts'
 import { noQuorum, Proposer, outcomeLimitMs, type ProposeOptions } from './proposer.ts'
+import { leaseOf } from './read-lease.ts'
 import { Reader } from './reader.ts'
 import { decodeCommand, encodeJson, proposeMethod, statusMethod, type ProposeReply } from './request.ts'
 import { Succession } from './succession.ts'
@@ -34,12 +35,15 @@ export type ClusterOptions = {
   readonly nodeId: NodeId
   /** Heartbeats go every other tick; an election begins after 10 to 20 ticks without a leader. Default 100. */
   readonly tickMs?: number
-  readonly compaction?: CompactionBounds
+  /** Departures from the production values. */
+  readonly compaction?: Partial<CompactionBounds>
   readonly raft?: EngineOptions['raft']
   /** The cluster was founded anew without this node: its state is shown, and nothing else. */
   readonly superseded?: string
   /** Told with this node's time-outs; the leader acts on its own. */
   readonly replacement?: Pick<Timing, 'lostMs' | 'steadyMs'>
+  /** Reads are answered by the leader's lease instead of a round of heartbeats; the same on every member. Default false: see docs/raft.md. */
+  readonly leaseReads?: boolean
   /** Called once, when this node stops taking part by itself. */
   readonly onHalted?: (halt: Halt) => void
 }
@@ -63,13 +67,16 @@ export class Cluster implements Consensus {
   #said: ClusterStatus | null = null
 
   constructor(options: ClusterOptions, ports: EnginePorts) {
-    const { nodeId, tickMs = defaultTickMs, compaction = defaultCompactionBounds, raft = {} } = options
+    const { nodeId, tickMs = defaultTickMs, raft = {} } = options
+    const compaction = { ...defaultCompactionBounds, ...options.compaction }
     this.#nodeId = nodeId
     this.#onHalted = options.onHalted ?? (() => undefined)
-    this.#electionMs = tickMs * (raft.electionTicks ?? defaultElectionTicks)
+    const electionTicks = raft.electionTicks ?? defaultElectionTicks
+    this.#electionMs = tickMs * electionTicks
     this.#timing = { heartbeatMs: tickMs * (raft.heartbeatTicks ?? defaultHeartbeatTicks), electionMs: this.#electionMs, lostMs: options.replacement?.lostMs ?? timingDefault.lostMs, steadyMs: options.replacement?.steadyMs ?? timingDefault.steadyMs }
+    const lease = options.leaseReads === true ? leaseOf({ tickMs, electionTicks }, ports.clock) : null
     this.#ports = ports
-    this.#engine = new Engine({ nodeId, tickMs, compaction, superseded: options.superseded, raft: { heartbeatTicks: defaultHeartbeatTicks, ...raft } }, ports, {
+    this.#engine = new Engine({ nodeId, tickMs, compaction, superseded: options.superseded, raft: { heartbeatTicks: defaultHeartbeatTicks, electionTicks, lease, ...raft } }, ports, {
       applied: (entry) => {
         this.#fates.applied({ index: entry.index, commandId: entry.command?.id ?? null, result: entry.result })
         this.#emit({ kind: 'applied', ...entry })

@@ -6,10 +6,12 @@ export type CompactionBounds = {
   readonly entriesMax: number
   /** Bytes of entries, likewise. */
   readonly bytesMax: number
+  /** Milliseconds, likewise: nothing stays in the log for long only because little is written. */
+  readonly ageMsMax: number
 }
 
 /** Production values. */
-export const defaultCompactionBounds: CompactionBounds = { entriesMax: 10_000, bytesMax: 16 * 1024 * 1024 }
+export const defaultCompactionBounds: CompactionBounds = { entriesMax: 10_000, bytesMax: 16 * 1024 * 1024, ageMsMax: 60 * 60 * 1000 }
 
 /** A follower's needs are respected until the log is this many times over its bounds. */
 const patienceFactor = 4
@@ -17,13 +19,15 @@ const marksMax = 64
 
 /**
  * Marks are places where the log could begin: index, term and configuration as they were when the state stood there. One is set each
- * time half the bounds have been applied, and asks for a synced state. The log is cut at the newest mark but one that is synced.
+ * time half of one of the bounds has been applied or has passed, and asks for a synced state. The log is cut at the newest mark but one that is synced.
  */
 export class Compaction {
   readonly #bounds: CompactionBounds
   #marks: SnapshotMeta[] = []
   #lastIndex: LogIndex
   #bytes = 0
+  /** When the first entry behind the last mark was applied; null while there is none. */
+  #firstMs: number | null = null
   #synced: LogIndex = 0
   /** A mark that somebody waits for: the log is cut there as soon as it is synced and no follower in reach needs more. */
   #demanded: SnapshotMeta | null = null
@@ -34,12 +38,14 @@ export class Compaction {
   }
 
   /** The state now stands at `index`; true where a mark was set and the state should be synced. */
-  applied(at: { readonly index: LogIndex; readonly term: Term; readonly configuration: Configuration; readonly bytes: number }): boolean {
+  applied(at: { readonly index: LogIndex; readonly term: Term; readonly configuration: Configuration; readonly bytes: number; readonly nowMs: number }): boolean {
     this.#bytes += at.bytes
-    const { entriesMax, bytesMax } = this.#bounds
-    if (at.index - this.#lastIndex < entriesMax / 2 && this.#bytes < bytesMax / 2) return false
+    this.#firstMs ??= at.nowMs
+    const { entriesMax, bytesMax, ageMsMax } = this.#bounds
+    if (at.index - this.#lastIndex < entriesMax / 2 && this.#bytes < bytesMax / 2 && at.nowMs - this.#firstMs < ageMsMax / 2) return false
     this.#lastIndex = at.index
     this.#bytes = 0
+    this.#firstMs = null
     this.#marks.push({ index: at.index, term: at.term, configuration: at.configuration })
     if (this.#marks.length > marksMax) this.#marks.shift()
     return true
@@ -60,6 +66,7 @@ export class Compaction {
     this.#demanded = null
     this.#lastIndex = index
     this.#bytes = 0
+    this.#firstMs = null
     this.#synced = index
   }
 

@@ -7,11 +7,13 @@ import type { LogBatch, LogStore } from '../ports/log-store.ts'
 import type { StateStore, StateWrite } from '../ports/state-store.ts'
 import type { Transport } from '../ports/transport.ts'
 import { RaftNode } from '../raft/node.ts'
+import { defaultRaftOptions } from '../raft/options.ts'
 import type { Configuration, Entry, HardState, LogIndex, Message, ProposeResult, RaftId, RaftOptions, ReadState, Ready, Snapshot, SnapshotMeta, Term } from '../raft/types.ts'
 import { applyCommand, applyEmpty } from '../state/apply.ts'
 import { emptyState, stateHead, type State } from '../state/state.ts'
 import { Compaction, type CompactionBounds } from './compaction.ts'
 import { decodeEntryData, type DecodedEntry } from './entry.ts'
+import { Fitness } from './fitness.ts'
 import { configurationRecord, decodeImage, encodeImage, type DecodedImage } from './image.ts'
 import { Outbox } from './outbox.ts'
 import { recover, type Recovered } from './recovery.ts'
@@ -75,12 +77,14 @@ export class Engine {
   #stopped = false
   #cancelTick: Cancel | null = null
   readonly #outbox: Outbox
+  readonly #fitness: Fitness
 
   constructor(options: EngineOptions, ports: EnginePorts, listener: EngineListener) {
     this.#options = options
     this.#ports = ports
     this.#listener = listener
     this.#compaction = new Compaction(options.compaction, 0)
+    this.#fitness = new Fitness({ tickMs: options.tickMs, electionMs: options.tickMs * (options.raft.electionTicks ?? defaultRaftOptions.electionTicks) }, ports.clock)
     this.#outbox = new Outbox(ports.clock, (message) => ports.transport.send(message))
     this.#writer = new StateWriter(
       {
@@ -227,7 +231,11 @@ export class Engine {
   }
 
   #tick(): void {
-    this.#guard((node) => node.tick())
+    this.#fitness.ticked()
+    this.#guard((node) => {
+      node.setElectionPriority(this.#fitness.priority)
+      node.tick()
+    })
     this.#listener.turned()
   }
 
@@ -286,7 +294,7 @@ export class Engine {
 
   async #writeLog(batch: LogBatch): Promise<void> {
     try {
-      await this.#ports.logStore.write(batch)
+      await this.#fitness.watch(this.#ports.logStore.write(batch))
     } catch (error) {
       throw new StorageFault('the log could not be written', { cause: error })
     }
@@ -351,7 +359,7 @@ export class Engine {
     }
     if (committed.length === 0) return
     const { index, term } = this.#state
-    this.#writer.add(writes, this.#compaction.applied({ index, term, configuration: this.#configuration, bytes }))
+    this.#writer.add(writes, this.#compaction.applied({ index, term, configuration: this.#configuration, bytes, nowMs: this.#ports.clock.monotonicMs() }))
   }
 
   /** What is to be written of it; null where this version cannot apply it and the node halts. */

@@ -52,6 +52,8 @@ export function encodeMessage(message: Message, writer: BinaryWriter): void {
       writer.varint(message.commit)
       return writer.text(message.context)
     case 'heartbeatResponse':
+      writer.text(message.context)
+      return writer.boolean(message.promise)
     case 'readIndex':
       return writer.text(message.context)
     case 'snapshot':
@@ -99,6 +101,7 @@ function decodeBody(kind: Message['kind'], envelope: { from: string; to: string;
     case 'heartbeat':
       return { ...envelope, kind, commit: ordinal(reader), context: reader.text(contextBytesMax) }
     case 'heartbeatResponse':
+      return { ...envelope, kind, context: reader.text(contextBytesMax), promise: reader.boolean() }
     case 'readIndex':
       return { ...envelope, kind, context: reader.text(contextBytesMax) }
     case 'snapshot':

@@ -34,7 +34,7 @@ export type MembershipView = {
   readonly commit: number
 }
 
-/** A learner may vote once it is this close to the commit index. */
+/** A learner may vote once its last round of catching up was short and it is this close to the commit index. */
 export const promotionLagMax = 64
 
 /**
@@ -116,7 +116,7 @@ function dropOne(chosen: MemberView[], view: MembershipView): void {
 }
 
 function isCaughtUp(progress: Progress | undefined, commit: number): boolean {
-  return progress !== undefined && progress.recentActive && progress.state === 'replicate' && commit - progress.match <= promotionLagMax
+  return progress !== undefined && progress.recentActive && progress.state === 'replicate' && progress.isCaughtUp && commit - progress.match <= promotionLagMax
 }
 
 export type VotingView = { readonly members: readonly { readonly id: string; readonly name: string; readonly voting: NodeVoting }[]; readonly leaderId: string | null }

@@ -5,6 +5,11 @@ export class RaftAssertion extends Error {
   override readonly name = 'RaftAssertion'
 }
 
+/** Throws `RaftAssertion`. Where entries pass by the thousand: `assertRaft` would put its message together even though all is well. */
+export function breakRaft(message: string): never {
+  throw new RaftAssertion(message)
+}
+
 /** Throws `RaftAssertion` with `message` unless `condition` holds; never compiled out. */
 export function assertRaft(condition: boolean, message: string): asserts condition {
   if (!condition) throw new RaftAssertion(message)

@@ -1,10 +1,11 @@
 // The mutable state of one node that the verbs (election, replication, membership, reads) work on, and its outbox.
 import { assertRaft } from './assertion.ts'
+import { LeaseBook } from './lease.ts'
 import type { RaftLog } from './log.ts'
 import { PeerProgress } from './progress.ts'
 import { isVoter } from './quorum.ts'
 import { ReadQueue } from './read-queue.ts'
-import type { Configuration, LogIndex, Message, RaftId, RaftOptions, ReadState, Role, Term } from './types.ts'
+import type { Configuration, ElectionPriority, LogIndex, Message, RaftId, RaftOptions, ReadState, Role, Term } from './types.ts'
 
 /** Messages waiting in one outbox; beyond it new ones are dropped, as a network may do. A hung disk must not eat the memory. */
 const outboxMessagesMax = 65_536
@@ -23,6 +24,9 @@ export class Core {
   electionElapsed = 0
   heartbeatElapsed = 0
   electionTimeout = 0
+  priority: ElectionPriority = 'normal'
+  /** Lease reads: ticks for which this node still helps nobody to be elected. */
+  promiseTicks = 0
   /** Leader: no configuration change is accepted until this index is applied (statements 26, 28). */
   pendingConfigurationIndex: LogIndex = 0
   /** Leader: data bytes appended and not committed (statement 17). */
@@ -34,6 +38,7 @@ export class Core {
   appendsDue = false
   heartbeatsDue = false
   readonly reads: ReadQueue
+  readonly leaseBook = new LeaseBook()
   messages: Message[] = []
   messagesAfterSync: Message[] = []
   readStates: ReadState[] = []
@@ -54,9 +59,9 @@ export class Core {
     return this.log.configuration
   }
 
-  /** May this node campaign? Only a voter, or one leaving with a duty left, whose state is not about to be replaced. */
+  /** May this node campaign? Only a voter that is fit to lead, or one leaving with a duty left, whose state is not about to be replaced. */
   get isPromotable(): boolean {
-    return (isVoter(this.configuration, this.id) || this.isDeparting) && this.log.incoming === null
+    return this.priority !== 'none' && (isVoter(this.configuration, this.id) || this.isDeparting) && this.log.incoming === null
   }
 
   /**
@@ -69,12 +74,12 @@ export class Core {
     return !isVoter(configuration, id) && log.lastIndex > log.committed && log.removalOf(id) !== null
   }
 
-  /** A new time-out from [electionTicks, 2·electionTicks): peers that waited in step shall not campaign in step. */
+  /** A new time-out from [electionTicks, 2·electionTicks), behind that where priority is low: peers that waited in step shall not campaign in step. */
   drawElectionTimeout(): void {
     const { electionTicks, random } = this.options
     const drawn = random(electionTicks)
     assertRaft(Number.isInteger(drawn) && drawn >= 0 && drawn < electionTicks, `random(${electionTicks}) gave ${drawn}`)
-    this.electionTimeout = electionTicks + drawn
+    this.electionTimeout = electionTicks + drawn + (this.priority === 'low' ? electionTicks : 0)
   }
 
   newProgress(next: LogIndex, recentActive: boolean): PeerProgress {

@@ -1,5 +1,6 @@
 // Elections: campaigns, votes asked for and given, and the leader's duty to hear from a quorum.
 import type { Core } from './core.ts'
+import { isPromised } from './lease.ts'
 import { membersOf, isVoter, voteResult } from './quorum.ts'
 import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from './role.ts'
 import type { Message, RaftId } from './types.ts'
@@ -7,9 +8,10 @@ import type { Message, RaftId } from './types.ts'
 type VoteRequest = Extract<Message, { kind: 'vote' | 'preVote' }>
 type VoteResponse = Extract<Message, { kind: 'voteResponse' | 'preVoteResponse' }>
 
-/** Starts a campaign unless this node leads, may not, or has a membership change unapplied (statement 32). */
+/** Starts a campaign unless this node leads, may not, has promised not to, or has a membership change unapplied (statement 32). */
 export function campaign(core: Core, options: { readonly transfer: boolean }): void {
   if (core.role === 'leader' || !core.isPromotable || core.log.hasUnappliedConfiguration) return
+  if (!options.transfer && isPromised(core)) return
   if ((core.options.preVote || core.isDeparting) && !options.transfer) {
     becomePreCandidate(core)
     // Nothing of a pre-vote has to be durable, so our own counts at once.

@@ -1,5 +1,5 @@
 // The log in memory: a snapshot's name, the entries behind it, and how far they are durable, committed and applied.
-import { assertRaft } from './assertion.ts'
+import { assertRaft, breakRaft } from './assertion.ts'
 import { changeConfiguration } from './confchange.ts'
 import { decodeConfChange } from './confchange-codec.ts'
 import { emptyConfiguration, isVoter } from './quorum.ts'
@@ -88,9 +88,7 @@ export class RaftLog {
 
   /** The entry at `index`, which must be in the log. */
   entryAt(index: LogIndex): Entry {
-    const entry = this.#entries[index - this.firstIndex]
-    assertRaft(entry !== undefined, `entry ${index} is not in the log ${this.firstIndex}..${this.lastIndex}`)
-    return entry
+    return this.#entries[index - this.firstIndex] ?? breakRaft(`entry ${index} is not in the log ${this.firstIndex}..${this.lastIndex}`)
   }
 
   /** Paper §5.4.1: is a log that ends with (lastTerm, lastIndex) at least as complete as this one? */
@@ -101,21 +99,28 @@ export class RaftLog {
   /** Entries from `from` up to `to`, as many as fit in `bytesMax`, always at least one of them. */
   slice(from: LogIndex, to: LogIndex, bytesMax: number): readonly Entry[] {
     if (from > to) return []
-    assertRaft(from >= this.firstIndex && to <= this.lastIndex, `slice ${from}..${to} of ${this.firstIndex}..${this.lastIndex}`)
+    const { firstIndex } = this
+    if (from < firstIndex || to > this.lastIndex) breakRaft(`slice ${from}..${to} of ${firstIndex}..${this.lastIndex}`)
     let end = from
-    let bytes = 0
-    for (; end <= to; end += 1) {
-      bytes += entryBytes(this.entryAt(end))
+    for (let bytes = 0; end <= to; end += 1) {
+      bytes += entryBytes(this.#entries[end - firstIndex] as Entry)
       if (bytes > bytesMax && end > from) break
     }
-    return this.#entries.slice(from - this.firstIndex, end - this.firstIndex)
+    return this.#entries.slice(from - firstIndex, end - firstIndex)
+  }
+
+  /** What the data of the entries from `from` up to `to` weighs. */
+  dataBytes(from: LogIndex, to: LogIndex): number {
+    let bytes = 0
+    for (let index = from; index <= to; index += 1) bytes += this.entryAt(index).data.length
+    return bytes
   }
 
   /** Appends at the end. Indexes are contiguous and terms never fall: one entry per index and term. */
   append(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      assertRaft(entry.index === this.lastIndex + 1, `entry ${entry.index} does not follow ${this.lastIndex}`)
-      assertRaft(entry.term >= this.lastTerm, `term ${entry.term} at ${entry.index} falls below ${this.lastTerm}`)
+      if (entry.index !== this.lastIndex + 1) breakRaft(`entry ${entry.index} does not follow ${this.lastIndex}`)
+      if (entry.term < this.lastTerm) breakRaft(`term ${entry.term} at ${entry.index} falls below ${this.lastTerm}`)
       this.#entries.push(entry)
       this.#bytes += entryBytes(entry)
     }
@@ -149,7 +154,7 @@ export class RaftLog {
   /** Commit never falls and never passes the end of the log. */
   commitTo(index: LogIndex): void {
     if (index <= this.#committed) return
-    assertRaft(index <= this.lastIndex, `commit ${index} is beyond the log's end ${this.lastIndex}`)
+    if (index > this.lastIndex) breakRaft(`commit ${index} is beyond the log's end ${this.lastIndex}`)
     this.#committed = index
   }
 
@@ -180,7 +185,7 @@ export class RaftLog {
 
   appliedTo(index: LogIndex): void {
     if (index <= this.#applied) return
-    assertRaft(index <= this.#committed, `applied ${index} is beyond commit ${this.#committed}`)
+    if (index > this.#committed) breakRaft(`applied ${index} is beyond commit ${this.#committed}`)
     this.#applied = index
   }
 

@@ -3,6 +3,7 @@ import { assertRaft } from './assertion.ts'
 import { encodeConfChange } from './confchange-codec.ts'
 import { Core } from './core.ts'
 import { campaign, checkQuorum, handleVoteRequest, handleVoteResponse, isInLease } from './election.ts'
+import { isPromised, promiseLease } from './lease.ts'
 import { RaftLog } from './log.ts'
 import { appendConfChange, applyConfChange } from './membership.ts'
 import { completeRaftOptions, type RaftNodeOptions } from './options.ts'
@@ -14,7 +15,7 @@ import { appendOwn, becomeFollower, setLeader } from './role.ts'
 import { installSnapshot, reportSnapshot } from './snapshot.ts'
 import { transferLeadership } from './transfer.ts'
 import type {
-  ConfChange, Configuration, Entry, HardState, LogIndex, Message, Progress, ProposeResult, RaftId, Ready, SnapshotMeta, Status,
+  ConfChange, Configuration, ElectionPriority, Entry, HardState, LogIndex, Message, Progress, ProposeResult, RaftId, Ready, SnapshotMeta, Status,
 } from './types.ts'
 
 /**
@@ -40,6 +41,8 @@ export class RaftNode {
     const term = hardState?.term ?? log.lastTerm
     assertRaft(term >= log.lastTerm, `the restored term ${term} is behind the log's ${log.lastTerm}`)
     this.#core = new Core(completeRaftOptions(options), log, { term, vote: hardState?.vote ?? null })
+    // What it promised in its former life is not on the disk.
+    if (term > 0) promiseLease(this.#core)
     this.#cycle = new ReadyCycle(this.#core)
   }
 
@@ -47,6 +50,7 @@ export class RaftNode {
   tick(): void {
     const core = this.#core
     core.electionElapsed += 1
+    if (core.promiseTicks > 0) core.promiseTicks -= 1
     tickReads(core)
     if (core.role === 'leader') {
       tickLeader(core)
@@ -93,9 +97,17 @@ export class RaftNode {
     requestRead(this.#core, this.#core.id, context)
   }
 
-  /** Follower: stops believing in the leader, so that a vote can be given before the time-out. */
+  /** Follower: stops believing in the leader, so that a vote can be given before the time-out. Ignored with lease reads, which rest on that belief. */
   forgetLeader(): void {
-    if (this.#core.role === 'follower') setLeader(this.#core, null)
+    forgetLeader(this.#core)
+  }
+
+  /** How much this node should lead from now on; a leader goes on leading, and its engine may hand over. */
+  setElectionPriority(priority: ElectionPriority): void {
+    const core = this.#core
+    if (core.priority === priority) return
+    core.priority = priority
+    core.drawElectionTimeout()
   }
 
   /** The last message to `id` was not delivered. */
@@ -142,7 +154,7 @@ export class RaftNode {
   }
 
   status(): Status {
-    const { id, role, term, vote, leader, log, configuration, transferee } = this.#core
+    const { id, role, term, vote, leader, log, configuration, transferee, priority } = this.#core
     const { committed: commit, applied, firstIndex, lastIndex, bytes: logBytes } = log
     const progress: Record<RaftId, Progress> = {}
     if (role === 'leader') {
@@ -150,7 +162,7 @@ export class RaftNode {
         progress[peer] = peerProgress.view(configuration.learners.includes(peer))
       }
     }
-    return { id, role, term, vote, leader, commit, applied, firstIndex, lastIndex, logBytes, configuration, transferee, progress }
+    return { id, role, term, vote, leader, commit, applied, firstIndex, lastIndex, logBytes, configuration, transferee, priority, progress }
   }
 }
 
@@ -166,6 +178,7 @@ function restoreLog(restored: RestoredRaft): RaftLog {
 
 function tickLeader(core: Core): void {
   core.heartbeatElapsed += 1
+  for (const progress of core.progress.values()) progress.tickRound(core.log.lastIndex, core.options.electionTicks)
   if (core.electionElapsed >= core.options.electionTicks) {
     core.electionElapsed = 0
     if (core.options.checkQuorum) checkQuorum(core)
@@ -193,12 +206,13 @@ function isTermFree(message: Message): boolean {
 
 /** Brings our term and the message's together (figure 2, rules for all servers); false when the message goes no further. */
 function admitTerm(core: Core, message: Message): boolean {
-  if (message.term === core.term) return true
   if (message.term < core.term) {
     answerStale(core, message)
     return false
   }
   const isVoteRequest = message.kind === 'vote' || message.kind === 'preVote'
+  if (isVoteRequest && !message.transfer && isPromised(core)) return false
+  if (message.term === core.term) return true
   if (isVoteRequest && !message.transfer && isInLease(core)) return false
   // A pre-vote speaks of a term that nobody has entered (statement 3).
   if (message.kind === 'preVote' || (message.kind === 'preVoteResponse' && !message.reject)) return true
@@ -266,7 +280,11 @@ function dispatch(core: Core, message: Message): void {
       handleReadIndexResponse(core, message)
       return
     case 'forget':
-      if (core.role === 'follower') setLeader(core, null)
+      forgetLeader(core)
       return
   }
+}
+
+function forgetLeader(core: Core): void {
+  if (core.role === 'follower' && core.options.lease === null) setLeader(core, null)
 }

@@ -18,6 +18,7 @@ export const defaultRaftOptions: Omit<RaftOptions, 'id' | 'random'> = {
   uncommittedBytesMax: 64 * mebibyte,
   // Entries are 1 MiB at most (design.md §3); the slack is for the engine's own framing.
   entryBytesMax: mebibyte + 4096,
+  lease: null,
 }
 
 /** What a constructor takes: identity and randomness are required, the rest has production values. */
@@ -27,10 +28,11 @@ export type RaftNodeOptions = Partial<RaftOptions> & Pick<RaftOptions, 'id' | 'r
 export function completeRaftOptions(given: RaftNodeOptions): RaftOptions {
   const options: RaftOptions = { ...defaultRaftOptions, ...given }
   assertRaft(options.id !== '', 'an empty id names nobody')
-  const { id: _id, random: _random, preVote: _preVote, checkQuorum: _checkQuorum, stepDownOnRemoval: _stepDown, ...numbers } = options
-  for (const [name, value] of Object.entries(numbers)) {
+  const { id: _id, random: _random, preVote: _preVote, checkQuorum: _checkQuorum, stepDownOnRemoval: _stepDown, lease, ...numbers } = options
+  for (const [name, value] of Object.entries({ ...numbers, leaseDurationMs: lease?.durationMs ?? 1 })) {
     assertRaft(Number.isSafeInteger(value) && value > 0, `${name} must be a positive integer, not ${value}`)
   }
   assertRaft(options.electionTicks > options.heartbeatTicks, 'electionTicks must exceed heartbeatTicks')
+  assertRaft(lease === null || options.checkQuorum, 'lease reads need checkQuorum: without it nobody keeps from voting')
   return options
 }

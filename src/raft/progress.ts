@@ -63,8 +63,13 @@ export class PeerProgress {
   needsSnapshot = false
   /** Highest commit index that an append carried to the peer. */
   sentCommit: LogIndex = 0
-  /** Highest read-index round that the peer has confirmed. */
+  /** Highest round of heartbeats that the peer has answered, and that it has answered with its promise for a lease. */
   confirmedRound = 0
+  promisedRound = 0
+  /** Catching up goes in rounds (thesis §4.2.1): what the log held when the round began, and the ticks since. */
+  #roundGoal: LogIndex = 0
+  #roundTicks = 0
+  #isCaughtUp = false
   readonly inflight: InflightWindow
 
   constructor(options: { readonly next: LogIndex; readonly recentActive: boolean; readonly limits: InflightLimits }) {
@@ -117,9 +122,27 @@ export class PeerProgress {
     return true
   }
 
+  /** A tick passed on the leader: a round that reached its goal is followed by the next, up to what the log holds now. */
+  tickRound(lastIndex: LogIndex, ticksMax: number): void {
+    this.#roundTicks += 1
+    if (this.state === 'replicate' && this.#roundGoal > 0 && this.match >= this.#roundGoal) {
+      this.#isCaughtUp = this.#roundTicks <= ticksMax
+      this.#roundGoal = 0
+    }
+    if (this.#roundTicks > ticksMax && this.#roundGoal > 0) this.#isCaughtUp = false
+    if (this.#roundGoal > 0) return
+    this.#roundGoal = lastIndex
+    this.#roundTicks = 0
+  }
+
+  get isHeldBack(): boolean {
+    if (this.state === 'replicate') return this.inflight.isFull
+    return this.state === 'snapshot' || this.isPaused
+  }
+
   view(isLearner: boolean): Progress {
     const { match, next, state, pendingSnapshot, recentActive } = this
-    return { match, next, state, pendingSnapshot, recentActive, inflight: this.inflight.count, isLearner }
+    return { match, next, state, pendingSnapshot, recentActive, inflight: this.inflight.count, isPaused: this.isHeldBack, isCaughtUp: this.#isCaughtUp, isLearner }
   }
 
   #become(state: ProgressState): void {

@@ -52,9 +52,17 @@ export function membersOf(configuration: Configuration): readonly RaftId[] {
 
 function majorityIndex(voters: readonly RaftId[], acked: MemberValues<LogIndex>): LogIndex {
   if (voters.length === 0) return Infinity
-  const indexes = voters.map((id) => acked.get(id) ?? 0).sort((left, right) => right - left)
-  // With n voters sorted downward, the one at position floor(n/2) is acknowledged by floor(n/2)+1 of them.
-  return indexes[Math.floor(voters.length / 2)] ?? 0
+  const needed = Math.floor(voters.length / 2) + 1
+  let best = 0
+  // Voters are few and this is asked at every acknowledgement: counting is cheaper than sorting.
+  for (const id of voters) {
+    const index = acked.get(id) ?? 0
+    if (index <= best) continue
+    let holders = 0
+    for (const other of voters) if ((acked.get(other) ?? 0) >= index) holders += 1
+    if (holders >= needed) best = index
+  }
+  return best
 }
 
 function majorityVote(voters: readonly RaftId[], votes: MemberValues<boolean>): VoteResult {

@@ -1,5 +1,6 @@
 // ReadIndex (thesis §6.4): a read is linearizable at a commit index taken before a quorum confirmed that we still lead.
 import type { Core } from './core.ts'
+import { holdsLease } from './lease.ts'
 import { committedIndex } from './quorum.ts'
 import type { LogIndex, Message, RaftId } from './types.ts'
 
@@ -20,17 +21,23 @@ export function flushReads(core: Core): void {
     return
   }
   // Until an entry of its own term is committed a leader does not know what its predecessors committed (statement 20).
-  if (core.log.termAt(core.log.committed) !== core.term || core.reads.isRoundsFull) return
+  if (core.log.termAt(core.log.committed) !== core.term) return
+  if (holdsLease(core)) {
+    for (const read of core.reads.takeWaiting()) answerRead(core, { ...read, index: core.log.committed })
+    return
+  }
+  if (core.reads.isRoundsFull) return
   core.reads.openRound(core.log.committed)
   core.heartbeatsDue = true
   confirmReads(core)
 }
 
-/** A peer of our term answered the heartbeat of this round. */
-export function acknowledgeRound(core: Core, from: RaftId, context: string): void {
+/** A peer of our term answered the heartbeat of this round, perhaps with its promise. */
+export function acknowledgeRound(core: Core, from: RaftId, answer: { readonly context: string; readonly promise: boolean }): void {
   const progress = core.progress.get(from)
-  const number = Number(context)
+  const number = Number(answer.context)
   if (progress === undefined || !Number.isSafeInteger(number) || number > core.reads.lastRound) return
+  if (answer.promise) progress.promisedRound = Math.max(progress.promisedRound, number)
   if (number <= progress.confirmedRound) return
   progress.confirmedRound = number
   confirmReads(core)

@@ -54,10 +54,15 @@ export class ReadQueue {
     return true
   }
 
+  /** Leader: a round of heartbeats begins; its number. */
+  nextRound(): number {
+    this.#lastRound += 1
+    return this.#lastRound
+  }
+
   /** Leader: all waiting reads form a round with the commit index taken now. */
   openRound(index: LogIndex): void {
-    this.#lastRound += 1
-    this.#rounds.push({ number: this.#lastRound, index, reads: this.#waiting })
+    this.#rounds.push({ number: this.nextRound(), index, reads: this.#waiting })
     this.#waiting = []
   }
 
@@ -68,6 +73,14 @@ export class ReadQueue {
     this.#rounds = this.#rounds.filter((round) => round.number > number)
     for (const round of confirmed) this.#held -= round.reads.length
     return confirmed
+  }
+
+  /** Leader: takes out the waiting reads, to be answered without a round. */
+  takeWaiting(): readonly PendingRead[] {
+    const waiting = this.#waiting
+    this.#waiting = []
+    this.#held -= waiting.length
+    return waiting
   }
 
   /** Follower: all waiting reads become one batch; returns the context it travels under. */

@@ -1,11 +1,12 @@
 // The log from leader to follower: appends, acknowledgements, heartbeats, commit.
-import { assertRaft } from './assertion.ts'
+import { assertRaft, breakRaft } from './assertion.ts'
 import type { Core } from './core.ts'
+import { noteRound, promiseLease } from './lease.ts'
 import { entryBytes } from './log.ts'
 import type { PeerProgress } from './progress.ts'
 import { committedIndex } from './quorum.ts'
 import { acknowledgeRound } from './read-index.ts'
-import { becomeFollower, dataBytes, setLeader } from './role.ts'
+import { becomeFollower, setLeader } from './role.ts'
 import { sendSnapshot } from './snapshot.ts'
 import { continueTransfer } from './transfer.ts'
 import type { Entry, LogIndex, Message, RaftId } from './types.ts'
@@ -31,7 +32,7 @@ export function maybeCommit(core: Core): void {
   const { log } = core
   const index = committedIndex(core.configuration, { get: (id) => core.progress.get(id)?.match })
   if (index <= log.committed || log.termAt(index) !== core.term) return
-  core.uncommittedBytes -= dataBytes(log.slice(log.committed + 1, index, Infinity))
+  core.uncommittedBytes -= log.dataBytes(log.committed + 1, index)
   log.commitTo(index)
   core.appendsDue = true
 }
@@ -72,7 +73,7 @@ export function handleHeartbeat(core: Core, message: Heartbeat): void {
   followSender(core, message)
   // A leader never names a commit beyond what we acknowledged; if it does, we lost our log: do not crash, do not commit.
   if (message.commit <= core.log.lastIndex) core.log.commitTo(message.commit)
-  core.send({ kind: 'heartbeatResponse', from: core.id, to: message.from, term: core.term, context: message.context })
+  core.send({ kind: 'heartbeatResponse', from: core.id, to: message.from, term: core.term, context: message.context, promise: promiseLease(core) })
 }
 
 /** Leader: a peer's answer to an append or a snapshot. */
@@ -95,7 +96,7 @@ export function handleHeartbeatResponse(core: Core, message: HeartbeatResponse):
     progress.isNudged = progress.state === 'replicate'
     core.appendsDue = true
   }
-  if (message.context !== '') acknowledgeRound(core, message.from, message.context)
+  if (message.context !== '') acknowledgeRound(core, message.from, message)
   continueTransfer(core, message.from)
 }
 
@@ -180,7 +181,7 @@ function sendAppend(core: Core, id: RaftId, options: { readonly progress: PeerPr
   const prevIndex = progress.next - 1
   const prevTerm = log.termAt(prevIndex)
   // Statement 18: what we do not know is never sent as "before the log".
-  assertRaft(prevTerm !== null, `entry ${prevIndex} is not in the log`)
+  if (prevTerm === null) return breakRaft(`entry ${prevIndex} is not in the log`)
   const entries = bytesMax === 0 ? [] : log.slice(progress.next, log.lastIndex, bytesMax)
   core.send({ kind: 'append', from: core.id, to: id, term: core.term, prevIndex, prevTerm, entries, commit: log.committed })
   progress.sentCommit = log.committed
@@ -190,7 +191,9 @@ function sendAppend(core: Core, id: RaftId, options: { readonly progress: PeerPr
 
 function sendHeartbeats(core: Core): void {
   core.heartbeatsDue = false
-  const context = core.reads.hasRoundsOpen ? String(core.reads.lastRound) : ''
+  noteRound(core)
+  const isNumbered = core.reads.hasRoundsOpen || core.options.lease !== null
+  const context = isNumbered ? String(core.reads.lastRound) : ''
   for (const [id, progress] of core.progress) {
     if (id === core.id) continue
     // Never beyond what the peer acknowledged: the rest of its log may still differ from ours.

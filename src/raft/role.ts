@@ -45,7 +45,7 @@ export function becomeLeader(core: Core): void {
   const { log } = core
   // Any entry of an earlier term may be a configuration change; searching for it would save little (statement 28).
   core.pendingConfigurationIndex = log.lastIndex
-  for (const entry of log.slice(log.committed + 1, log.lastIndex, Infinity)) core.uncommittedBytes += entry.data.length
+  core.uncommittedBytes = log.dataBytes(log.committed + 1, log.lastIndex)
   appendOwn(core, 'normal', noData)
 }
 
@@ -56,11 +56,6 @@ export function appendOwn(core: Core, kind: Entry['kind'], data: Uint8Array): En
   core.uncommittedBytes += data.length
   core.appendsDue = true
   return entry
-}
-
-/** The bytes that `entries` free when they are committed. */
-export function dataBytes(entries: readonly Entry[]): number {
-  return entries.reduce((bytes, entry) => bytes + entry.data.length, 0)
 }
 
 /** Whom we follow; when it changes, reads forwarded to the former leader will not be answered any more. */
@@ -86,6 +81,7 @@ function reset(core: Core, term: Term): void {
   core.selfAcknowledged = 0
   core.appendsDue = false
   core.heartbeatsDue = false
+  core.leaseBook.clear()
   dropReads(core)
   core.progress.clear()
   for (const id of membersOf(core.configuration)) {

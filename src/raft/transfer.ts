@@ -25,5 +25,6 @@ export function transferLeadership(core: Core, to: RaftId): void {
 export function continueTransfer(core: Core, from: RaftId): void {
   if (core.role !== 'leader' || core.transferee !== from) return
   if (core.progress.get(from)?.match !== core.log.lastIndex) return
+  core.leaseBook.isForgone = true
   core.send({ kind: 'timeoutNow', from: core.id, to: from, term: core.term })
 }

@@ -69,7 +69,8 @@ export type Message = Envelope &
         readonly hintTerm: Term
       }
     | { readonly kind: 'heartbeat'; readonly commit: LogIndex; readonly context: string }
-    | { readonly kind: 'heartbeatResponse'; readonly context: string }
+    /** `promise`: the sender elects nobody else for one election time-out, so a leader's lease may count on it. */
+    | { readonly kind: 'heartbeatResponse'; readonly context: string; readonly promise: boolean }
     /** `snapshot.data` is empty when the core emits it: the engine attaches the image before sending. */
     | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
     | { readonly kind: 'timeoutNow' }
@@ -112,7 +113,12 @@ export type Progress = {
   readonly state: ProgressState
   readonly pendingSnapshot: LogIndex
   readonly recentActive: boolean
+  /** Append messages sent and not yet acknowledged. */
   readonly inflight: number
+  /** Nothing is sent for now: a probe is out, the window is full, or a snapshot is under way. */
+  readonly isPaused: boolean
+  /** The last round of catching up took no longer than an election time-out (thesis §4.2.1), nor has the present one. */
+  readonly isCaughtUp: boolean
   readonly isLearner: boolean
 }
 
@@ -129,6 +135,7 @@ export type Status = {
   readonly logBytes: number
   readonly configuration: Configuration
   readonly transferee: RaftId | null
+  readonly priority: ElectionPriority
   /** Only a leader has progress. */
   readonly progress: Readonly<Record<RaftId, Progress>>
 }
@@ -138,6 +145,18 @@ export type ProposeResult =
   | { readonly kind: 'appended'; readonly index: LogIndex; readonly term: Term }
   | { readonly kind: 'notLeader'; readonly leader: RaftId | null }
   | { readonly kind: 'refused'; readonly reason: 'uncommittedBytesMax' | 'transferring' | 'notMember' | 'tooLarge' | 'changePending' | 'invalidChange' }
+
+/**
+ * How much a node should lead, by its health. `low`: campaigns one election time-out later than the others do, so it leads only where they
+ * do not; `none`: never campaigns. Votes, acknowledgements and a leadership that it has already are untouched.
+ */
+export type ElectionPriority = 'normal' | 'low' | 'none'
+
+/**
+ * Lease reads. `durationMs` must be shorter than the time in which `electionTicks` - 1 ticks pass on any member, by more than clocks may drift
+ * apart. `monotonicMs` is a clock that no one sets and that goes on while the process is stopped.
+ */
+export type LeaseOptions = { readonly durationMs: number; readonly monotonicMs: () => number }
 
 /** Injected randomness: an integer in [0, boundExclusive). */
 export type RandomInt = (boundExclusive: number) => number
@@ -162,4 +181,6 @@ export type RaftOptions = {
   /** A leader refuses proposals beyond this many bytes not yet committed. */
   readonly uncommittedBytesMax: number
   readonly entryBytesMax: number
+  /** Null, the default: every read takes a round. Needs checkQuorum, and the same setting on every member. */
+  readonly lease: LeaseOptions | null
 }

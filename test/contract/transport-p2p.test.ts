@@ -173,7 +173,7 @@ describe('strangers and rogues', () => {
     expect(fixture.log.some((line) => line.level === 'error' && line.message === 'a listener of gossip failed')).toBe(true)
   })
 
-  test('a snapshot with a damaged chunk is not delivered', async () => {
+  test('statement 38: a snapshot with a damaged chunk is not delivered', async () => {
     const stream = await openStream(await rogueMember(), '/novacron/snapshot/1')
     stream.send(snapshotHeader(10))
     expect(JSON.parse(Buffer.from((await stream.frame(4096))!).toString())).toEqual({ ok: true })

@@ -66,7 +66,7 @@ function oneOfEachKind(from: string, to: string): Message[] {
     { ...envelope, kind: 'append', prevIndex: 3, prevTerm: 2, commit: 2 ** 48 - 1, entries: [{ index: 4, term: 7, kind: 'normal', data: pattern(300_000) }, { index: 5, term: 7, kind: 'config', data: new Uint8Array(0) }] },
     { ...envelope, kind: 'appendResponse', index: 9, reject: true, hintIndex: 8, hintTerm: 1 },
     { ...envelope, kind: 'heartbeat', commit: 4, context: 'ctx-ä' },
-    { ...envelope, kind: 'heartbeatResponse', context: '' },
+    { ...envelope, kind: 'heartbeatResponse', context: '', promise: true },
     { ...envelope, kind: 'timeoutNow' },
     { ...envelope, kind: 'transferLeader', transferee: 'c' },
     { ...envelope, kind: 'readIndex', context: 'r1' },

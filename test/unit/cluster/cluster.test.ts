@@ -99,7 +99,7 @@ describe('writes', () => {
     expect(sim.nodes.some((node) => remembers(node, 'never'))).toBe(false)
   })
 
-  it('hear OUTCOME_UNKNOWN within 5 s when their leader is cut off with them', async () => {
+  it('statement 9: hear OUTCOME_UNKNOWN within 5 s when their leader is cut off with them', async () => {
     const sim = await SimCluster.formed(3)
     const leader = sim.node(0)
     sim.network.partition([[leader.nodeId], followers(sim).map(({ nodeId }) => nodeId)])
@@ -155,6 +155,30 @@ describe('reads', () => {
       expect(readIndex).toBeGreaterThanOrEqual(index)
       expect(node.cluster.state.index).toBeGreaterThanOrEqual(readIndex)
     }
+  })
+
+  it('statement 24: go by the leader’s lease where that is asked for: a stopped leader reads nothing stale, whatever the wall clock says', async () => {
+    const sim = await SimCluster.formed(3, { leaseReads: true })
+    const former = sim.leader!
+    const others = followers(sim)
+    await sim.runFor(500)
+    const beganMs = sim.queue.nowMs
+    await sim.settle(former.cluster.readBarrier())
+    expect(sim.queue.nowMs).toBe(beganMs)
+    former.clock.setSkew(-3_600_000)
+    former.clock.stall(5000)
+    sim.network.partition([[former.nodeId], others.map(({ nodeId }) => nodeId)])
+    await sim.until(() => others.some(({ cluster }) => cluster.status().role === 'leader'), 4500)
+    await write(sim, others[0]!)
+    expect(former.cluster.status().role).toBe('leader')
+    await expect(sim.settle(former.cluster.readBarrier())).rejects.toMatchObject({ code: 'NO_QUORUM' })
+  })
+
+  it('statement 24: take a round by default', async () => {
+    const sim = await SimCluster.formed(3)
+    const beganMs = sim.queue.nowMs
+    await sim.settle(sim.leader!.cluster.readBarrier())
+    expect(sim.queue.nowMs).toBeGreaterThan(beganMs)
   })
 
   it('are not confirmed by a leader that is cut off', async () => {
@@ -355,7 +379,7 @@ describe('a stop', () => {
 })
 
 describe('halts', () => {
-  it('with a failed sync, for good, while the others go on', async () => {
+  it('statement 40: with a failed sync, for good, while the others go on', async () => {
     const sim = await SimCluster.formed(3)
     const leader = sim.node(0)
     leader.disk.faults.fsyncFails = true
@@ -372,7 +396,7 @@ describe('halts', () => {
     await sim.until(() => isEven(sim))
   })
 
-  it('on a damaged log, and neither votes nor counts', async () => {
+  it('statement 42: on a damaged log, and neither votes nor counts', async () => {
     const sim = await SimCluster.formed(3)
     const damaged = sim.node(2)
     sim.crash(damaged)

@@ -4,16 +4,16 @@ import { Compaction } from '../../../src/cluster/compaction.ts'
 import { emptyConfiguration } from '../../../src/cluster/status.ts'
 import type { Progress } from '../../../src/raft/types.ts'
 
-const bounds = { entriesMax: 10, bytesMax: 1000 }
+const bounds = { entriesMax: 10, bytesMax: 1000, ageMsMax: Infinity }
 const log = (progress: Record<string, Progress> = {}, lastIndex = 20) => ({ firstIndex: 1, lastIndex, logBytes: 0, progress })
 const peer = (changed: Partial<Progress>): Progress => ({
-  match: 0, next: 1, state: 'replicate', pendingSnapshot: 0, recentActive: true, inflight: 0, isLearner: false, ...changed,
+  match: 0, next: 1, state: 'replicate', pendingSnapshot: 0, recentActive: true, inflight: 0, isPaused: false, isCaughtUp: true, isLearner: false, ...changed,
 })
 
 function applied(compaction: Compaction, to: number, bytes = 1): number[] {
   const marks: number[] = []
   for (let index = 1; index <= to; index += 1) {
-    if (compaction.applied({ index, term: 2, configuration: emptyConfiguration, bytes })) marks.push(index)
+    if (compaction.applied({ index, term: 2, configuration: emptyConfiguration, bytes, nowMs: index * 100 })) marks.push(index)
   }
   return marks
 }
@@ -39,6 +39,10 @@ describe('compaction', () => {
     expect(compaction.due(log())).toBeNull()
   })
 
+  it('statement 39: sets one by age, too, counted from the first entry behind the last mark', () => {
+    expect(applied(new Compaction({ ...bounds, entriesMax: 1000, ageMsMax: 600 }, 0), 12)).toEqual([4, 8, 12])
+  })
+
   it('cuts at the newest mark but one, and never beyond a synced state', () => {
     const compaction = new Compaction(bounds, 0)
     applied(compaction, 16)
@@ -54,7 +58,7 @@ describe('compaction', () => {
     expect(compaction.due({ ...log(), firstIndex: 11 })).toBeNull()
   })
 
-  it('keeps what a follower in reach needs, until the log is four times over its bounds', () => {
+  it('statement 39: keeps what a follower in reach and a snapshot under way need, until the log is four times over its bounds', () => {
     const compaction = new Compaction(bounds, 0)
     applied(compaction, 16)
     compaction.synced(16)
@@ -68,7 +72,7 @@ describe('compaction', () => {
     applied(compaction, 16)
     compaction.reset(30)
     expect(compaction.due(log())).toBeNull()
-    expect(compaction.applied({ index: 34, term: 3, configuration: emptyConfiguration, bytes: 0 })).toBe(false)
-    expect(compaction.applied({ index: 35, term: 3, configuration: emptyConfiguration, bytes: 0 })).toBe(true)
+    expect(compaction.applied({ index: 34, term: 3, configuration: emptyConfiguration, bytes: 0, nowMs: 0 })).toBe(false)
+    expect(compaction.applied({ index: 35, term: 3, configuration: emptyConfiguration, bytes: 0, nowMs: 0 })).toBe(true)
   })
 })

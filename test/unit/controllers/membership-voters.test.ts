@@ -43,7 +43,7 @@ function desk(count: number, times: { readonly lostMs?: number; readonly steadyM
     watch: () => () => undefined,
     status: () => ({
       role: leaderId === ids[0] ? 'leader' : 'follower', leaderId, term, commit: 10, quorum: true, configuration,
-      progress: Object.fromEntries([...configuration.voters, ...configuration.learners].map((id) => [id, { match: 10, next: 11, state: 'replicate', pendingSnapshot: 0, recentActive: !silent.has(id), inflight: 0, isLearner: false }])),
+      progress: Object.fromEntries([...configuration.voters, ...configuration.learners].map((id) => [id, { match: 10, next: 11, state: 'replicate', pendingSnapshot: 0, recentActive: !silent.has(id), inflight: 0, isPaused: false, isCaughtUp: true, isLearner: false }])),
     }),
     changeConfiguration: (step: ConfChange) => {
       history.push(step.steps.map(({ kind, id }) => `${kind} ${nameOf(id)}`).join(', '))

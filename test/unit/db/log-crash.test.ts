@@ -89,7 +89,7 @@ describe('crashes', () => {
     }
   })
 
-  test('the very first batch: nobody was told of it, so a power cut at any of its steps leaves a log that is new or has it', async () => {
+  test('statement 41: the very first batch: nobody was told of it, so a power cut at any of its steps leaves a log that is new or has it', async () => {
     for (let operations = 1; operations <= 20; operations += 1) {
       for (let seed = 1; seed <= 60; seed += 1) {
         const disk = new CrashDisk(randomOf(operations * 1000 + seed))
@@ -111,7 +111,7 @@ describe('crashes', () => {
     }
   })
 
-  test('a failed sync is final, and what it left in the page cache is not believed by the next life', async () => {
+  test('statement 40: a failed sync is final, and what it left in the page cache is not believed by the next life', async () => {
     for (let syncs = 1; syncs <= 40; syncs += 1) {
       const disk = new CrashDisk(randomOf(syncs))
       const store = openSegmentLog(options, disk)
@@ -150,7 +150,7 @@ describe('crashes', () => {
     expect(asExpected(await openSegmentLog({ directory: 'log' }, disk).open()).entries).toEqual(entries(1, 5, 1).map(buffered))
   })
 
-  test('a full disk is no failure: nothing was written, and it goes on when there is space', async () => {
+  test('statement 44: a full disk is no failure: nothing was written, and it goes on when there is space', async () => {
     for (let free = 0; free < 6000; free += 250) {
       const random = randomOf(free + 1)
       const disk = new CrashDisk(random)

@@ -127,7 +127,7 @@ describe.each([
     }
   })
 
-  test('cut, flipped, zeroed and overwritten at random', async () => {
+  test('statement 42: cut, flipped, zeroed and overwritten at random', async () => {
     const random = randomOf(7)
     const seen = { fresh: 0, intact: 0, damaged: 0 }
     for (let round = 0; round < 250; round += 1) {
@@ -154,7 +154,7 @@ describe.each([
     }
   })
 
-  test('all segments removed: damaged; the whole directory removed: fresh, which the guard knows better', async () => {
+  test('statement 43: all segments removed: damaged; the whole directory removed: fresh, which the guard knows better', async () => {
     const kind = await afterDamage(sample, async (directory) => {
       for (const segment of await segmentsOf(directory)) await unlink(join(directory, segment))
     })
@@ -175,7 +175,7 @@ describe.each([
     }
   })
 
-  test('a tail that nobody was told of is cut in silence, and the log goes on', async () => {
+  test('statement 42: a tail that nobody was told of is cut in silence, and the log goes on', async () => {
     const random = randomOf(3)
     const segment = (await segmentsOf(sample.directory)).at(-1) as string
     const end = boundaries(await readFile(join(sample.directory, segment))).at(-1) as number

@@ -6,15 +6,15 @@ import { isJoint } from '../../../src/raft/quorum.ts'
 import type { Configuration, Progress } from '../../../src/raft/types.ts'
 
 const configuration = (voters: string, learners = ''): Configuration => ({ voters: [...voters], learners: [...learners], votersOutgoing: [], learnersNext: [], autoLeave: false })
-const progress = (match: number, recentActive = true): Progress => ({ match, next: match + 1, state: 'replicate', pendingSnapshot: 0, recentActive, inflight: 0, isLearner: true })
+const progress = (match: number, { recentActive = true, isCaughtUp = true }): Progress => ({ match, next: match + 1, state: 'replicate', pendingSnapshot: 0, recentActive, inflight: 0, isPaused: false, isCaughtUp, isLearner: true })
 
-type Case = { readonly members: string; readonly lost?: string; readonly fresh?: string; readonly behind?: string; readonly zones?: Record<string, string>; readonly leader?: string; readonly always?: string; readonly never?: string }
+type Case = { readonly members: string; readonly lost?: string; readonly fresh?: string; readonly behind?: string; readonly slow?: string; readonly zones?: Record<string, string>; readonly leader?: string; readonly always?: string; readonly never?: string }
 
-function view(current: Configuration, { members, lost = '', fresh = '', behind = '', zones = {}, leader = 'a', always = '', never = '' }: Case) {
+function view(current: Configuration, { members, lost = '', fresh = '', behind = '', slow = '', zones = {}, leader = 'a', always = '', never = '' }: Case) {
   const member = (id: string): MemberView => ({ id, zone: zones[id] ?? '', isLost: lost.includes(id), isSteady: !lost.includes(id) && !fresh.includes(id), voting: always.includes(id) ? 'always' : never.includes(id) ? 'never' : 'auto' })
   return {
     members: [...members].map(member), leaderId: leader, configuration: current, commit: 100,
-    progress: Object.fromEntries([...members].map((id) => [id, progress(behind.includes(id) ? 1 : 100, !lost.includes(id))])),
+    progress: Object.fromEntries([...members].map((id) => [id, progress(behind.includes(id) ? 1 : 100, { recentActive: !lost.includes(id), isCaughtUp: !slow.includes(id) })])),
   }
 }
 
@@ -39,6 +39,7 @@ describe('membership', () => {
     ['of two, one votes', configuration('a', 'b'), { members: 'ab' }, 'a/b'],
     ['three vote, promoted together', configuration('a', 'bc'), { members: 'abc' }, 'abc/'],
     ['never two: one that is behind lets the other wait', configuration('a', 'bc'), { members: 'abc', behind: 'b' }, 'a/bc'],
+    ['one whose last round of catching up was long lets the other wait too', configuration('a', 'bc'), { members: 'abc', slow: 'b' }, 'a/bc'],
     ['a silent learner is not promoted', configuration('a', 'bc'), { members: 'abc', lost: 'c' }, 'a/bc'],
     ['a fourth stays a learner', configuration('abc', 'd'), { members: 'abcd' }, 'abc/d'],
     ['five vote where five are in touch', configuration('a'), { members: 'abcde' }, 'abcde/'],

@@ -37,11 +37,14 @@ export function runChaos(options: ChaosOptions): ChaosReport {
     messageBytesMax: random(2) === 0 ? 1 : 100,
     committedBytesMax: 1 + random(100),
   }
-  const network = new RaftNetwork({
+  // Lease reads on every second seed: while the lease lasts no member has as many ticks as it promised.
+  const hasLease = !isStorm && seed % 2 === 1 && node.electionTicks > 3
+  const lease = { durationMs: node.electionTicks - 2, monotonicMs: (): number => network.nowTicks }
+  const network: RaftNetwork = new RaftNetwork({
     ids: all.slice(0, votersCount),
     blank: all.slice(votersCount),
     seed,
-    node: { ...node, ...(isStorm ? { preVote: false, checkQuorum: false } : {}), ...options.node },
+    node: { ...node, ...(hasLease ? { lease } : {}), ...(isStorm ? { preVote: false, checkQuorum: false } : {}), ...options.node },
   })
   const run: Run = { network, random, isStorm, faults: {}, serial: 0, late: [] }
   const events = drawEvents(run)

@@ -1,5 +1,6 @@
 // Elections: who campaigns, who votes, who stays; statements 1-10, 17's neighbours, 31-33.
 import { describe, expect, test } from 'vitest'
+import type { ElectionPriority } from '../../../src/raft/types.ts'
 import { RaftNetwork } from './network.ts'
 import { Rig, configEntry, configurationOf, entriesOf } from './rig.ts'
 
@@ -289,5 +290,50 @@ describe('stability', () => {
 
   test('a node without a configuration never campaigns', () => {
     expect(new Rig({ voters: [] }).tick(100).node.status()).toMatchObject({ role: 'follower', term: 0 })
+  })
+})
+
+describe('election priority', () => {
+  const waitsFor = (priority: ElectionPriority): number => {
+    const rig = new Rig()
+    rig.node.setElectionPriority(priority)
+    for (let ticks = 1; ticks <= 100; ticks += 1) if (rig.tick().node.status().role !== 'follower') return ticks
+    return Infinity
+  }
+
+  test('who is not well campaigns an election time-out later, or not at all', () => {
+    expect([waitsFor('normal'), waitsFor('low'), waitsFor('none')]).toEqual([10, 20, Infinity])
+  })
+
+  test('a healthy node is elected before one that is not, whatever they draw', () => {
+    for (let seed = 1; seed <= 20; seed += 1) {
+      const network = new RaftNetwork({ ids: abc, seed })
+      network.node('a').setElectionPriority('low')
+      network.node('b').setElectionPriority('low')
+      network.tickAll(30)
+      expect(network.leader()?.id, `seed ${seed}`).toBe('c')
+    }
+  })
+
+  test('where nobody else can, one of low priority leads', () => {
+    const network = new RaftNetwork({ ids: abc, seed: 1 })
+    network.node('a').setElectionPriority('low')
+    network.node('b').setElectionPriority('none')
+    network.crash('c')
+    network.tickAll(60)
+    expect(network.leader()?.id).toBe('a')
+  })
+
+  test('who may not lead votes all the same, follows no word to take over, and may lead again later', () => {
+    const rig = new Rig()
+    rig.node.setElectionPriority('none')
+    rig.receive({ kind: 'vote', term: 2 })
+    expect(rig.take('voteResponse')).toMatchObject([{ reject: false }])
+    rig.receive({ kind: 'timeoutNow', term: 2 })
+    rig.node.campaign()
+    expect(rig.node.status()).toMatchObject({ role: 'follower', term: 2, priority: 'none' })
+    rig.node.setElectionPriority('normal')
+    rig.node.campaign()
+    expect(rig.node.status().role).toBe('preCandidate')
   })
 })

@@ -105,6 +105,28 @@ describe('new members', () => {
     expect(network.leader()?.id).toBe('a')
   })
 
+  test('statement 34: a learner has caught up when a whole round took no longer than an election time-out, and loses that when one takes longer', () => {
+    const configuration = configurationOf(['a'], { learners: ['l'] })
+    const rig = new Rig({ snapshot: { index: 1, term: 1, configuration }, hardState: { term: 1, vote: null, commit: 1 } }).becomeLeader()
+    const isCaughtUp = (): boolean | undefined => rig.node.status().progress['l']?.isCaughtUp
+    const acknowledge = (index: number): Rig => rig.receive({ kind: 'appendResponse', from: 'l', index })
+    acknowledge(1)
+    rig.tick()
+    expect(isCaughtUp()).toBe(false)
+    // The first round, up to entry 2, takes too long, whatever the leader appends meanwhile.
+    for (let index = 3; index < 14; index += 1) {
+      rig.node.propose(new Uint8Array([index]))
+      rig.tick()
+    }
+    acknowledge(13).tick()
+    expect(isCaughtUp()).toBe(false)
+    acknowledge(13).tick(2)
+    expect(isCaughtUp()).toBe(true)
+    rig.node.propose(new Uint8Array([1]))
+    rig.tick(12)
+    expect(isCaughtUp()).toBe(false)
+  })
+
   test('a new voter does not cost the leader its quorum before it could answer', () => {
     const network = started(3, { ids: ['a', 'b'], blank: ['c'] })
     network.crash('c')

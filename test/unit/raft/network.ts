@@ -66,6 +66,9 @@ export class RaftNetwork {
   readonly cutLinks = new Set<string>()
   readonly committedEntries = new Map<LogIndex, { readonly text: string; readonly observedTerm: Term }>()
   maxCommit: LogIndex = 0
+  /** A clock: while it passes n, no member ticks more than n + 1 times. */
+  nowTicks = 0
+  readonly #tickedNow = new Set<RaftId>()
   elections = 0
   snapshotsInstalled = 0
   readsAnswered = 0
@@ -120,6 +123,15 @@ export class RaftNetwork {
     if (member.isUp) return
     member.node = this.#start(id, member.disk)
     member.isUp = true
+  }
+
+  /** Starts anew with this log, one entry per term given, as of `term` and without a vote. */
+  given(id: RaftId, log: { readonly terms: readonly Term[]; readonly term: Term; readonly commit: LogIndex }): void {
+    const { disk } = this.member(id)
+    this.crash(id)
+    disk.hardState = { term: log.term, vote: null, commit: log.commit }
+    disk.entries = log.terms.map((term, at) => ({ index: at + 1, term, kind: 'normal', data: new Uint8Array(0) }))
+    this.restart(id)
   }
 
   /** Takes a Ready and lets its messages go; the sync is under way until `finishSync`. */
@@ -198,7 +210,13 @@ export class RaftNetwork {
 
   tick(id: RaftId): void {
     const member = this.member(id)
-    if (member.isUp) member.node.tick()
+    if (!member.isUp) return
+    if (this.#tickedNow.has(id)) {
+      this.nowTicks += 1
+      this.#tickedNow.clear()
+    }
+    this.#tickedNow.add(id)
+    member.node.tick()
   }
 
   tickAll(times = 1): void {

@@ -26,7 +26,7 @@ export function configurationOf(voters: readonly RaftId[], rest: Partial<Configu
 /** Fields that a rough message leaves out. */
 const blanks = {
   entries: [], commit: 0, prevIndex: 0, prevTerm: 0, transfer: false, lastIndex: 0, lastTerm: 0, reject: false,
-  index: 0, hintIndex: 0, hintTerm: 0, context: '',
+  index: 0, hintIndex: 0, hintTerm: 0, context: '', promise: false,
 }
 
 export class Rig {

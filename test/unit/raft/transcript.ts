@@ -1,5 +1,5 @@
 // Plays a text transcript: lines that begin with ">" are commands, what they bring about is written below them.
-import type { ConfChange, ConfChangeStep, Configuration, Entry, Message, ProposeResult, RaftId, Ready } from '../../../src/raft/types.ts'
+import type { ConfChange, ConfChangeStep, Configuration, ElectionPriority, Entry, Message, ProposeResult, RaftId, Ready } from '../../../src/raft/types.ts'
 import { RaftNetwork, textOf } from './network.ts'
 
 type Player = { network: RaftNetwork | null; lines: string[] }
@@ -38,6 +38,8 @@ function perform(player: Player, words: readonly string[]): void {
     case 'compact': return network.compact(id, Number(rest[0]))
     case 'crash': return network.crash(id)
     case 'restart': return network.restart(id)
+    case 'given': return network.given(id, parseLog(rest))
+    case 'priority': return network.node(id).setElectionPriority(rest[0] as ElectionPriority)
     case 'isolate': return void network.isolated.add(id)
     case 'heal': return network.isolated.clear()
     case 'ready': return void (network.beginReady(id) && network.finishSync(id))
@@ -46,6 +48,8 @@ function perform(player: Player, words: readonly string[]): void {
       for (let time = Number(rest[0] ?? 1); time > 0; time -= 1) network.tick(id)
       return
     case 'deliver': return eachMessage(network, words.slice(1), (position) => network.deliver(position))
+    case 'repeat': return repeatMessages(network, words.slice(1))
+    case 'late': return lateMessages(network, words.slice(1))
     case 'lose': return eachMessage(network, words.slice(1), (position) => network.lose(position))
     case 'status': return note(showStatus(network, id))
     case 'log': return note(showLog(network, id))
@@ -60,31 +64,56 @@ function quietly(player: Player, act: () => void): void {
   player.lines.length = length
 }
 
-/** `nodes a b c blank=d,e seed=1 preVote=false electionTicks=5` */
+/** `nodes a b c blank=d,e preVote=false electionTicks=5 lease=4`; the clock of leases goes on when a member ticks a second time. */
 function createNetwork(player: Player, words: readonly string[]): RaftNetwork {
   const settings = new Map(words.filter((word) => word.includes('=')).map((word) => word.split('=') as [string, string]))
   const node = Object.fromEntries(
-    [...settings].filter(([name]) => name !== 'blank').map(([name, value]) => [name, value === 'true' || (value !== 'false' && Number(value))]),
+    [...settings].filter(([name]) => name !== 'blank' && name !== 'lease').map(([name, value]) => [name, value === 'true' || (value !== 'false' && Number(value))]),
   )
   const trace = {
     ready: (id: RaftId, ready: Ready): void => void player.lines.push(...showReady(id, ready)),
     message: (message: Message, isLost: boolean): void => void player.lines.push(`  ${isLost ? 'lost ' : ''}${showMessage(message)}`),
   }
-  return new RaftNetwork({
+  const durationMs = Number(settings.get('lease') ?? 0)
+  const lease = durationMs === 0 ? {} : { lease: { durationMs, monotonicMs: (): number => network.nowTicks } }
+  const network: RaftNetwork = new RaftNetwork({
     ids: words.filter((word) => !word.includes('=')),
     blank: settings.get('blank')?.split(',') ?? [],
     seed: 1,
-    node: { random: () => 0, ...node },
+    node: { random: () => 0, ...node, ...lease },
     trace,
   })
+  return network
 }
 
-/** `deliver a b append`: all messages in flight from a to b of that kind; `*` and absence match everything. */
+type Matcher = (message: Message) => boolean
+
+/** `a b append`: messages in flight from a to b of that kind; `*` and absence match everything. */
+function matcherOf([from = '*', to = '*', kind = '*']: readonly string[]): Matcher {
+  return (message) => (from === '*' || message.from === from) && (to === '*' || message.to === to) && (kind === '*' || message.kind === kind)
+}
+
 function eachMessage(network: RaftNetwork, words: readonly string[], act: (position: number) => void): void {
-  const [from = '*', to = '*', kind = '*'] = words
-  const matches = (message: Message): boolean =>
-    (from === '*' || message.from === from) && (to === '*' || message.to === to) && (kind === '*' || message.kind === kind)
+  const matches = matcherOf(words)
   for (let left = network.inFlight.filter(matches).length; left > 0; left -= 1) act(network.inFlight.findIndex(matches))
+}
+
+/** The same messages once more, behind all others. */
+function repeatMessages(network: RaftNetwork, words: readonly string[]): void {
+  network.inFlight.push(...network.inFlight.filter(matcherOf(words)))
+}
+
+/** They fall behind all others. */
+function lateMessages(network: RaftNetwork, words: readonly string[]): void {
+  const matches = matcherOf(words)
+  network.inFlight = [...network.inFlight.filter((message) => !matches(message)), ...network.inFlight.filter(matches)]
+}
+
+/** `1,1,4 term=6 commit=2`: the terms of entries 1, 2, 3. */
+function parseLog(words: readonly string[]): Parameters<RaftNetwork['given']>[1] {
+  const settings = new Map(words.filter((word) => word.includes('=')).map((word) => word.split('=') as [string, string]))
+  const terms = words.filter((word) => !word.includes('=')).flatMap((word) => word.split(',').map(Number))
+  return { terms, term: Number(settings.get('term') ?? terms.at(-1) ?? 0), commit: Number(settings.get('commit') ?? 0) }
 }
 
 /** `explicit va lb rc`: transition, then voters to add, learners to add, members to remove. */
@@ -130,7 +159,7 @@ function showFields(message: Message): string {
     case 'heartbeat':
       return ` commit=${message.commit}${message.context === '' ? '' : ` round=${message.context}`}`
     case 'heartbeatResponse':
-      return message.context === '' ? '' : ` round=${message.context}`
+      return `${message.context === '' ? '' : ` round=${message.context}`}${message.promise ? ' promise' : ''}`
     case 'snapshot':
       return ` ${message.snapshot.term}/${message.snapshot.index} ${showConfiguration(message.snapshot.configuration)}`
     case 'transferLeader':

@@ -8,7 +8,7 @@ import type { StateStore, StateWrite } from '../ports/state-store.ts'
 import type { Transport } from '../ports/transport.ts'
 import { RaftNode } from '../raft/node.ts'
 import { defaultRaftOptions } from '../raft/options.ts'
-import type { Configuration, Entry, HardState, LogIndex, Message, ProposeResult, RaftId, RaftOptions, ReadState, Ready, Snapshot, SnapshotMeta, Term } from '../raft/types.ts'
+import type { Configuration, ElectionPriority, Entry, HardState, LogIndex, Message, ProposeResult, RaftId, RaftOptions, ReadState, Ready, Snapshot, SnapshotMeta, Term } from '../raft/types.ts'
 import { applyCommand, applyEmpty } from '../state/apply.ts'
 import { emptyState, stateHead, type State } from '../state/state.ts'
 import { Compaction, type CompactionBounds } from './compaction.ts'
@@ -108,6 +108,10 @@ export class Engine {
   }
   get halted(): { readonly kind: HaltKind; readonly reason: string } | null {
     return this.#halted
+  }
+  /** Low after a stall or a slow write: others had better lead. */
+  get priority(): ElectionPriority {
+    return this.#fitness.priority
   }
   get isRunning(): boolean {
     return this.#node !== null && this.#halted === null && !this.#stopped

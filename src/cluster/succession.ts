@@ -11,7 +11,7 @@ const spreadHeartbeats = 2
 
 /**
  * Only a hint, so it may be wrong: it makes this node ask (pre-vote) whether it would be elected. Whoever still hears from the leader says no, so
- * that a cut link between two nodes changes nothing; the leader itself goes on until it misses a quorum.
+ * that a cut link between two nodes changes nothing; the leader itself goes on until it misses a quorum. A node that was slow just now leaves it to others.
  */
 export class Succession {
   readonly #options: { readonly nodeId: RaftId; readonly heartbeatMs: number }
@@ -45,6 +45,7 @@ export class Succession {
   }
 
   #stand(): void {
+    if (this.#parts.engine.priority === 'low') return
     // Forgets the leader first: while it is believed in, votes are refused here too.
     this.#parts.engine.act((node) => {
       node.forgetLeader()

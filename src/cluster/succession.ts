@@ -44,12 +44,12 @@ export class Succession {
     this.#cancel = null
   }
 
+  /** Forgets the leader first: while it is believed in, votes are refused here too. */
   #stand(): void {
-    if (this.#parts.engine.priority === 'low') return
-    // Forgets the leader first: while it is believed in, votes are refused here too.
-    this.#parts.engine.act((node) => {
+    const { engine } = this.#parts
+    engine.act((node) => {
       node.forgetLeader()
-      node.campaign()
+      if (engine.priority !== 'low') node.campaign()
     })
   }
 }

@@ -47,6 +47,8 @@ export class World {
   supervises = true
   /** Asked by faults that want writes at a node. */
   flood: ((host: SimHost) => void) | null = null
+  /** Told of every entry, by the first host that applies it. */
+  onApplied: ((host: SimHost, index: number) => void) | null = null
   /** Set by faults that wait for a leader. */
   readonly leaderHunters = new Set<(host: SimHost) => void>()
 
@@ -162,6 +164,7 @@ export class World {
     let [former, current] = [this.#configurationOf(this.hosts[0]), this.#configurationOf(this.hosts[0])]
     this.checker.onCommitted = ({ index, term, nodeId }) => {
       const host = this.hosts.find((each) => each.name === nodeId)
+      if (host !== undefined) this.onApplied?.(host, index)
       const status = host?.node?.cluster.status()
       if (host === undefined || status === undefined) return
       if (JSON.stringify(status.configuration) !== JSON.stringify(current)) [former, current] = [current, status.configuration]
@@ -217,11 +220,12 @@ export class World {
 
   #halted(host: SimHost, halt: Halt): void {
     this.note(`${host.name} halts: ${halt.kind} ${halt.reason}`)
-    const isExcused = (halt.kind === 'storage' && this.excused.has(host.name)) || (halt.kind === 'damaged' && host.isDamaged)
+    const isExcused = (halt.kind === 'storage' && this.excused.has(host.name)) || (halt.kind === 'damaged' && host.logWatch.isHarmed)
     if (!isExcused) {
       this.checker.violate(`${host.name} halted: ${halt.kind}: ${halt.reason}: ${describe(halt.cause)}`)
       return
     }
+    if (halt.kind === 'damaged') host.isDamaged = true
     if (halt.kind !== 'storage') return
     // The process exits; its supervisor starts it again.
     this.clock.after(1, () => host.killDaemon())
@@ -309,6 +313,7 @@ function wrapKey(host: SimHost): string {
 function drawHostOptions(random: SimRandom): HostOptions {
   return {
     fsyncDelayMs: random.pick([0.2, 0.2, 2, 10]),
+    segmentBytesMax: random.pick([4096, 16_384, 65_536]),
     compaction: { entriesMax: random.pick([40, 120, 400]), bytesMax: 256 * 1024 },
     raft: {
       messageBytesMax: random.pick([1, 1, 1024, 1024 * 1024]),
@@ -329,6 +334,7 @@ export function drain(): Promise<void> {
 }
 
 export function describe(error: unknown): string {
-  if (error instanceof OperationalError) return `${error.code}: ${error.message}`
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+  if (!(error instanceof Error)) return String(error)
+  const text = error instanceof OperationalError ? `${error.code}: ${error.message}` : (error.stack ?? error.message)
+  return error.cause === undefined ? text : `${text}\ncaused by ${describe(error.cause)}`
 }

@@ -69,6 +69,7 @@ export class FaultPlan {
     const size = this.#random.between(4, kinds.length)
     // Leaders come and go in every seed.
     this.#chosen = [...new Set<FaultKind>(['leaderHunt', ...this.#random.shuffle(kinds).slice(0, size)])]
+    if (this.#chosen.includes('logHarm')) world.mayLoseHost = true
     this.#pauseMsMax = this.#random.pick([3000, 8000, 15_000])
   }
 
@@ -259,9 +260,11 @@ export class FaultPlan {
     const cluster = this.#world.leader?.node?.cluster
     if (cluster === undefined) return null
     const { voters } = cluster.status().configuration
+    // Whom a seed may lose for good, the rest has to be able to do without.
+    const left = this.#world.mayLoseHost ? 3 : 2
     const [first, second] = random.shuffle(voters)
-    if (first === undefined || second === undefined || voters.length < 3) return null
-    const demoted = voters.length > 3 && random.chance(0.5) ? [first, second] : [first]
+    if (first === undefined || second === undefined || voters.length <= left) return null
+    const demoted = voters.length - 2 >= left && random.chance(0.5) ? [first, second] : [first]
     const steps = demoted.map((id) => ({ kind: 'addLearner', id }) as const)
     cluster.changeConfiguration({ transition: random.pick(['auto', 'implicit'] as const), steps }).catch(() => undefined)
     return () => undefined

@@ -20,7 +20,9 @@ export class Replacement {
     this.#world = world
     this.#caller = caller
     this.#random = new SimRandom(seed, stream)
-    if (this.#random.chance(shareOfSeeds)) this.state = 'waiting'
+    if (!this.#random.chance(shareOfSeeds)) return
+    this.state = 'waiting'
+    world.mayLoseHost = true
   }
 
   get isOver(): boolean {

@@ -12,4 +12,6 @@ process.on('message', (order: { readonly kind: 'run'; readonly seed: number } | 
   }
   void coverage.lines().then((lines) => process.send?.({ kind: 'coverage', lines }, () => process.disconnect()))
 })
+// Nobody is left to be told.
+process.on('disconnect', () => process.exit())
 process.send?.({ kind: 'ready' })

@@ -45,6 +45,8 @@ export class World {
   readonly excused = new Set<string>()
   /** A host whose daemon ended by itself is started again, as systemd would; false ends that. */
   supervises = true
+  /** This seed may lose a host for good. */
+  mayLoseHost = false
   /** Asked by faults that want writes at a node. */
   flood: ((host: SimHost) => void) | null = null
   /** Told of every entry, by the first host that applies it. */

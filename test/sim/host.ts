@@ -167,7 +167,7 @@ export class SimHost {
   #openLog(local: SimLocalStore, clock: SimClock): LogStore {
     const { logDisk, disk, life } = this
     logDisk.syncing = () => syncTime(disk.faults, clock)
-    const store = openSegmentLog({ directory: 'raft', segmentBytesMax: this.#options.segmentBytesMax }, logDisk)
+    const store = openSegmentLog({ directory: 'raft', segmentBytesMax: this.#options.segmentBytesMax, later: (ms, action) => clock.after(ms, action) }, logDisk)
     return this.logWatch.around(guardLog(store, local), () => this.life === life)
   }
 

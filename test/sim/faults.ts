@@ -1,6 +1,7 @@
 // The faults, and the plan that lets a seed's own choice of them happen one over the other.
 import { calmMachine, type MachineFaults } from '../../src/drivers/sim/machine.ts'
 import { calmNetwork, type NetworkFaults } from '../../src/drivers/sim/network.ts'
+import type { NodeId } from '../../src/model/id.ts'
 import type { SimHost } from './host.ts'
 import type { SimRandom } from './sim-random.ts'
 import type { World } from './world.ts'
@@ -14,17 +15,24 @@ const faults = {
   loss: { lastsMs: [3000, 20_000], begin: (plan, random) => plan.network({ lossRatio: random.between(2, 30) / 100 }) },
   duplication: { lastsMs: [3000, 20_000], begin: (plan, random) => plan.network({ duplicateRatio: random.between(5, 50) / 100 }) },
   reordering: { lastsMs: [3000, 20_000], begin: (plan, random) => plan.network({ delayMsMin: 0.2, delayMsMax: random.between(20, 150), reorderRatio: random.between(10, 60) / 100 }) },
+  lateMessages: { lastsMs: [3000, 20_000], begin: (plan, random) => plan.network({ lateRatio: random.between(5, 60) / 100, duplicateRatio: random.between(0, 40) / 100 }) },
   partition: { lastsMs: [2000, 15_000], begin: (plan, random) => plan.partition(random) },
   oneWay: { lastsMs: [2000, 12_000], begin: (plan, random) => plan.oneWay(random) },
+  partialPartition: { lastsMs: [2000, 15_000], begin: (plan, random) => plan.partialPartition(random) },
   daemonCrash: { lastsMs: [200, 8000], begin: (plan, random) => plan.takeDown(random, 'daemon') },
   daemonRestart: { lastsMs: [300, 3000], begin: (plan, random) => plan.takeDown(random, 'orderly') },
   powerCut: { lastsMs: [1000, 15_000], begin: (plan, random) => plan.takeDown(random, 'power') },
   clusterPowerCut: { lastsMs: [500, 3000], begin: (plan, random) => plan.takeAllDown(random) },
   leaderCrash: { lastsMs: [500, 8000], begin: (plan, random) => plan.takeDown(random, 'leader') },
   leaderHunt: { lastsMs: [4000, 15_000], begin: (plan, random) => plan.hunt(random) },
-  logDamage: { lastsMs: [1000, 2000], begin: (plan, random) => plan.damage(random) },
+  transfer: { lastsMs: [1, 2], begin: (plan, random) => plan.transfer(random) },
+  memberChange: { lastsMs: [1, 2], begin: (plan, random) => plan.changeMembers(random) },
+  leftBehind: { lastsMs: [3000, 9000], begin: (plan, random) => plan.leaveBehind(random) },
+  upgrade: { lastsMs: [2000, 6000], begin: (plan, random) => plan.upgrade(random) },
+  logHarm: { lastsMs: [2000, 4000], begin: (plan, random) => plan.harm(random) },
   slowSync: { lastsMs: [2000, 15_000], begin: (plan, random) => plan.slowDisk(random) },
   slowDisks: { lastsMs: [3000, 15_000], begin: (plan, random) => plan.slowDisks(random) },
+  hungDisk: { lastsMs: [2000, 8000], begin: (plan, random) => plan.hangDisk(random) },
   failingSync: { lastsMs: [100, 1500], begin: (plan, random) => plan.failingDisk(random, { fsyncFails: true }) },
   fullDisk: { lastsMs: [100, 1500], begin: (plan, random) => plan.failingDisk(random, { full: true }) },
   clockJump: { lastsMs: [1000, 30_000], begin: (plan, random) => plan.clockJump(random) },
@@ -61,6 +69,7 @@ export class FaultPlan {
     const size = this.#random.between(4, kinds.length)
     // Leaders come and go in every seed.
     this.#chosen = [...new Set<FaultKind>(['leaderHunt', ...this.#random.shuffle(kinds).slice(0, size)])]
+    if (this.#chosen.includes('logHarm')) world.mayLoseHost = true
     this.#pauseMsMax = this.#random.pick([3000, 8000, 15_000])
   }
 
@@ -201,15 +210,108 @@ export class FaultPlan {
     }
   }
 
-  /** At most one log for good: its node takes no part any more, and the others have to be a majority. */
-  damage(random: SimRandom): (() => void) | null {
-    if (this.#world.hosts.some((host) => host.isDamaged)) return null
+  /**
+   * A bit flips, a file is cut short or gone, the directory is wiped, or reads at the next start come from the wrong place. At most one log: its node may
+   * take no part any more, and the others have to be a majority. The daemon was stopped in order: right after a power cut the newest record may be
+   * there once only, and nothing tells its loss from a write that was cut short.
+   */
+  harm(random: SimRandom): (() => void) | null {
+    const world = this.#world
+    const host = random.pick(world.hosts)
+    if (world.hosts.some((each) => each.isDamaged || each.logWatch.isHarmed) || !host.isServing || host.logWatch.content === null) return null
+    const how = random.pick(['flip', 'flip', 'truncate', 'remove', 'wipe', 'misdirect'] as const)
+    const { life } = host
+    host.stopDaemon()
+    return () => {
+      if (host.isUp || host.life !== life + 1 || world.hosts.some((each) => each.isDamaged || each.logWatch.isHarmed)) {
+        host.killDaemon()
+        return world.boot(host)
+      }
+      if (how === 'misdirect') host.logDisk.readsMisdirected = random.between(1, 3)
+      else host.logDisk.spoil(how)
+      world.note(`${host.name} log: ${how}`)
+      this.counts[`log ${how}`] = (this.counts[`log ${how}`] ?? 0) + 1
+      host.logWatch.isHarmed = true
+      world.boot(host)
+    }
+  }
+
+  /** Two hosts do not reach each other; all others reach both. */
+  partialPartition(random: SimRandom): (() => void) | null {
+    const [left, right] = random.shuffle(this.#world.hosts)
+    if (left === undefined || right === undefined) return null
+    return this.#cutting(() => {
+      this.#world.network.cut(left.nodeId, right.nodeId)
+      this.#world.network.cut(right.nodeId, left.nodeId)
+    })
+  }
+
+  /** An operator hands leadership over, perhaps while everything else goes on. */
+  transfer(random: SimRandom): (() => void) | null {
+    const cluster = this.#world.leader?.node?.cluster
+    if (cluster === undefined) return null
+    const to = random.pick(cluster.status().configuration.voters)
+    cluster.transferLeadership(random.chance(0.3) ? undefined : (to as NodeId)).catch(() => undefined)
+    return () => undefined
+  }
+
+  /** One or two voters become learners for a while: the membership controller makes them voters again. */
+  changeMembers(random: SimRandom): (() => void) | null {
+    const cluster = this.#world.leader?.node?.cluster
+    if (cluster === undefined) return null
+    const { voters } = cluster.status().configuration
+    // Whom a seed may lose for good, the rest has to be able to do without.
+    const left = this.#world.mayLoseHost ? 3 : 2
+    const [first, second] = random.shuffle(voters)
+    if (first === undefined || second === undefined || voters.length <= left) return null
+    const demoted = voters.length - 2 >= left && random.chance(0.5) ? [first, second] : [first]
+    const steps = demoted.map((id) => ({ kind: 'addLearner', id }) as const)
+    cluster.changeConfiguration({ transition: random.pick(['auto', 'implicit'] as const), steps }).catch(() => undefined)
+    return () => undefined
+  }
+
+  /** One host misses so much that it needs a snapshot, and dies (or its leader does) while it gets it. */
+  leaveBehind(random: SimRandom): (() => void) | null {
+    const world = this.#world
+    const host = random.pick(world.hosts)
+    const heal = this.#cutting(() => world.network.partition([[host.nodeId]]))
+    if (heal === null) return null
+    const cancel = world.clock.every(100, () => {
+      const leader = world.serving.find((each) => each !== host && each.node?.cluster.status().role === 'leader')
+      if (leader !== undefined) world.flood?.(leader)
+    })
+    return () => {
+      cancel()
+      heal()
+      world.clock.after(random.pick([0, 1, 3, 10, 50, 400]), () => {
+        const victim = random.chance(0.6) ? host : (world.leader ?? host)
+        if (!victim.isUp || !this.#running) return
+        if (random.chance(0.5)) victim.cutPower()
+        else victim.killDaemon()
+        world.clock.after(random.between(50, 2500), () => world.boot(victim))
+      })
+    }
+  }
+
+  /** A rolling upgrade: one host after the other is stopped in order and comes back as a newer version. */
+  upgrade(random: SimRandom): (() => void) | null {
+    const former = this.#world.hosts.filter((each) => each.isUp && each.version === '0.1.0')
+    if (former.length === 0) return null
+    const host = random.pick(former)
+    host.stopDaemon()
+    return () => {
+      host.killDaemon()
+      host.version = '0.2.0'
+      this.#world.boot(host)
+    }
+  }
+
+  /** No error, no progress. */
+  hangDisk(random: SimRandom): (() => void) | null {
     const host = random.pick(this.#world.hosts)
-    if (host.disk.log === null) return null
-    host.cutPower()
-    host.disk.damage()
-    host.isDamaged = true
-    return () => this.#world.boot(host)
+    if (host.disk.faults.hung) return null
+    host.setDiskFaults({ hung: true })
+    return () => host.setDiskFaults({ hung: false })
   }
 
   slowDisk(random: SimRandom): () => void {
@@ -229,13 +331,13 @@ export class FaultPlan {
   }
 
   /** The daemon that meets it ends, and is started again by its supervisor. */
-  failingDisk(random: SimRandom, change: Partial<SimHost['disk']['faults']>): (() => void) | null {
+  failingDisk(random: SimRandom, change: Parameters<SimHost['setDiskFaults']>[0]): (() => void) | null {
     const host = random.pick(this.#world.hosts)
     if (host.disk.faults.fsyncFails || host.disk.faults.full) return null
-    Object.assign(host.disk.faults, change)
+    host.setDiskFaults(change)
     this.#world.excused.add(host.name)
     return () => {
-      Object.assign(host.disk.faults, { fsyncFails: false, full: false })
+      host.setDiskFaults({ fsyncFails: false, full: false })
     }
   }
 

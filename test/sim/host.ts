@@ -1,26 +1,31 @@
 // One simulated host: what survives a power cut (disk, guests' volumes), and the daemon that runs on it, life after life.
 import type { Halt } from '../../src/cluster/status.ts'
-import { SimDisk } from '../../src/drivers/sim/disk.ts'
+import { guardLog } from '../../src/db/log-guard.ts'
+import { openSegmentLog } from '../../src/db/segment-log.ts'
+import { SimDisk, syncTime, type DiskFaults } from '../../src/drivers/sim/disk.ts'
 import { SimHypervisor } from '../../src/drivers/sim/hypervisor.ts'
-import { SimLogStore } from '../../src/drivers/sim/log-store.ts'
 import { SimRelay, type SimRelayWire } from '../../src/drivers/sim/relay.ts'
 import { SimMachine } from '../../src/drivers/sim/machine.ts'
 import type { SimNetwork } from '../../src/drivers/sim/network.ts'
 import { SimLocalStore, SimStateStore } from '../../src/drivers/sim/state-store.ts'
 import { SimPool, SimStorage } from '../../src/drivers/sim/storage.ts'
+import { OperationalError } from '../../src/model/error.ts'
 import type { NodeId } from '../../src/model/id.ts'
 import type { NodeLoad } from '../../src/model/node.ts'
 import { createNode, type ClusterNode, type NodeOptions } from '../../src/node.ts'
 import type { Log } from '../../src/ports/log.ts'
+import type { LogStore } from '../../src/ports/log-store.ts'
 import type { Message } from '../../src/raft/types.ts'
 import type { Member } from '../../src/ports/transport.ts'
+import { CrashDisk } from '../unit/db/crash-disk.ts'
 import type { EventQueue } from './event-queue.ts'
+import { LogWatch } from './log-watch.ts'
 import { SimClock } from './sim-clock.ts'
 import type { SimRandom } from './sim-random.ts'
 import { createSimVault } from './sim-vault.ts'
 
 /** What a seed chooses for all of its nodes. */
-export type HostOptions = NonNullable<NodeOptions['cluster']> & { readonly fsyncDelayMs: number }
+export type HostOptions = NonNullable<NodeOptions['cluster']> & { readonly fsyncDelayMs: number; readonly segmentBytesMax: number }
 export type HostParts = { readonly queue: EventQueue; readonly network: SimNetwork; readonly relays: SimRelayWire; readonly random: SimRandom; readonly log: Log }
 export type HostEvents = {
   /** A daemon is about to start: the checker begins to follow it. */
@@ -38,7 +43,10 @@ const load: NodeLoad = {
 export class SimHost {
   readonly nodeId: NodeId
   readonly name: string
+  /** State tables and local store; the Raft log is the real one, on files that lose, tear and spoil. */
   readonly disk: SimDisk
+  readonly logDisk: CrashDisk
+  readonly logWatch: LogWatch
   readonly machine: SimMachine
   readonly pool = new SimPool()
   #relay: SimRelay | null = null
@@ -51,7 +59,10 @@ export class SimHost {
   node: ClusterNode | null = null
   /** Up and through with starting. */
   isServing = false
+  /** Its log is of no use any more: out of the cluster for good. */
   isDamaged = false
+  /** As its daemon announces it; a rolling upgrade raises it. */
+  version = '0.1.0'
   /** Lost for good, or not there yet: nothing boots it. */
   isGone = false
   /** Its commit index when it was last elected: beyond it, it commits by counting. */
@@ -63,6 +74,8 @@ export class SimHost {
   /** The daemon's own clock; the machine has its own. */
   clock: SimClock
   #skewMs = 0
+  /** By term, over all its lives. */
+  readonly #votes = new Map<number, string>()
   /** Rises with every start; what belongs to an earlier life is over. */
   life = 0
 
@@ -75,6 +88,9 @@ export class SimHost {
     this.clock = new SimClock(parts.queue)
     this.disk = new SimDisk({ random: parts.random.fork() })
     this.disk.faults.fsyncDelayMs = options.fsyncDelayMs
+    const chance = parts.random.fork()
+    this.logDisk = new CrashDisk((bound) => chance.integer(bound))
+    this.logWatch = new LogWatch((what) => events.broken(this, what))
     this.machine = watchExecution(new SimMachine({ clock: new SimClock(parts.queue), random: parts.random.fork() }), () => {
       this.executionChanged = true
     })
@@ -84,17 +100,13 @@ export class SimHost {
     return this.#options.fsyncDelayMs
   }
 
-  /** Synced to this host's log, or behind its beginning. */
+  /** Synced to this host's log, or behind its beginning: also what was harmed since. */
   holdsDurably(index: number, term: number): boolean {
-    // What was damaged since was durable all the same when it was acknowledged; a damaged log acknowledges nothing more.
-    const { log } = this.disk
-    if (log === null) return false
-    return index <= log.base.index || log.entries[index - log.base.index - 1]?.term === term
+    return this.logWatch.holds(index, term)
   }
 
   get lastDurableTerm(): number {
-    const { log } = this.disk
-    return log?.entries.at(-1)?.term ?? log?.base.term ?? 0
+    return this.logWatch.lastTerm
   }
 
   get isUp(): boolean {
@@ -114,14 +126,15 @@ export class SimHost {
     this.clock = new SimClock(queue, this.#skewMs)
     const { clock, disk, machine } = this
     const own = random.fork()
-    const hypervisor = new SimHypervisor({ machine }, { epochs: new SimLocalStore({ disk, clock }), clock, random: own })
+    const local = new SimLocalStore({ disk, clock })
+    const hypervisor = new SimHypervisor({ machine }, { epochs: local, clock, random: own })
     this.#hypervisor = hypervisor
     const storage = new SimStorage({ clock, random: own, pool: this.pool })
     const relay = new SimRelay({ nodeId: this.nodeId, machine, wire: this.#parts.relays }, { clock })
     this.#relay = relay
     const ports = {
       clock, random: own, log, hypervisor, storage, relay, vault: createSimVault(own), probe: { load: async () => load },
-      logStore: new SimLogStore({ disk, clock }), stateStore: new SimStateStore({ disk, clock }), ...network.endpoint(this.nodeId, clock),
+      logStore: this.#openLog(local, clock), stateStore: new SimStateStore({ disk, clock }), ...network.endpoint(this.nodeId, clock),
     }
     const send = ports.transport.send.bind(ports.transport)
     ports.transport.send = (message, onSnapshotSent) => {
@@ -130,7 +143,7 @@ export class SimHost {
     }
     const node = createNode(
       {
-        nodeId: this.nodeId, version: '0.1.0', peerAddress: `${this.name}:7000`, httpAddress: `${this.name}:8443`, members: this.members,
+        nodeId: this.nodeId, version: this.version, peerAddress: `${this.name}:7000`, httpAddress: `${this.name}:8443`, members: this.members,
         cluster: this.#options, onHalted: (halt) => this.#events.halted(this, halt),
       },
       ports,
@@ -144,21 +157,40 @@ export class SimHost {
         this.#events.started(this, node)
       },
       (error: unknown) => {
-        if (this.life === life) this.#events.halted(this, { kind: 'assertion', reason: `the node did not start: ${String(error)}`, cause: error })
+        const kind = error instanceof OperationalError && (error.code === 'STORAGE_FAILED' || error.code === 'STORAGE_FULL') ? 'storage' : 'assertion'
+        if (this.life === life) this.#events.halted(this, { kind, reason: `the node did not start: ${String(error)}`, cause: error })
       },
     )
   }
 
+  /** The store of the daemon, wired as the daemon does, with files that take the disk's time. */
+  #openLog(local: SimLocalStore, clock: SimClock): LogStore {
+    const { logDisk, disk, life } = this
+    logDisk.syncing = () => syncTime(disk.faults, clock)
+    const store = openSegmentLog({ directory: 'raft', segmentBytesMax: this.#options.segmentBytesMax, later: (ms, action) => clock.after(ms, action) }, logDisk)
+    return this.logWatch.around(guardLog(store, local), () => this.life === life)
+  }
+
+  /** Plain knobs of both parts of the disk. */
+  setDiskFaults(faults: Partial<Pick<DiskFaults, 'fsyncFails' | 'full' | 'hung'>>): void {
+    Object.assign(this.disk.faults, faults)
+    this.logDisk.syncsFail = this.disk.faults.fsyncFails
+    this.logDisk.bytesFree = this.disk.faults.full ? 0 : Infinity
+  }
+
   /** Votes and acknowledgements are promises: what they promise has to be durable before they leave (figure 2 of the Raft paper). */
   #checkPromise(message: Message): void {
-    const { log } = this.disk
-    const hardState = log?.hardState ?? { term: 0, vote: null }
-    const last = log === null ? 0 : (log.entries.at(-1)?.index ?? log.base.index)
+    const hardState = this.logWatch.content?.hardState ?? { term: 0, vote: null }
+    const last = this.logWatch.lastIndex
     if (message.kind === 'appendResponse' && !message.reject && (last < message.index || hardState.term < message.term)) {
       this.#events.broken(this, `acknowledges ${message.index} of term ${message.term}, its disk ends at ${last} of term ${hardState.term}`)
     }
     const voted = message.kind === 'vote' ? this.nodeId : message.kind === 'voteResponse' && !message.reject ? message.to : null
-    if (voted === null || hardState.term > message.term) return
+    if (voted === null) return
+    const former = this.#votes.get(message.term)
+    if (former !== undefined && former !== voted) this.#events.broken(this, `votes for ${former} and for ${voted} in term ${message.term}`)
+    this.#votes.set(message.term, voted)
+    if (hardState.term > message.term) return
     if (hardState.term < message.term || hardState.vote !== voted) {
       this.#events.broken(this, `votes for ${voted} in term ${message.term}, its disk says ${String(hardState.vote)} in term ${hardState.term}`)
     }
@@ -185,9 +217,10 @@ export class SimHost {
     )
   }
 
-  /** The daemon dies (SIGKILL); guests go on, what the disk had not synced is lost all the same: the harder case. */
+  /** The daemon dies (SIGKILL); guests and page cache go on. What the state tables had not synced is lost all the same: the harder case. */
   killDaemon(): void {
     if (this.node === null) return
+    this.logDisk.kill()
     this.life += 1
     this.node = null
     this.isServing = false
@@ -203,6 +236,7 @@ export class SimHost {
   /** The power goes: the daemon and every guest. */
   cutPower(): void {
     this.killDaemon()
+    this.logDisk.crash()
     this.machine.powerOff()
   }
 }

@@ -1,56 +1,62 @@
-// Planted bugs: changes of production code, one at a time, that the simulator has to find. `node --import ./test/sim/mutants.ts`, MUTANT=name.
-import { registerHooks } from 'node:module'
+// Planted bugs: each patch in `mutants` is applied to a copy of the sources, and the simulator has to find it. `make mutants`, MUTANT=name for one.
+import { spawnSync } from 'node:child_process'
+import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
 
-type Mutant = { readonly why: string; readonly changes: readonly { readonly file: string; readonly from: string; readonly to: string }[] }
+const root = join(import.meta.dirname, '..', '..')
+const folder = join(import.meta.dirname, 'mutants')
+const seedsMaxDefault = 2000
+/** A mutant is run for so long at most. */
+const limitMs = 3_600_000
 
-export const mutants = {
-  startBeforeCommit: {
-    why: 'the target starts the guest as soon as it sees it, before the source has stopped and Raft has said so',
-    changes: [{
-      file: 'src/operations/migrate-vm.ts',
-      from: 'return done({ ...made, address })',
-      to: `const start = (): void => void this.#ports.hypervisor.find(vm.id).then((domain) => (domain?.state === 'paused' ? this.#ports.hypervisor.boot(vm.id, operation.move.epoch) : void this.#ports.clock.after(50, start))).catch(() => undefined)
-    start()
-    return done({ ...made, address })`,
-    }],
-  },
-  takeoverDuringMigration: {
-    why: 'the target\'s controller takes the VM for its own while it is still on its way',
-    changes: [
-      {
-        file: 'src/controllers/vm.ts',
-        from: `const vm = this.#ports.consensus.state.tables.vm.get(id)
-      const domain = await`,
-        to: `const held = this.#ports.consensus.state.tables.vm.get(id)
-      const vm = held?.migration?.target.nodeId === this.#nodeId ? { ...held, assignment: held.migration.target, migration: null, operationId: null } : held
-      const domain = await`,
-      },
-      { file: 'src/controllers/vm.ts', from: 'if (vm?.assignment?.nodeId === this.#nodeId ||', to: 'if (vm?.migration?.target.nodeId === this.#nodeId || vm?.assignment?.nodeId === this.#nodeId ||' },
-    ],
-  },
-  flipBeforeTransfer: {
-    why: 'the target becomes the owner when its place is made, not when the source has let go',
-    changes: [{ file: 'src/model/migration.ts', from: "{ name: 'prepare', on: 'target', ...returning, undo: true },\n    { name: 'transfer'", to: "{ name: 'prepare', on: 'target', ...returning, undo: true, flips: true, frees: true },\n    { name: 'transfer'" }],
-  },
-} as const satisfies Record<string, Mutant>
-export type MutantName = keyof typeof mutants
+export type Mutant = { readonly name: string; readonly path: string; /** Which of the 44, or what else must hold. */ readonly statement: string; readonly bug: string }
+/** `seed`: the first that found it; null: none did. */
+type Hunt = { readonly seed: number | null; readonly violation: string; readonly output: string }
 
-const wanted = process.env['MUTANT'] ?? ''
-if (wanted !== '') plant(mutants[wanted as MutantName])
-
-function plant(mutant: Mutant | undefined): void {
-  if (mutant === undefined) throw new Error(`there is no mutant ${wanted}, only ${Object.keys(mutants).join(', ')}`)
-  registerHooks({
-    load(url, context, nextLoad) {
-      const loaded = nextLoad(url, context)
-      const changes = mutant.changes.filter(({ file }) => url.endsWith(`/${file}`))
-      if (changes.length === 0 || loaded.source === undefined || loaded.source === null) return loaded
-      let source = typeof loaded.source === 'string' ? loaded.source : Buffer.from(loaded.source as Uint8Array).toString()
-      for (const { file, from, to } of changes) {
-        if (!source.includes(from)) throw new Error(`the mutant does not fit ${file} any more: ${from}`)
-        source = source.replace(from, () => to)
-      }
-      return { ...loaded, source }
-    },
+export function mutants(): readonly Mutant[] {
+  return globSync('*.patch', { cwd: folder }).toSorted().map((file) => {
+    const text = readFileSync(join(folder, file), 'utf8')
+    const field = (name: string): string => new RegExp(`^${name}: (.+)$`, 'm').exec(text)?.[1] ?? ''
+    return { name: basename(file, '.patch'), path: join(folder, file), statement: field('Statement'), bug: field('Bug') }
   })
 }
+
+/** Runs seeds with the bug until one of them fails. @throws Error where the patch does not fit the sources any more */
+export function hunt(mutant: Mutant, options: { readonly seeds: number; readonly jobs: number; readonly limitMs?: number }): Hunt {
+  const copy = mkdtempSync(join(tmpdir(), 'mutant-'))
+  try {
+    for (const part of ['src', 'ui', 'test', 'package.json', 'tsconfig.json']) cpSync(join(root, part), join(copy, part), { recursive: true })
+    symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
+    const applied = spawnSync('git', ['apply', '--whitespace=nowarn', mutant.path], { cwd: copy, encoding: 'utf8', env: { ...process.env, GIT_CEILING_DIRECTORIES: tmpdir() } })
+    if (applied.status !== 0) throw new Error(`the mutant ${mutant.name} does not fit any more: ${applied.stderr}`)
+    const run = spawnSync(process.execPath, ['test/sim/run.ts'], {
+      cwd: copy, encoding: 'utf8', timeout: options.limitMs ?? limitMs, maxBuffer: 64 * 1024 * 1024,
+      env: { ...process.env, SEEDS: String(options.seeds), JOBS: String(options.jobs), STOP: '1', SEED: '', FIRST: '', MINUTES: '' },
+    })
+    const output = run.stdout + run.stderr
+    const found = /^seed (\d+) FAILED: (.*)/m.exec(output)
+    return found === null ? { seed: null, violation: '', output } : { seed: Number(found[1]), violation: found[2] ?? '', output }
+  } finally {
+    rmSync(copy, { recursive: true, force: true })
+  }
+}
+
+function main(): number {
+  const { MUTANT: wanted = '', SEEDS: seeds = '', JOBS: jobs = '' } = process.env
+  const chosen = mutants().filter(({ name }) => wanted === '' || name === wanted)
+  if (chosen.length === 0) throw new Error(`there is no mutant ${wanted}, only ${mutants().map(({ name }) => name).join(', ')}`)
+  let missed = 0
+  for (const mutant of chosen) {
+    const startMs = Date.now()
+    const options = { seeds: seeds === '' ? seedsMaxDefault : Number(seeds), jobs: jobs === '' ? availableParallelism() : Number(jobs) }
+    const { seed, violation, output } = hunt(mutant, options)
+    if (seed === null) missed += 1
+    const what = seed === null ? `NOT FOUND in ${options.seeds} seeds\n${output.slice(-2000)}` : `seed ${String(seed).padStart(4)}, ${((Date.now() - startMs) / 1000).toFixed(0)} s: ${violation.slice(0, 140)}`
+    console.log(`${mutant.statement.slice(0, 3).padEnd(3)} ${mutant.name.padEnd(28)} ${what}`)
+  }
+  console.log(`${chosen.length} planted bugs, ${missed} not found`)
+  return missed === 0 ? 0 : 1
+}
+
+if (import.meta.main) process.exitCode = main()

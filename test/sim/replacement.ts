@@ -20,7 +20,9 @@ export class Replacement {
     this.#world = world
     this.#caller = caller
     this.#random = new SimRandom(seed, stream)
-    if (this.#random.chance(shareOfSeeds)) this.state = 'waiting'
+    if (!this.#random.chance(shareOfSeeds)) return
+    this.state = 'waiting'
+    world.mayLoseHost = true
   }
 
   get isOver(): boolean {
@@ -35,7 +37,7 @@ export class Replacement {
     const world = this.#world
     await this.#sleep(this.#random.between(10_000, 90_000))
     // At most one is lost at a time: a damaged log is such a loss.
-    if (world.hosts.some((host) => host.isDamaged)) {
+    if (world.hosts.some((host) => host.isDamaged || host.logWatch.isHarmed)) {
       this.state = 'none'
       return
     }

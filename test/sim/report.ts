@@ -10,6 +10,10 @@ export type SeedReport = {
   readonly events: number
   readonly commands: { readonly acknowledged: number; readonly refused: number; readonly notDone: number; readonly unknown: number }
   readonly reads: number
+  /** Histories that were checked for linearizability, and reads of a node's own state. */
+  readonly registers: { readonly operations: number; readonly localReads: number }
+  /** From the last fault to a leader that commits. */
+  readonly recoveryTicks: number
   readonly faults: Readonly<Record<string, number>>
   readonly elections: number
   readonly leaderChanges: number
@@ -59,6 +63,8 @@ export function renderTotals(reports: readonly SeedReport[], wallMs: number): st
     ['events', sum((report) => report.events)],
     ['client commands', `${sum(commandsOf)}: acknowledged ${sum((report) => report.commands.acknowledged)}, refused ${sum((report) => report.commands.refused)}, surely not done ${sum((report) => report.commands.notDone)}, unknown ${sum((report) => report.commands.unknown)}`],
     ['linearizable reads', sum((report) => report.reads)],
+    ['register histories', `${sum((report) => report.registers.operations)} operations checked for linearizability, ${sum((report) => report.registers.localReads)} reads of a node's own state`],
+    ['ticks to recover', `at most ${Math.max(0, ...reports.map((report) => report.recoveryTicks))}`],
     ['entries', `${sum((report) => report.lastIndex)} committed, ${sum((report) => report.entriesChecked)} applications checked, ${sum((report) => report.statesCompared)} states compared`],
     ['elections', `${sum((report) => report.elections)}, leader changes ${sum((report) => report.leaderChanges)}, snapshots installed ${sum((report) => report.snapshots)}`],
     ['virtual machines', `${sum((report) => report.vmStarts)} starts, ${sum((report) => report.vmStops)} stops, ${sum((report) => report.operations)} operations`],

@@ -1,6 +1,7 @@
-// `make sim`: runs many seeds on all cores and prints the totals, or replays one. SEEDS=n, SEED=x, MINUTES=m, FIRST=first seed.
+// `make sim`: runs many seeds on all cores and prints the totals, or replays one. SEEDS=n, SEED=x, MINUTES=m, FIRST=first seed, JOBS=n, STOP=1.
 import { fork, type ChildProcess } from 'node:child_process'
 import { availableParallelism } from 'node:os'
+import { addCoverage, renderCoverage, type LinesRun } from './coverage.ts'
 import { renderTotals, type SeedReport } from './report.ts'
 import { runSeed } from './seed.ts'
 
@@ -9,17 +10,20 @@ export type SimOptions = { readonly seeds: number; readonly first: number; reado
 /** What V8 keeps of one seed's worlds adds up: some 12 MB each. Then a fresh process goes on. */
 const seedsPerProcessMax = 50
 
+type Word = { readonly kind: 'ready' } | { readonly kind: 'report'; readonly report: SeedReport } | { readonly kind: 'coverage'; readonly lines: LinesRun }
+
 /** Runs seeds in child processes; `onReport` sees each one as it ends. */
-export async function runSeeds(options: SimOptions, onReport: (report: SeedReport) => void): Promise<readonly SeedReport[]> {
+export async function runSeeds(options: SimOptions, onReport: (report: SeedReport) => void): Promise<{ readonly reports: readonly SeedReport[]; readonly coverage: LinesRun }> {
   const deadlineMs = options.minutes === null ? Infinity : Date.now() + options.minutes * 60_000
   const reports: SeedReport[] = []
   let next = options.first
   let stopped = false
+  let coverage: LinesRun = {}
   const children = new Set<ChildProcess>()
   const isOver = (): boolean => stopped || Date.now() > deadlineMs || (options.minutes === null && next >= options.first + options.seeds)
   const work = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const child = fork(new URL('seed-worker.ts', import.meta.url))
+      const child = fork(new URL('seed-worker.ts', import.meta.url), { execArgv: ['--disable-warning=ExperimentalWarning'] })
       children.add(child)
       let current: number | null = null
       let fed = 0
@@ -35,7 +39,13 @@ export async function runSeeds(options: SimOptions, onReport: (report: SeedRepor
         fed += 1
         to.send({ kind: 'run', seed: current })
       }
-      child.on('message', (report: SeedReport) => {
+      child.on('message', (word: Word) => {
+        if (word.kind === 'ready') return feed(child)
+        if (word.kind === 'coverage') {
+          coverage = addCoverage(coverage, word.lines)
+          return
+        }
+        const { report } = word
         reports.push(report)
         onReport(report)
         if (report.failure !== null && options.stopAtFailure) {
@@ -51,10 +61,9 @@ export async function runSeeds(options: SimOptions, onReport: (report: SeedRepor
         if (stopped || (code === 0 && current === null)) resolve(isOver() ? undefined : work())
         else reject(new Error(`the worker of seed ${String(current)} ended with code ${String(code)}`))
       })
-      feed(child)
     })
   await Promise.all(Array.from({ length: Math.max(1, Math.min(options.jobs, options.seeds)) }, work))
-  return reports.toSorted((left, right) => left.seed - right.seed)
+  return { reports: reports.toSorted((left, right) => left.seed - right.seed), coverage }
 }
 
 async function replay(seed: number): Promise<number> {
@@ -71,10 +80,11 @@ async function main(): Promise<number> {
     seeds: Number(seeds === '' ? 200 : seeds), first: Number(first === '' ? 1 : first), minutes: minutes === '' ? null : Number(minutes),
     jobs: jobs === '' ? availableParallelism() : Number(jobs), stopAtFailure: process.env['STOP'] === '1',
   }
-  const reports = await runSeeds(options, (report) => {
+  const { reports, coverage } = await runSeeds(options, (report) => {
     if (report.failure !== null) console.log(`seed ${report.seed} FAILED: ${report.failure}\n  replay it with: make sim SEED=${report.seed}`)
   })
   console.log(renderTotals(reports, Date.now() - startMs))
+  console.log(`\nlines run\n${renderCoverage(coverage)}`)
   return reports.some((report) => report.failure !== null) ? 1 : 0
 }
 

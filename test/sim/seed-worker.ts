@@ -1,10 +1,17 @@
-// A child process that runs one seed after the other, as it is told.
-import { runSeed } from './seed.ts'
+// A child process that runs one seed after the other, as it is told, and says in the end which lines of the engine they ran.
+import { beginCoverage } from './coverage.ts'
+
+const coverage = await beginCoverage()
+// Loaded now, so that all of it is seen.
+const { runSeed } = await import('./seed.ts')
 
 process.on('message', (order: { readonly kind: 'run'; readonly seed: number } | { readonly kind: 'end' }) => {
-  if (order.kind === 'end') {
-    process.disconnect()
+  if (order.kind === 'run') {
+    void runSeed(order.seed, { onNote: undefined }).then((report) => process.send?.({ kind: 'report', report }))
     return
   }
-  void runSeed(order.seed, { onNote: undefined }).then((report) => process.send?.(report))
+  void coverage.lines().then((lines) => process.send?.({ kind: 'coverage', lines }, () => process.disconnect()))
 })
+// Nobody is left to be told.
+process.on('disconnect', () => process.exit())
+process.send?.({ kind: 'ready' })

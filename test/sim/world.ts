@@ -45,8 +45,12 @@ export class World {
   readonly excused = new Set<string>()
   /** A host whose daemon ended by itself is started again, as systemd would; false ends that. */
   supervises = true
+  /** This seed may lose a host for good. */
+  mayLoseHost = false
   /** Asked by faults that want writes at a node. */
   flood: ((host: SimHost) => void) | null = null
+  /** Told of every entry, by the first host that applies it. */
+  onApplied: ((host: SimHost, index: number) => void) | null = null
   /** Set by faults that wait for a leader. */
   readonly leaderHunters = new Set<(host: SimHost) => void>()
 
@@ -155,19 +159,21 @@ export class World {
   }
 
   /**
-   * From here on what is committed has to be on a majority of the voters' disks. Where the voters have just changed, an entry may have been
-   * committed under the former configuration: with the entry that changed it, or right before.
+   * From here on what is committed has to be on a majority of the voters' disks, both majorities while joint. An entry that changes the voters is
+   * committed under the former configuration (statement 29), and what comes right after it may be.
    */
   watchDurability(): void {
     let [former, current] = [this.#configurationOf(this.hosts[0]), this.#configurationOf(this.hosts[0])]
     this.checker.onCommitted = ({ index, term, nodeId }) => {
       const host = this.hosts.find((each) => each.name === nodeId)
+      if (host !== undefined) this.onApplied?.(host, index)
       const status = host?.node?.cluster.status()
       if (host === undefined || status === undefined) return
-      if (JSON.stringify(status.configuration) !== JSON.stringify(current)) [former, current] = [current, status.configuration]
+      const isChange = JSON.stringify(status.configuration) !== JSON.stringify(current)
+      if (isChange) [former, current] = [current, status.configuration]
       const isMajority = (holds: (voter: SimHost) => boolean): boolean => {
         const holders = new Set<string>(this.hosts.filter(holds).map((each) => each.nodeId))
-        return majorityHas(current, (id) => holders.has(id)) || majorityHas(former, (id) => holders.has(id))
+        return majorityHas(former, (id) => holders.has(id)) || (!isChange && majorityHas(current, (id) => holders.has(id)))
       }
       if (!isMajority((voter) => voter.holdsDurably(index, term))) this.checker.violate(`entry ${index} was committed by ${nodeId}, but is not durable on a majority`)
       // §5.4.2 of the Raft paper: a leader commits earlier terms' entries only together with one of its own.
@@ -217,11 +223,12 @@ export class World {
 
   #halted(host: SimHost, halt: Halt): void {
     this.note(`${host.name} halts: ${halt.kind} ${halt.reason}`)
-    const isExcused = (halt.kind === 'storage' && this.excused.has(host.name)) || (halt.kind === 'damaged' && host.isDamaged)
+    const isExcused = (halt.kind === 'storage' && this.excused.has(host.name)) || (halt.kind === 'damaged' && host.logWatch.isHarmed)
     if (!isExcused) {
       this.checker.violate(`${host.name} halted: ${halt.kind}: ${halt.reason}: ${describe(halt.cause)}`)
       return
     }
+    if (halt.kind === 'damaged') host.isDamaged = true
     if (halt.kind !== 'storage') return
     // The process exits; its supervisor starts it again.
     this.clock.after(1, () => host.killDaemon())
@@ -309,6 +316,7 @@ function wrapKey(host: SimHost): string {
 function drawHostOptions(random: SimRandom): HostOptions {
   return {
     fsyncDelayMs: random.pick([0.2, 0.2, 2, 10]),
+    segmentBytesMax: random.pick([4096, 16_384, 65_536]),
     compaction: { entriesMax: random.pick([40, 120, 400]), bytesMax: 256 * 1024 },
     raft: {
       messageBytesMax: random.pick([1, 1, 1024, 1024 * 1024]),
@@ -329,6 +337,7 @@ export function drain(): Promise<void> {
 }
 
 export function describe(error: unknown): string {
-  if (error instanceof OperationalError) return `${error.code}: ${error.message}`
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+  if (!(error instanceof Error)) return String(error)
+  const text = error instanceof OperationalError ? `${error.code}: ${error.message}` : (error.stack ?? error.message)
+  return error.cause === undefined ? text : `${text}\ncaused by ${describe(error.cause)}`
 }

@@ -7,8 +7,10 @@ import type { Entry, HardState, SnapshotMeta } from '../../raft/types.ts'
 
 /** Plain knobs, to be set at any time; they hold for writes that begin later. */
 export type DiskFaults = {
-  /** Milliseconds that a sync takes. Large values are a hung disk. */
+  /** Milliseconds that a sync takes. */
   fsyncDelayMs: number
+  /** No sync ends, well or badly, while it is set. */
+  hung: boolean
   /** Syncs fail; the store that met one refuses everything until the node is restarted. */
   fsyncFails: boolean
   /** Writes find no space. */
@@ -22,7 +24,7 @@ export type DiskArea = 'log' | 'state' | 'local'
 export type StateChange = (state: DurableState) => void
 
 export class SimDisk {
-  readonly faults: DiskFaults = { fsyncDelayMs: 0.2, fsyncFails: false, full: false }
+  readonly faults: DiskFaults = { fsyncDelayMs: 0.2, hung: false, fsyncFails: false, full: false }
   readonly #random: Random
   /** Null until the first batch was written. */
   log: DurableLog | null = null
@@ -96,6 +98,16 @@ export class SimDisk {
   }
 }
 
+/** How often a process that waits for a hung disk looks again. */
+const hungPollMs = 20
+
+/** Passes while a sync is under way. */
+export async function syncTime(faults: DiskFaults, clock: Clock): Promise<void> {
+  const pass = (durationMs: number): Promise<void> => new Promise((resolve) => void clock.after(durationMs, resolve))
+  await pass(faults.fsyncDelayMs)
+  while (faults.hung) await pass(hungPollMs)
+}
+
 /** A process's handle on the disk: waits for syncs on the node's clock, and stays silent for ever once the node is dead. */
 export class DiskSession {
   readonly #disk: SimDisk
@@ -126,12 +138,8 @@ export class DiskSession {
 
   /** Resolves once synced; `onDurable` runs in the same step. @throws OperationalError STORAGE_FAILED, and then for ever. */
   async sync(onDurable: () => void): Promise<void> {
-    const { fsyncDelayMs, fsyncFails } = this.#disk.faults
-    await new Promise<void>((resolve) => {
-      this.#clock.after(fsyncDelayMs, () => {
-        resolve()
-      })
-    })
+    const { fsyncFails } = this.#disk.faults
+    await syncTime(this.#disk.faults, this.#clock)
     await this.alive()
     if (fsyncFails) throw this.fail(new OperationalError('STORAGE_FAILED', 'A sync of the simulated disk failed; restart the node.'))
     onDurable()

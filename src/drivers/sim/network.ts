@@ -13,13 +13,16 @@ export type NetworkFaults = {
   readonly duplicateRatio: number
   /** Chance of a Raft message or gossip not waiting for those sent before it. */
   readonly reorderRatio: number
+  /** Chance of a Raft message arriving once more up to `lateMsMax` later, perhaps in another life of its receiver. */
+  readonly lateRatio: number
 }
 
-export const calmNetwork: NetworkFaults = { delayMsMin: 0.2, delayMsMax: 2, lossRatio: 0, duplicateRatio: 0, reorderRatio: 0 }
+export const calmNetwork: NetworkFaults = { delayMsMin: 0.2, delayMsMax: 2, lossRatio: 0, duplicateRatio: 0, reorderRatio: 0, lateRatio: 0 }
 
 /** Under way from one node to another; what comes on top is lost. */
 const inFlightMax = 4096
 const inFlightBytesMax = 32 * 1024 * 1024
+const lateMsMax = 60_000
 
 type Lane = { count: number; bytes: number; lastArrivalMs: number }
 
@@ -121,6 +124,7 @@ export class SimNetwork {
     if (full || !this.passes(cargo.from, cargo.to) || (cargo.class !== 'stream' && this.#chance(this.#faults.lossRatio))) return cargo.lost?.()
     this.#launch(cargo, way)
     if (cargo.class === 'message' && this.#chance(this.#faults.duplicateRatio)) this.#launch(cargo, way)
+    if (cargo.class === 'message' && this.#chance(this.#faults.lateRatio)) this.clock.after(this.random.integer(lateMsMax), () => this.#launch(cargo, way))
   }
 
   #launch(cargo: Cargo, way: Lane): void {

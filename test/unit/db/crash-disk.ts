@@ -14,6 +14,7 @@ export class CrashDisk implements LogFiles {
   #names = new Map<string, Inode>()
   #pendingNames: NameChange[] = []
   #epoch = 0
+  #isSpoilt = false
   #operationsLeft = Infinity
   /** Called when the power goes, in the middle of an operation. */
   #onPowerCut: () => void = () => undefined
@@ -21,6 +22,14 @@ export class CrashDisk implements LogFiles {
   syncsUntilFailure = Infinity
   bytesFree = Infinity
   operations = 0
+  /** Every sync fails while it is set. */
+  syncsFail = false
+  /** What a sync waits for before it is done; what it is to make durable is under way meanwhile. */
+  syncing: () => Promise<void> = async () => undefined
+  /** The next so many reads return what lies elsewhere. */
+  readsMisdirected = 0
+  /** Changes that a crash lost, whole or in part. */
+  changesLost = 0
 
   constructor(random: RandomInteger) {
     this.#random = random
@@ -45,6 +54,7 @@ export class CrashDisk implements LogFiles {
     this.#pendingNames = []
     for (const inode of this.#durableNames.values()) {
       const mood = this.#random(3)
+      if (mood !== 0) this.changesLost += inode.pending.length
       for (const change of inode.pending) {
         if (mood === 0) inode.durable = applied(inode.durable, change)
         if (mood === 1) inode.durable = this.#tornApplied(inode.durable, change)
@@ -64,7 +74,37 @@ export class CrashDisk implements LogFiles {
   }
 
   async read(_directory: string, name: string): Promise<Buffer> {
-    return Buffer.from(this.#inode(name).current)
+    const bytes = Buffer.from(this.#inode(name).current)
+    if (this.readsMisdirected <= 0 || bytes.length === 0) return bytes
+    this.readsMisdirected -= 1
+    // One block comes from another place of the same file or of its neighbour.
+    const others = [...this.#names.values()].map((inode) => inode.current).filter((content) => content.length > 0)
+    const source = others[this.#random(others.length)] ?? bytes
+    const blockBytes = 4096
+    const block = (content: Buffer): number => blockBytes * this.#random(Math.ceil(content.length / blockBytes))
+    const from = block(source)
+    source.copy(bytes, block(bytes), from, from + blockBytes)
+    return bytes
+  }
+
+  /** Something at rest goes bad; false where there is nothing. The process has to be dead. */
+  spoil(how: 'flip' | 'truncate' | 'remove' | 'wipe'): boolean {
+    const names = [...this.#names.keys()].filter((name) => (this.#names.get(name)?.current.length ?? 0) > 0)
+    const name = names[this.#random(names.length)]
+    if (name === undefined) return false
+    const inode = this.#inode(name)
+    const used = lastUsedByte(inode.current)
+    const at = this.#random(used + 1)
+    if (how === 'wipe') this.#names.clear()
+    else if (how === 'remove') this.#names.delete(name)
+    else if (how === 'truncate') inode.current = Buffer.from(inode.current.subarray(0, at))
+    else inode.current.writeUInt8(inode.current.readUInt8(at) ^ (1 << this.#random(8)), at)
+    this.#isSpoilt = true
+    inode.durable = Buffer.from(inode.current)
+    inode.pending = []
+    this.#durableNames = new Map(this.#names)
+    this.#pendingNames = []
+    return true
   }
 
   async open(_directory: string, name: string, { create }: { readonly create: boolean }): Promise<LogFile> {
@@ -92,7 +132,9 @@ export class CrashDisk implements LogFiles {
   }
 
   async syncDirectory(): Promise<void> {
-    await this.#operation()
+    const epoch = this.#epoch
+    await this.#operation(epoch)
+    await this.#synced(epoch)
     for (const change of this.#pendingNames) change(this.#durableNames)
     this.#pendingNames = []
   }
@@ -102,8 +144,9 @@ export class CrashDisk implements LogFiles {
     const epoch = this.#epoch
     const sync = async (): Promise<void> => {
       await this.#operation(epoch)
+      await this.#synced(epoch)
       this.syncsUntilFailure -= 1
-      if (this.syncsUntilFailure === 0) {
+      if (this.syncsUntilFailure === 0 || this.syncsFail) {
         inode.pending = []
         throw Object.assign(new Error('input/output error'), { code: 'EIO' })
       }
@@ -114,7 +157,7 @@ export class CrashDisk implements LogFiles {
       writeSynced: async (bytes, position) => {
         await this.#operation(epoch)
         const whole = Buffer.concat(bytes)
-        assert(position + whole.length <= inode.current.length, 'written over what is there')
+        assert(position + whole.length <= inode.current.length || this.#isSpoilt, 'written over what is there')
         this.#change(inode, { at: position, bytes: whole })
         await sync()
       },
@@ -164,6 +207,11 @@ export class CrashDisk implements LogFiles {
     return inode
   }
 
+  async #synced(epoch: number): Promise<void> {
+    await this.syncing()
+    if (epoch !== this.#epoch) await new Promise(() => undefined)
+  }
+
   /** Yields, so that operations begun together overlap; never ends for a process that is dead. */
   async #operation(epoch = this.#epoch): Promise<void> {
     this.operations += 1
@@ -175,6 +223,12 @@ export class CrashDisk implements LogFiles {
     }
     await new Promise(() => undefined)
   }
+}
+
+function lastUsedByte(content: Buffer): number {
+  let at = content.length - 1
+  while (at > 0 && content[at] === 0) at -= 1
+  return at
 }
 
 function applied(content: Buffer, change: Change): Buffer {

@@ -1,0 +1,100 @@
+// Watches a host's Raft log from outside: knows what was acknowledged as durable, and what the next opening must therefore find.
+import type { LogBatch, LogRecovery, LogStore } from '../../src/ports/log-store.ts'
+import type { Entry, HardState, SnapshotMeta } from '../../src/raft/types.ts'
+
+type Content = { readonly hardState: HardState; readonly base: SnapshotMeta; readonly entries: readonly Entry[] }
+
+export class LogWatch {
+  /** What every acknowledged write together says; null before the first. */
+  #acknowledged: Content | null = null
+  /** Written, but not acknowledged: it may be there or not. */
+  #underWay: LogBatch | null = null
+  /** Something of it went bad at rest, or will be read from the wrong place: only then may it be found damaged. */
+  isHarmed = false
+  readonly #broken: (what: string) => void
+
+  /** `broken` gets a sentence for whatever must not be. */
+  constructor(broken: (what: string) => void) {
+    this.#broken = broken
+  }
+
+  get content(): Content | null {
+    return this.#acknowledged
+  }
+  get lastIndex(): number {
+    const { entries, base } = this.#acknowledged ?? { entries: [], base: null }
+    return entries.at(-1)?.index ?? base?.index ?? 0
+  }
+
+  /** Durable here, or behind the log's beginning. */
+  holds(index: number, term: number): boolean {
+    const content = this.#acknowledged
+    if (content === null) return false
+    return index <= content.base.index || content.entries[index - content.base.index - 1]?.term === term
+  }
+
+  get lastTerm(): number {
+    return this.#acknowledged?.entries.at(-1)?.term ?? this.#acknowledged?.base.term ?? 0
+  }
+
+  /** The same store, watched for one life of its process; what a dead process still hears counts no more. */
+  around(store: LogStore, isAlive: () => boolean): LogStore {
+    return {
+      open: async () => {
+        const recovery = await store.open()
+        if (isAlive()) this.#opened(recovery)
+        return recovery
+      },
+      write: async (batch) => {
+        this.#underWay = batch
+        await store.write(batch)
+        if (!isAlive()) return
+        this.#acknowledged = after(this.#acknowledged, batch)
+        this.#underWay = null
+      },
+      watchFailure: (listener) => store.watchFailure(listener),
+      close: () => store.close(),
+      sizeBytes: () => store.sizeBytes(),
+    }
+  }
+
+  #opened(recovery: LogRecovery): void {
+    const possible = [this.#acknowledged, ...(this.#underWay === null ? [] : [after(this.#acknowledged, this.#underWay)])]
+    if (recovery.kind === 'damaged') {
+      if (!this.isHarmed) this.#broken(`finds its log damaged, which nobody harmed: ${recovery.detail}`)
+      return
+    }
+    const found = recovery.kind === 'fresh' ? null : recovery
+    if (!possible.some((content) => isSame(content, found))) {
+      this.#broken(`finds ${describeContent(found)} in its log, which held ${possible.map(describeContent).join(' or ')}`)
+    }
+    this.#acknowledged = found
+    this.#underWay = null
+    // All that counts was read just now.
+    this.isHarmed = false
+  }
+}
+
+const nothing: Content = {
+  hardState: { term: 0, vote: null, commit: 0 },
+  base: { index: 0, term: 0, configuration: { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false } },
+  entries: [],
+}
+
+function after(former: Content | null, batch: LogBatch): Content {
+  const { hardState, base, entries } = former ?? nothing
+  const newBase = batch.base?.meta ?? base
+  const first = batch.entries[0]?.index ?? Infinity
+  const kept = batch.base?.discardSuffix === true ? [] : entries.filter(({ index }) => index > newBase.index && index < first)
+  return { hardState: batch.hardState ?? hardState, base: newBase, entries: [...kept, ...batch.entries] }
+}
+
+function isSame(left: Content | null, right: Content | null): boolean {
+  return describeContent(left) === describeContent(right) && left?.entries.every((entry, at) => entry.term === right?.entries[at]?.term && entry.data.length === right.entries[at].data.length) !== false
+}
+
+function describeContent(content: Content | null): string {
+  if (content === null) return 'nothing'
+  const { hardState: { term, vote, commit }, base, entries } = content
+  return `term ${term}, vote ${String(vote)}, commit ${commit}, base ${base.index} of term ${base.term}, ${entries.length} entries up to ${entries.at(-1)?.index ?? base.index} of term ${entries.at(-1)?.term ?? base.term}`
+}

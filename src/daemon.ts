@@ -10,7 +10,7 @@ import { finishDeparture, readDeparture } from './departure.ts'
 import { systemRandom } from './drivers/crypto/random.ts'
 import { createVault } from './drivers/crypto/vault.ts'
 import { systemClock } from './drivers/host/clock.ts'
-import { runDoctor } from './drivers/host/doctor.ts'
+import { runDoctor, type StateView } from './drivers/host/doctor.ts'
 import { keepFootprintSmall, runtimeFootprint } from './drivers/host/footprint.ts'
 import { createLog } from './drivers/host/log.ts'
 import { LinuxProbe } from './drivers/host/probe.ts'
@@ -132,7 +132,7 @@ function controlOf(formation: Formation, fingerprint: string): Control {
       const abort = new AbortController()
       await hypervisor.start(abort.signal)
       try {
-        return await runDoctor({ dataDirectory: config.dataDir, hypervisor, clock: host.clock })
+        return await runDoctor({ dataDirectory: config.dataDir, hypervisor, clock: host.clock, state: stateViewOf(formation.member) })
       } finally {
         abort.abort()
         await hypervisor.stop()
@@ -141,8 +141,13 @@ function controlOf(formation: Formation, fingerprint: string): Control {
   }
 }
 
+function stateViewOf(member: Member | null): StateView | undefined {
+  const cluster = member?.node.cluster
+  return cluster === undefined ? undefined : { divergence: cluster.status().divergence, comparedIndex: cluster.agreement().index, appliedIndex: cluster.state.index }
+}
+
 /**
- * A failed disk or a bug ends the process: systemd starts it again, from what is on the disk. A damaged log or a command of a newer version
+ * A failed disk or a bug ends the process: systemd starts it again, from what is on the disk. A damaged log, a state that differs or a command of a newer version
  * would be the same after a restart: the node stays up and says so.
  */
 function exitOnFault(halt: Halt, log: Log): void {

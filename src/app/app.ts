@@ -1,4 +1,5 @@
 // The use cases of one node, put together.
+import { divergenceText } from '../model/checkpoint.ts'
 import type { Cancel } from '../ports/clock.ts'
 import { ClusterBackup } from './cluster-backup.ts'
 import { ConsoleUseCases } from './console.ts'
@@ -72,6 +73,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     onPulse: (listener: () => void): Cancel => pulse.watch(listener),
     readBarrier: (signal) => ports.consensus.readBarrier(signal),
     waitIndex: (index, signal) => ports.consensus.waitApplied(index, signal),
+    divergence: () => ports.consensus.status().divergence,
     readiness: () => readinessOf(context),
     imageForPeer: (ticket, signal) => ports.imageSupply.redeem(ticket, signal),
     measures: new MeasureUseCases(context),
@@ -104,6 +106,7 @@ function freshnessOf(context: AppContext, pulse: Pulse): Freshness {
 function readinessOf(context: AppContext): string | null {
   const status = context.ports.consensus.status()
   if (status.halted !== null) return status.halted
+  if (status.divergence !== null) return divergenceText(status.divergence)
   if (context.state.tables.node.get(context.nodeId) === undefined) return 'has not caught up with its cluster yet'
   return status.quorum ? null : 'has no quorum'
 }

@@ -105,6 +105,8 @@ export class AppContext {
       if (status.halted !== null) return status.halted
       return status.quorum ? '' : 'has no quorum'
     }
+    const divergence = this.state.tables.node.get(nodeId)?.divergence
+    if (divergence !== undefined) return `has stopped: its state differs from the cluster's at index ${divergence.index} or before`
     if (!this.ports.transport.peers().some((peer) => peer.nodeId === nodeId && peer.connected)) return 'is not connected'
     const presence = this.ports.presence.of(nodeId)
     if (presence !== null && presence.ageMs > presenceAgeMsMax) return `was last heard of ${Math.round(presence.ageMs / 1000)} s ago`

@@ -1,4 +1,5 @@
 // What the faces (HTTP API, pages, and through them the command line) may ask of a node. Every capability is here once.
+import type { Divergence } from '../model/checkpoint.ts'
 import type { AuditRecord } from '../model/audit.ts'
 import type { BackupView } from '../model/backup.ts'
 import type { ClusterView } from '../model/cluster.ts'
@@ -331,6 +332,8 @@ export interface App {
   readBarrier(signal: AbortSignal): Promise<number>
   /** @throws OUTCOME_UNKNOWN after 5 s (the index is not here yet). */
   waitIndex(index: number, signal: AbortSignal): Promise<void>
+  /** Null where this node's state is the cluster's, as far as is known; else nothing of it may be answered. */
+  divergence(): Divergence | null
   /** Null when ready; else why not. */
   readiness(): string | null
   /** What a ticket for another member stands for: bytes of an image; null for one that is not valid. */

@@ -1,4 +1,5 @@
 // Turns the core's Readys into effects: sends, syncs, applies, and keeps log and state store in their order.
+import { divergenceText, type Checkpoint, type Divergence } from '../model/checkpoint.ts'
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
 import type { Cancel, Clock, Random } from '../ports/clock.ts'
@@ -14,7 +15,8 @@ import { emptyState, stateHead, type State } from '../state/state.ts'
 import { Compaction, type CompactionBounds } from './compaction.ts'
 import { decodeEntryData, type DecodedEntry } from './entry.ts'
 import { Fitness } from './fitness.ts'
-import { configurationRecord, decodeImage, encodeImage, type DecodedImage } from './image.ts'
+import { HashTrail } from './hash-trail.ts'
+import { configurationRecord, decodeImage, divergenceRecord, encodeImage, type DecodedImage } from './image.ts'
 import { Outbox } from './outbox.ts'
 import { recover, type Recovered } from './recovery.ts'
 import { StateWriter } from './state-writer.ts'
@@ -55,6 +57,8 @@ export type EngineListener = {
   /** A tick passed or a Ready was handled: anything in the status may have changed. */
   turned(): void
   halted(kind: HaltKind, reason: string, cause: unknown): void
+  /** Applied as the entry of that index. */
+  checkpoint(index: LogIndex, checkpoint: Checkpoint): void
 }
 
 export class Engine {
@@ -72,12 +76,15 @@ export class Engine {
   /** Not worth a sync of its own: goes with the next batch. */
   #hardStateOwed: HardState | null = null
   #isLogFresh = false
+  #isInstalling = false
   #pumping: Promise<void> | null = null
   #halted: { readonly kind: HaltKind; readonly reason: string } | null = null
   #stopped = false
   #cancelTick: Cancel | null = null
   readonly #outbox: Outbox
   readonly #fitness: Fitness
+  readonly #trail = new HashTrail()
+  #divergence: Divergence | null = null
 
   constructor(options: EngineOptions, ports: EnginePorts, listener: EngineListener) {
     this.#options = options
@@ -109,6 +116,12 @@ export class Engine {
   get halted(): { readonly kind: HaltKind; readonly reason: string } | null {
     return this.#halted
   }
+  get trail(): HashTrail {
+    return this.#trail
+  }
+  get divergence(): Divergence | null {
+    return this.#divergence
+  }
   get isRunning(): boolean {
     return this.#node !== null && this.#halted === null && !this.#stopped
   }
@@ -119,6 +132,12 @@ export class Engine {
     this.#ports.logStore.watchFailure((error) => this.#halt('storage', 'the log could not be written', error))
     const recovered = await recover({ nodeId, bootstrap: options.bootstrap }, this.#ports)
     this.#state = recovered.state
+    this.#trail.reset(this.#state.index, this.#state.digest)
+    if (recovered.kind === 'diverged') {
+      this.#divergence = recovered.divergence
+      this.#halt('diverged', divergenceText(recovered.divergence), null)
+      return
+    }
     if (recovered.kind === 'damaged') {
       this.#halt('damaged', recovered.detail, null)
       return
@@ -146,7 +165,7 @@ export class Engine {
     this.#cancelTick?.()
     this.#outbox.stop()
     await this.#pumping
-    if (this.#halted === null) await this.#writer.drain(true)
+    if (this.#halted === null || this.#halted.kind === 'diverged') await this.#writer.drain(true)
     this.#writer.stop()
     await this.#ports.logStore.close()
     await this.#ports.stateStore.close()
@@ -201,6 +220,16 @@ export class Engine {
       value = action(node)
     })
     return value
+  }
+
+  /** Of the state: while in doubt nothing is served, stopped is for good and outlives a restart. Null takes a doubt back. */
+  diverge(divergence: Divergence | null): void {
+    // A snapshot that is being installed takes the place of this state anyway.
+    if (!this.isRunning || this.#isInstalling) return
+    this.#divergence = divergence
+    if (divergence?.phase !== 'stopped') return
+    this.#writer.add([divergenceRecord(divergence)], true)
+    this.#halt('diverged', divergenceText(divergence), null)
   }
 
   /** Sees to it that Readys are handled, soon. What else comes in this turn goes into the same one. */
@@ -270,8 +299,11 @@ export class Engine {
     // The transport packs what came in one turn: it leaves before the disk's threads are woken, for the others' disks take as long as ours.
     await Promise.resolve()
     this.#hardStateOwed = ready.hardState ?? this.#hardStateOwed
-    if (ready.snapshot !== null) await this.#install(ready.snapshot, ready.entries)
-    else if (ready.mustSync) await this.#writeLog({ hardState: this.#hardStateOwed, entries: ready.entries, base: null })
+    if (ready.snapshot !== null) {
+      this.#isInstalling = true
+      await this.#install(ready.snapshot, ready.entries)
+      this.#isInstalling = false
+    } else if (ready.mustSync) await this.#writeLog({ hardState: this.#hardStateOwed, entries: ready.entries, base: null })
     if (!this.isRunning) return
     // With entries the leader waits for the answers; without, a client of this node waits for what is applied.
     const answersFirst = ready.entries.length > 0
@@ -343,8 +375,10 @@ export class Engine {
     }
     await this.#writeLog({ hardState: this.#hardStateOwed, entries, base: { meta, discardSuffix: true } })
     this.#state = decoded.state
+    this.#divergence = null
     this.#configuration = configuration
     this.#compaction.reset(index)
+    this.#trail.reset(index, decoded.state.digest)
     this.#listener.replaced(index)
   }
 
@@ -354,6 +388,7 @@ export class Engine {
     for (const entry of committed) {
       const applied = this.#applyEntry(node, entry)
       if (applied === null) break
+      this.#trail.note(entry.index, this.#state.digest)
       writes.push(...applied)
       bytes += entry.data.length
     }
@@ -380,6 +415,10 @@ export class Engine {
       case 'unknown':
         this.#halt('unknownCommand', `entry ${index} cannot be applied by this version: ${decoded.detail}`, null)
         return null
+      case 'checkpoint':
+        this.#applyNothing(entry, decoded.timeMs)
+        this.#listener.checkpoint(index, decoded.checkpoint)
+        return []
       case 'ignorable':
         this.#applyNothing(entry, decoded.timeMs)
         return []
@@ -414,8 +453,8 @@ export class Engine {
     this.#halted = { kind, reason }
     this.#cancelTick?.()
     this.#outbox.stop()
-    // An entry may be applied in part: its index must not reach the disk.
-    this.#writer.freeze()
+    // An entry may be applied in part: its index must not reach the disk. A state that diverged is whole, and is evidence.
+    if (kind !== 'diverged') this.#writer.freeze()
     this.#ports.log.error('consensus halted', { kind, reason, cause: cause instanceof Error ? (cause.stack ?? cause.message) : cause })
     this.#listener.halted(kind, reason, cause)
   }

@@ -1,4 +1,5 @@
 // What engines beside the cluster's own may ask of consensus; `src/cluster` is the one implementation.
+import type { Divergence } from '../model/checkpoint.ts'
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
 import type { Compacted, MemberReport } from '../model/member.ts'
@@ -19,6 +20,17 @@ export type ConsensusStatus = {
   readonly quorum: boolean
   /** Why this node takes no part any more; null while it does. */
   readonly halted: string | null
+  readonly divergence: Divergence | null
+}
+
+/** A node that was found to have another state than the cluster at an index. */
+export type Dissent = { readonly nodeId: string; readonly index: LogIndex; readonly hash: string; readonly expected: string }
+
+/** What comparing states with the other nodes has shown. */
+export type Agreement = {
+  /** Up to here this node's state is known to be the cluster's; 0 where nothing was compared since it started. */
+  readonly index: LogIndex
+  readonly dissenters: readonly Dissent[]
 }
 
 /** What a watcher is told, in the order of application. */
@@ -49,5 +61,6 @@ export interface Consensus {
   /** From any node: has a member shorten its log behind a synced state, as far as followers allow. @throws STATE_CONFLICT, PEER_UNREACHABLE */
   compact(nodeId: string): Promise<Compacted>
   status(): ConsensusStatus
+  agreement(): Agreement
   watch(listener: (notice: ConsensusNotice) => void): Cancel
 }

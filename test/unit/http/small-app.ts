@@ -1,4 +1,5 @@
 // A cluster of one in memory, as small as the HTTP face needs to be exercised: what the use cases answer is not tested here.
+import type { Divergence } from '../../../src/model/checkpoint.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { App, Caller, Control, ListQuery, Page, Watcher, WriteOptions } from '../../../src/app/face.ts'
 import { OperationalError } from '../../../src/model/error.ts'
@@ -34,6 +35,7 @@ export type SmallApp = App & {
   resetWatchers(): void
   revoked: boolean
   stale: boolean
+  diverged: Divergence | null
   watchers: Set<Watcher>
   credentialListeners: Set<() => void>
   console: 'echo' | 'busy'
@@ -89,7 +91,7 @@ function one<T extends { id: string; name: string }>(items: readonly T[], ref: s
 
 export function createSmallApp(): SmallApp {
   const vms: Vm[] = []
-  const app: Omit<SmallApp, keyof App> = { events: [], imported: [], writes: [], calls: [], revoked: false, stale: false, watchers: new Set(), credentialListeners: new Set(), console: 'echo', emit: () => emit(), resetWatchers: () => [...app.watchers].forEach((watcher) => watcher.reset()) }
+  const app: Omit<SmallApp, keyof App> = { events: [], imported: [], writes: [], calls: [], revoked: false, stale: false, diverged: null, watchers: new Set(), credentialListeners: new Set(), console: 'echo', emit: () => emit(), resetWatchers: () => [...app.watchers].forEach((watcher) => watcher.reset()) }
   const emit = () => {
     const id = `${app.events.length + 1}.0`
     const event: Event = { id, at, type: 'updated', kind: 'vm', resourceId: 'x', name: 'x', project: '', message: 'm', reason: 'r', actor: 'a', commandId: 'c' }
@@ -246,6 +248,7 @@ export function createSmallApp(): SmallApp {
     onPulse: () => () => undefined,
     readBarrier: async () => { app.calls.push('readBarrier'); return 7 },
     async waitIndex(index) { if (index > 100) throw new OperationalError('OUTCOME_UNKNOWN', 'The index is not here yet.'); app.calls.push(`waitIndex ${index}`) },
+    divergence: () => app.diverged,
     readiness: () => null,
     imageForPeer: () => null,
     measures: {

@@ -13,6 +13,7 @@ import { systemClock } from './drivers/host/clock.ts'
 import { runDoctor, type StateView } from './drivers/host/doctor.ts'
 import { keepFootprintSmall, runtimeFootprint } from './drivers/host/footprint.ts'
 import { createLog } from './drivers/host/log.ts'
+import { LogMemory } from './drivers/host/log-memory.ts'
 import { LinuxProbe } from './drivers/host/probe.ts'
 import { LibvirtHypervisor } from './drivers/libvirt/hypervisor.ts'
 import { LocalStorage } from './drivers/storage/local.ts'
@@ -26,6 +27,7 @@ import { httpAddressOf, type Host, type Member } from './member.ts'
 import { readMembership } from './membership-file.ts'
 import { MdnsDiscovery } from './p2p/discovery.ts'
 import type { ApplianceNotice, Discovery } from './ports/discovery.ts'
+import { OperationalError } from './model/error.ts'
 import { resetPassword } from './reset-password.ts'
 import type { Log } from './ports/log.ts'
 import { version } from './version.ts'
@@ -34,12 +36,16 @@ const assetsDirectory = join(import.meta.dirname, '../ui/assets')
 
 /** Runs until the signal fires. @throws where the node cannot be opened at all */
 export async function runDaemon(config: Config, signal: AbortSignal): Promise<void> {
-  const log = createLog({ level: config.logLevel, fields: { node: config.name } })
+  const memory = new LogMemory()
+  const log = createLog({ level: config.logLevel, fields: { node: config.name } }, (line) => {
+    memory.take(line)
+    process.stdout.write(line)
+  })
   const mdns = config.discovery ? new MdnsDiscovery({ address: config.advertise, clock: systemClock, log }) : null
   await mkdir(config.dataDir, { recursive: true, mode: 0o711 })
   const departure = await readDeparture(config.dataDir)
   if (departure !== null) await finishDeparture(config.dataDir, departure)
-  const host = await openHost(config, log, mdns === null ? null : discoveryOf(mdns))
+  const host = await openHost(config, { log, logLines: () => memory.lines() }, mdns === null ? null : discoveryOf(mdns))
   let http: Http | null = null
   const certificate = await openApplianceCertificate(config, systemClock.nowMs())
   const notice: ApplianceNotice = { name: config.name, address: httpAddressOf(config), fingerprint: certificate.fingerprint, version }
@@ -87,7 +93,7 @@ async function introduceLibvirt(host: Host, signal: AbortSignal): Promise<void> 
   }
 }
 
-async function openHost(config: Config, log: Log, discovery: Discovery | null): Promise<Host> {
+async function openHost(config: Config, { log, logLines }: Pick<Host, 'log' | 'logLines'>, discovery: Discovery | null): Promise<Host> {
   // QEMU runs as another user and has to reach its disks under here; what is private is so by its own mode.
   await mkdir(config.dataDir, { recursive: true, mode: 0o711 })
   const identity = await openIdentity(config.dataDir, { nowMs: systemClock.nowMs(), random: systemRandom })
@@ -103,7 +109,7 @@ async function openHost(config: Config, log: Log, discovery: Discovery | null): 
     config, log, identity, local, storage, createHypervisor,
     clock: systemClock, random: systemRandom, vault: createVault(identity),
     probe: new LinuxProbe({ storage: () => storage.usage() }),
-    version, discovery,
+    version, discovery, logLines,
   }
 }
 
@@ -126,6 +132,11 @@ function controlOf(formation: Formation, fingerprint: string): Control {
     restore: (options, bytes) => formation.restore(options, bytes),
     recover: (body) => formation.recover(body),
     resetPassword: (body) => resetPassword(formation, body),
+    supportBundle() {
+      const app = formation.member?.node.app
+      if (app === undefined) throw new OperationalError('NOT_CLUSTERED', 'This node is in no cluster: it has no log and no state. Its own log is in the journal (journalctl -u novacron).')
+      return app.supportBundle(null)
+    },
     doctor: async () => {
       const { host } = formation
       const hypervisor = host.createHypervisor()

@@ -1,5 +1,6 @@
 // One member of a cluster, wired from ports alone: the daemon gives it the real ones, the simulator its own.
 import { createApp, type RunningApp } from './app/app.ts'
+import type { HostFacts } from './app/support-bundle.ts'
 import { Cluster, type ClusterOptions } from './cluster/cluster.ts'
 import { DivergenceController } from './controllers/divergence.ts'
 import { ImageController } from './controllers/image.ts'
@@ -54,6 +55,8 @@ export type NodePorts = {
   readonly meter?: HostMeter
   readonly vault: Vault
   readonly discovery?: Discovery | null
+  /** For support bundles. */
+  readonly hostFacts?: HostFacts
 }
 
 export type NodeOptions = {

@@ -24,6 +24,7 @@ import { Refusals } from './refusals.ts'
 import { RoleUseCases } from './roles.ts'
 import { SessionUseCases } from './sessions.ts'
 import { SignInGuard } from './sign-in-guard.ts'
+import { supportBundle } from './support-bundle.ts'
 import { TokenUseCases } from './tokens.ts'
 import { UploadUseCases } from './uploads.ts'
 import { UserUseCases } from './users.ts'
@@ -76,6 +77,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     divergence: () => ports.consensus.status().divergence,
     readiness: () => readinessOf(context),
     imageForPeer: (ticket, signal) => ports.imageSupply.redeem(ticket, signal),
+    supportBundle: (caller) => supportBundle(context, caller),
     measures: new MeasureUseCases(context),
     metrics: (caller, scope) => appMetrics(context, caller, scope),
     answered: (request) => countAnswer(context, request),

@@ -4,7 +4,7 @@ import { OperationalError } from '../model/error.ts'
 import type { NodeId } from '../model/id.ts'
 import type { Compacted, MemberReport, Timing } from '../model/member.ts'
 import type { Cancel } from '../ports/clock.ts'
-import type { Agreement, Consensus } from '../ports/consensus.ts'
+import type { Agreement, Consensus, StateHistory } from '../ports/consensus.ts'
 import type { RaftNode } from '../raft/node.ts'
 import type { ConfChange, LogIndex, Message, ProposeResult, Status, Term } from '../raft/types.ts'
 import type { State } from '../state/state.ts'
@@ -258,6 +258,11 @@ export class Cluster implements Consensus {
   /** What comparing this node's state with the others' has shown so far. */
   agreement(): Agreement {
     return { index: this.#checkpoints.agreedIndex, dissenters: this.#checkpoints.dissenters }
+  }
+
+  /** Of this node: the past that it remembers, with at most so many entries. */
+  history(entriesMax: number): StateHistory {
+    return this.#engine.history(entriesMax)
   }
 
   /** Calls back synchronously and in order; see `ClusterEvent`. A listener must not throw. */

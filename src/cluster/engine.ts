@@ -3,6 +3,7 @@ import { divergenceText, type Checkpoint, type Divergence } from '../model/check
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
 import type { Cancel, Clock, Random } from '../ports/clock.ts'
+import type { StateHistory } from '../ports/consensus.ts'
 import type { Log } from '../ports/log.ts'
 import type { LogBatch, LogStore } from '../ports/log-store.ts'
 import type { StateStore, StateWrite } from '../ports/state-store.ts'
@@ -15,6 +16,7 @@ import { emptyState, stateHead, type State } from '../state/state.ts'
 import { Compaction, type CompactionBounds } from './compaction.ts'
 import { decodeEntryData, type DecodedEntry } from './entry.ts'
 import { Fitness } from './fitness.ts'
+import { History } from './history.ts'
 import { HashTrail } from './hash-trail.ts'
 import { configurationRecord, decodeImage, divergenceRecord, encodeImage, type DecodedImage } from './image.ts'
 import { Outbox } from './outbox.ts'
@@ -84,6 +86,7 @@ export class Engine {
   readonly #outbox: Outbox
   readonly #fitness: Fitness
   readonly #trail = new HashTrail()
+  readonly #history = new History()
   #divergence: Divergence | null = null
 
   constructor(options: EngineOptions, ports: EnginePorts, listener: EngineListener) {
@@ -119,6 +122,9 @@ export class Engine {
   get trail(): HashTrail {
     return this.#trail
   }
+  history(entriesMax: number): StateHistory {
+    return this.#history.view({ state: this.#state, configuration: this.#configuration, node: this.#node, trail: this.#trail }, entriesMax)
+  }
   get divergence(): Divergence | null {
     return this.#divergence
   }
@@ -151,6 +157,7 @@ export class Engine {
     this.#isLogFresh = recovered.hardState.term === 0 && recovered.entries.length === 0 && recovered.base.index === 0
     this.#node = this.#createNode(recovered)
     this.#configuration = this.#node.status().configuration
+    this.#history.reset(this.#state, this.#configuration)
     this.#cancelTick = this.#ports.clock.every(tickMs, () => this.#tick())
     this.schedule()
     await this.#pumping
@@ -379,6 +386,7 @@ export class Engine {
     this.#configuration = configuration
     this.#compaction.reset(index)
     this.#trail.reset(index, decoded.state.digest)
+    this.#history.reset(decoded.state, configuration)
     this.#listener.replaced(index)
   }
 
@@ -394,7 +402,9 @@ export class Engine {
     }
     if (committed.length === 0) return
     const { index, term } = this.#state
-    this.#writer.add(writes, this.#compaction.applied({ index, term, configuration: this.#configuration, bytes, nowMs: this.#ports.clock.monotonicMs() }))
+    const isMarked = this.#compaction.applied({ index, term, configuration: this.#configuration, bytes, nowMs: this.#ports.clock.monotonicMs() })
+    if (isMarked) this.#history.mark(this.#state, this.#configuration)
+    this.#writer.add(writes, isMarked)
   }
 
   /** What is to be written of it; null where this version cannot apply it and the node halts. */
@@ -445,6 +455,7 @@ export class Engine {
     // The core may have to remember more than that (it was removed, and is needed once more): then the disk has to remember it, too.
     if (node.compact(meta.index) < meta.index) return
     await this.#writeLog({ hardState: this.#hardStateOwed, entries: [], base: { meta, discardSuffix: false } })
+    this.#history.cut(meta.index)
     this.#ports.log.debug('log compacted', { index: meta.index })
   }
 

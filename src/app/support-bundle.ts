@@ -4,7 +4,7 @@ import { bundleBytesMax, bundleEntriesMax, bundleFormat, type BundleLine } from 
 import type { HistoryEntry, StateHistory } from '../ports/consensus.ts'
 import type { StateWrite } from '../ports/state-store.ts'
 import { applyCommand, applyEmpty } from '../state/apply.ts'
-import { addDigest, digestText, emptyDigest, subtractDigest, type Digest } from '../state/canonical.ts'
+import { addDigest, digestText, digestVersion, emptyDigest, subtractDigest, type Digest } from '../state/canonical.ts'
 import { Redactor } from '../state/redaction.ts'
 import { importState, recordDigest, stateHash, type State, type TableName } from '../state/state.ts'
 import { authorize } from './authorize.ts'
@@ -50,7 +50,7 @@ function* linesOf(context: AppContext): Generator<BundleLine, void> {
   const { state } = context
   yield {
     kind: 'bundle', format: bundleFormat, at: isoTime(clock.nowMs()), node: context.nodeName(context.nodeId) ?? '', nodeId: context.nodeId,
-    cluster: state.tables.cluster.get('cluster')?.name ?? '', version: context.version, featureLevel, secrets: 'taken out: equal secrets have equal placeholders',
+    cluster: state.tables.cluster.get('cluster')?.name ?? '', version: context.version, featureLevel, digest: digestVersion, secrets: 'taken out: equal secrets have equal placeholders',
   }
   const { facts, log } = hostFacts?.() ?? { facts: {}, log: [] }
   yield { kind: 'host', facts: redactor.redact(facts) }

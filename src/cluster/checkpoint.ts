@@ -13,6 +13,7 @@ import type { Log } from '../ports/log.ts'
 import type { Dissent } from '../ports/consensus.ts'
 import type { Transport } from '../ports/transport.ts'
 import type { LogIndex } from '../raft/types.ts'
+import { digestVersion } from '../state/canonical.ts'
 import { stateHash } from '../state/state.ts'
 import type { Engine } from './engine.ts'
 import { encodeCheckpointData } from './entry.ts'
@@ -80,7 +81,7 @@ export class Checkpoints {
     if (!isDue) return
     const { state } = this.#engine
     const timeMs = Math.max(clock.nowMs(), state.timeMs)
-    const checkpoint: Checkpoint = { nodeId: this.#nodeId, index: state.index, hash: stateHash(state) }
+    const checkpoint: Checkpoint = { nodeId: this.#nodeId, index: state.index, hash: stateHash(state), digest: digestVersion }
     const data = encodeCheckpointData(timeMs, { ...checkpoint, id: uuidV7(clock.nowMs(), random.bytes(10)) })
     const result = this.#engine.propose(data, { kind: 'checkpoint', timeMs, checkpoint })
     if (result?.kind === 'appended') this.#pendingIndex = result.index
@@ -89,7 +90,7 @@ export class Checkpoints {
   applied(index: LogIndex, checkpoint: Checkpoint): void {
     this.#lastIndex = index
     this.#lastMs = this.#ports.clock.monotonicMs()
-    const hash = this.#engine.trail.at(checkpoint.index)
+    const hash = checkpoint.digest === digestVersion ? this.#engine.trail.at(checkpoint.index) : null
     // A node that has just started, or got a snapshot, does not know its hash of before.
     if (hash === null) return
     if (hash === checkpoint.hash) this.#agreedIndex = checkpoint.index

@@ -11,6 +11,8 @@ export const checkpointSchema = z.strictObject({
   /** The state as it was when the entry of this index had been applied. */
   index: z.number().int().positive(),
   hash: z.string().regex(/^[0-9a-f]{16}$/),
+  /** How the hash is made: nodes of another version may make it in another way, and then it says nothing to them. */
+  digest: z.number().int().positive(),
 })
 export type Checkpoint = z.output<typeof checkpointSchema>
 

@@ -18,6 +18,7 @@ const configurationSchema = z.strictObject({ voters: z.array(z.string()), voters
 export const bundleLineSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('bundle'), format: z.literal(bundleFormat), at: z.string(), node: z.string(), nodeId: z.string(), cluster: z.string(), version: z.string(), featureLevel: z.number().int(),
+    digest: z.number().int().describe('How hashes are made, as in checkpoints'),
     secrets: z.string().describe('What was done to them'),
   }),
   /** What the host says of itself: configuration of the node, runtime. */

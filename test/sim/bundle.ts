@@ -5,7 +5,7 @@ import { SimDisk } from '../../src/drivers/sim/disk.ts'
 import { parseCommand, type Command } from '../../src/model/command.ts'
 import type { BundleLine } from '../../src/model/support-bundle.ts'
 import type { Entry } from '../../src/raft/types.ts'
-import { addDigest, digestText, subtractDigest, type Digest } from '../../src/state/canonical.ts'
+import { addDigest, digestText, digestVersion, subtractDigest, type Digest } from '../../src/state/canonical.ts'
 import { SimRandom } from './sim-random.ts'
 
 type LineOf<Kind extends BundleLine['kind']> = Extract<BundleLine, { readonly kind: Kind }>
@@ -34,6 +34,7 @@ export async function loadBundle(path: string): Promise<Bundle> {
   }
   const [head, status, base, mismatch] = [one.get('bundle'), one.get('status'), one.get('base'), one.get('mismatch') ?? null]
   if (head?.kind !== 'bundle' || status?.kind !== 'status' || base?.kind !== 'base') throw new Error(`${path} holds no state${omitted.length === 0 ? '' : `: ${omitted.join(' ')}`}`)
+  if (head.digest !== digestVersion) throw new Error(`${path} is of version ${head.version}, which makes its hashes in another way (${head.digest}, here ${digestVersion}): replay it with that version.`)
   if (records.length !== base.records) throw new Error(`${path} holds ${records.length} of ${base.records} records: it cannot be replayed`)
   return { head, status, base, records, entries, omitted, mismatch: mismatch?.kind === 'mismatch' ? mismatch : null }
 }

@@ -6,6 +6,7 @@ import { SimNetwork } from '../../src/drivers/sim/network.ts'
 import { SimStateStore } from '../../src/drivers/sim/state-store.ts'
 import type { NodeId } from '../../src/model/id.ts'
 import type { Log } from '../../src/ports/log.ts'
+import { digestVersion } from '../../src/state/canonical.ts'
 import { tableNames, type State, type TableName } from '../../src/state/state.ts'
 import { Corrections, commandOf, diskOf, loadBundle, type Bundle, type BundleEntry } from './bundle.ts'
 import { EventQueue } from './event-queue.ts'
@@ -87,7 +88,7 @@ async function run(bundle: Bundle, wanted: { readonly index: number; readonly lo
       compared.entries += 1
       compare(index, 'the node itself', entry.hash)
     }
-    if (entry.content.kind === 'checkpoint' && hashes.has(entry.content.checkpoint.index)) {
+    if (entry.content.kind === 'checkpoint' && entry.content.checkpoint.digest === digestVersion && hashes.has(entry.content.checkpoint.index)) {
       compared.checkpoints += 1
       compare(entry.content.checkpoint.index, `the checkpoint at ${index}, of ${entry.content.checkpoint.nodeId}`, entry.content.checkpoint.hash)
     }

@@ -1,8 +1,9 @@
 // The divergence alarm on whole engines: checkpoints when something happened, and who stops when states differ.
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import { decodeEntryData, encodeCheckpointData } from '../../../src/cluster/entry.ts'
 import { divergenceText } from '../../../src/model/checkpoint.ts'
 import { parseCommand, UnknownCommandType } from '../../../src/model/command.ts'
+import { digestOf, digestText, digestVersion } from '../../../src/state/canonical.ts'
 import { stateHash, writeRecord } from '../../../src/state/state.ts'
 import { revokeSession } from './command.ts'
 import { SimCluster, type SimNode } from './sim-cluster.ts'
@@ -25,7 +26,7 @@ function applyDifferently(node: SimNode): void {
 }
 
 describe('checkpoint entry', () => {
-  const checkpoint = { nodeId: 'n1', index: 5, hash: '0123456789abcdef' }
+  const checkpoint = { nodeId: 'n1', index: 5, hash: '0123456789abcdef', digest: 1 }
   it('survives the log', () => {
     const data = encodeCheckpointData(17, { ...checkpoint, id: revokeSession('x').id })
     expect(decodeEntryData(data)).toEqual({ kind: 'checkpoint', timeMs: 17, checkpoint })
@@ -38,6 +39,11 @@ describe('checkpoint entry', () => {
     data.set(json, 8)
     expect(decodeEntryData(data)).toEqual({ kind: 'ignorable', timeMs: 0, type: 'ignorable.checkpoint' })
   })
+})
+
+test('the digest has the version that it says: whoever changes one changes the other', () => {
+  const value = { text: 'ä', list: [1, -0.5, null, true], members: { b: {}, a: [] } }
+  expect([digestVersion, digestText(digestOf(value))]).toEqual([1, '1345ba2b988a0345'])
 })
 
 describe('checkpoints', () => {

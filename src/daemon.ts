@@ -17,6 +17,7 @@ import { LogMemory } from './drivers/host/log-memory.ts'
 import { LinuxProbe } from './drivers/host/probe.ts'
 import { LibvirtHypervisor } from './drivers/libvirt/hypervisor.ts'
 import { LocalStorage } from './drivers/storage/local.ts'
+import { saveEvidence } from './evidence.ts'
 import { Formation } from './formation.ts'
 import { loadAssets } from './http/assets.ts'
 import { startControl } from './http/control.ts'
@@ -55,7 +56,10 @@ export async function runDaemon(config: Config, signal: AbortSignal): Promise<vo
     http?.setTls(member?.tls ?? certificate)
     mdns?.announce(member === null ? notice : null)
   }
-  const formation = new Formation(host, { attach, onHalted: (halt) => exitOnFault(halt, log) })
+  const formation = new Formation(host, { attach, onHalted: (halt) => {
+    exitOnFault(halt, log)
+    if (halt.kind === 'diverged') keepEvidence(formation)
+  } })
   const stop = Promise.withResolvers<void>()
   signal.addEventListener('abort', () => stop.resolve(), { once: true })
   await formation.resume(await readMembership(config.dataDir))
@@ -155,6 +159,13 @@ function controlOf(formation: Formation, fingerprint: string): Control {
 function stateViewOf(member: Member | null): StateView | undefined {
   const cluster = member?.node.cluster
   return cluster === undefined ? undefined : { divergence: cluster.status().divergence, comparedIndex: cluster.agreement().index, appliedIndex: cluster.state.index }
+}
+
+function keepEvidence({ member, host }: Formation): void {
+  const app = member?.node.app
+  const index = app?.divergence()?.index
+  // While it starts there is nothing to remember yet.
+  if (app !== undefined && index !== undefined) void saveEvidence(app.supportBundle(null), { dataDir: host.config.dataDir, index }, host.log)
 }
 
 /**

@@ -31,5 +31,5 @@ export type Divergence = {
 export function divergenceText({ phase, index, hash, expected }: Divergence): string {
   const what = `Its state differs from the cluster's at index ${index} or before: its hash is ${hash}, the cluster's ${expected}.`
   if (phase === 'doubt') return `${what} It asks the others who is right, and serves nothing meanwhile.`
-  return `${what} It has stopped serving and voting; its VMs run on. Before its daemon is restarted run "novacron support-bundle" as root on it: the evidence is in its memory. Then stop the daemon, move the directory state in its data directory aside, and start it: it gets the cluster's state from the others.`
+  return `${what} It has stopped serving and voting; its VMs run on. Its data directory should hold diverged-${index}.bundle.gz; if not, run "novacron support-bundle" as root on it before its daemon is restarted: the evidence is in its memory. Then stop the daemon, move the directory state in its data directory aside, and start it: it gets the cluster's state from the others.`
 }

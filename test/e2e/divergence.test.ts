@@ -1,6 +1,6 @@
 // A node whose copy of the state was changed behind its daemon's back, consistently: it is told so, stops, keeps its VMs, and comes back; bundles are replayed.
 import { rename } from 'node:fs/promises'
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import t from 'tap'
@@ -87,10 +87,11 @@ void t.test('its state is changed while it is off: within a checkpoint it stops,
   await lab.run('kill', odd)
   await changeBehindItsBack(lab.node(odd).dataDir)
   await lab.run('start', odd)
-  await eventually('the VM runs again', 90_000, async () => (await truth.domains(odd)).some(({ state }) => state === 'running'))
-  const before = await truth.domains(odd)
+  // On a slow machine it may be found before its controller has started the VM; then nothing starts it. test/sim/divergence.test.ts has the case of guests that run.
+  await eventually('the VM runs again, or the node has stopped', 90_000, async () => (await truth.domains(odd)).some(({ state }) => state === 'running') || (await isDiverged(odd)))
   await write(healthy)
   await eventually('the node stops', 60_000, async () => isDiverged(odd))
+  const before = await truth.domains(odd)
   const answer = await api.call(odd, 'GET', '/api/v1/vms')
   t.equal(problemOf(answer).code, 'STATE_DIVERGED')
   t.match(problemOf(answer).detail, /novacron support-bundle/)
@@ -104,7 +105,7 @@ void t.test('its state is changed while it is off: within a checkpoint it stops,
   const doctor = await novacron(['doctor', '--socket', socketOf(odd), '--json'])
   t.equal(doctor.code, 1)
   t.match(z.array(z.object({ check: z.string(), outcome: z.string() })).parse(JSON.parse(doctor.stdout)).find(({ check }) => check === 'state'), { outcome: 'bad' })
-  t.same(await truth.domains(odd), before, 'the VM runs on')
+  t.same(await truth.domains(odd), before, 'what ran runs on')
   await write(healthy)
   t.match(readFileSync(join(lab.dir, odd, 'log', 'novacron.log'), 'utf8'), /this node has another state than the cluster and stops/)
 })
@@ -114,6 +115,9 @@ void t.test('its bundle is replayed: the checkpoint that differs is named', asyn
   t.equal((await novacron(['support-bundle', file, '--socket', socketOf(odd)])).code, 0)
   const replay = await replayBundle(file)
   t.match(replay.difference, { by: /^the checkpoint at \d+, of / })
+  const saved = readdirSync(lab.node(odd).dataDir).filter((name) => /^diverged-\d+\.bundle\.gz$/.test(name))
+  t.equal(saved.length, 1, 'the daemon has saved one itself')
+  t.same((await replayBundle(join(lab.node(odd).dataDir, saved[0] ?? ''))).difference, replay.difference)
   t.match(JSON.stringify(replay.state.tables.vm.get([...replay.state.tables.vm.keys()][0] ?? '')), /"planted":"yes"/)
 })
 

@@ -11,7 +11,7 @@ export function divergedPage({ phase, index, hash, expected }: Divergence): Html
 <p>At index ${index} or before it came to differ: its hash there is <code>${hash}</code>, the cluster's <code>${expected}</code>. ${phase === 'doubt' ? 'It asks the others who is right; try again in a moment.' : 'It has stopped serving and voting.'}</p>
 <p>Its VMs run on. The other nodes serve and know the truth: open the page of one of them.</p>
 <p>What to do:</p><ol>
-<li>On this host, as root, before its daemon is restarted: <code>novacron support-bundle</code>. What the daemon remembers of the difference is lost with its process.</li>
+<li>Its data directory should hold the evidence, <code>diverged-${index}.bundle.gz</code>. If not, run <code>novacron support-bundle</code> on this host as root before its daemon is restarted: what the daemon remembers of the difference is lost with its process.</li>
 <li>Stop its daemon, move the directory <code>state</code> in its data directory aside, and start the daemon: it gets the cluster's state from the other nodes, and goes on with its VMs.</li>
 <li>Send the bundle to who develops NovaCron: <code>make replay BUNDLE=FILE</code> names the entry that was applied differently.</li></ol></main></body></html>`
 }

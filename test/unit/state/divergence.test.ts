@@ -21,6 +21,7 @@ test('it is told once, with an event, and taken back', () => {
 test('it is proposed only where every member knows the command', () => {
   const world = new World()
   const { nodeId } = world.form()
+  world.run('node.announce', { id: nodeId, announcement: announcement({ featureLevel: 1 }) })
   expect(mayPropose(world.state, 'node.diverge')).toBe(false)
   world.run('node.announce', { id: nodeId, announcement: announcement({ featureLevel: 2 }) })
   expect(mayPropose(world.state, 'node.diverge')).toBe(true)

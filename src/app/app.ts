@@ -1,4 +1,5 @@
 // The use cases of one node, put together.
+import { divergenceText } from '../model/checkpoint.ts'
 import type { Cancel } from '../ports/clock.ts'
 import { ClusterBackup } from './cluster-backup.ts'
 import { ConsoleUseCases } from './console.ts'
@@ -23,6 +24,7 @@ import { Refusals } from './refusals.ts'
 import { RoleUseCases } from './roles.ts'
 import { SessionUseCases } from './sessions.ts'
 import { SignInGuard } from './sign-in-guard.ts'
+import { supportBundle } from './support-bundle.ts'
 import { TokenUseCases } from './tokens.ts'
 import { UploadUseCases } from './uploads.ts'
 import { UserUseCases } from './users.ts'
@@ -72,8 +74,10 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     onPulse: (listener: () => void): Cancel => pulse.watch(listener),
     readBarrier: (signal) => ports.consensus.readBarrier(signal),
     waitIndex: (index, signal) => ports.consensus.waitApplied(index, signal),
+    divergence: () => ports.consensus.status().divergence,
     readiness: () => readinessOf(context),
     imageForPeer: (ticket, signal) => ports.imageSupply.redeem(ticket, signal),
+    supportBundle: (caller) => supportBundle(context, caller),
     measures: new MeasureUseCases(context),
     metrics: (caller, scope) => appMetrics(context, caller, scope),
     answered: (request) => countAnswer(context, request),
@@ -104,6 +108,7 @@ function freshnessOf(context: AppContext, pulse: Pulse): Freshness {
 function readinessOf(context: AppContext): string | null {
   const status = context.ports.consensus.status()
   if (status.halted !== null) return status.halted
+  if (status.divergence !== null) return divergenceText(status.divergence)
   if (context.state.tables.node.get(context.nodeId) === undefined) return 'has not caught up with its cluster yet'
   return status.quorum ? null : 'has no quorum'
 }

@@ -16,6 +16,7 @@ import type { Vault } from '../ports/vault.ts'
 import type { State, StateHolder } from '../state/state.ts'
 import { ConsoleHub } from './console-hub.ts'
 import { ScreenHub } from './screen-hub.ts'
+import type { HostFacts } from './support-bundle.ts'
 import { Sightings } from './sightings.ts'
 
 export type AppPorts = {
@@ -37,6 +38,8 @@ export type AppPorts = {
   readonly imageSupply: ImageSupply
   readonly imageSource: ImageSource
   readonly vault: Vault
+  /** For support bundles; absent where there is no host to speak of. */
+  readonly hostFacts?: HostFacts
   /** Null where it is switched off; absent where there is no network to look at. */
   readonly discovery?: Discovery | null
 }
@@ -105,6 +108,8 @@ export class AppContext {
       if (status.halted !== null) return status.halted
       return status.quorum ? '' : 'has no quorum'
     }
+    const divergence = this.state.tables.node.get(nodeId)?.divergence
+    if (divergence !== undefined) return `has stopped: its state differs from the cluster's at index ${divergence.index} or before`
     if (!this.ports.transport.peers().some((peer) => peer.nodeId === nodeId && peer.connected)) return 'is not connected'
     const presence = this.ports.presence.of(nodeId)
     if (presence !== null && presence.ageMs > presenceAgeMsMax) return `was last heard of ${Math.round(presence.ageMs / 1000)} s ago`

@@ -1,4 +1,6 @@
 // What the faces (HTTP API, pages, and through them the command line) may ask of a node. Every capability is here once.
+import type { Divergence } from '../model/checkpoint.ts'
+import type { BundleLine } from '../model/support-bundle.ts'
 import type { AuditRecord } from '../model/audit.ts'
 import type { BackupView } from '../model/backup.ts'
 import type { ClusterView } from '../model/cluster.ts'
@@ -304,6 +306,9 @@ export type Freshness = {
   readonly clusterName: string
 }
 
+/** The lines of a bundle as they are made, but for the last, which proves them. */
+export type SupportBundle = { readonly node: string; readonly nowMs: number; readonly lines: AsyncIterable<BundleLine> }
+
 export interface App {
   readonly identity: Identity
   readonly vms: Vms
@@ -331,10 +336,14 @@ export interface App {
   readBarrier(signal: AbortSignal): Promise<number>
   /** @throws OUTCOME_UNKNOWN after 5 s (the index is not here yet). */
   waitIndex(index: number, signal: AbortSignal): Promise<void>
+  /** Null where this node's state is the cluster's, as far as is known; else nothing of it may be answered. */
+  divergence(): Divergence | null
   /** Null when ready; else why not. */
   readiness(): string | null
   /** What a ticket for another member stands for: bytes of an image; null for one that is not valid. */
   imageForPeer(ticket: string, signal: AbortSignal): ImageBytes | null
+  /** Of this node. @param caller null for root on the host. @throws FORBIDDEN */
+  supportBundle(caller: Caller | null): SupportBundle
   readonly measures: Measures
   /** Figures for /metrics, declared as data: of this node, or of all as they were heard. */
   metrics(caller: Caller, scope: MetricScope): readonly Metric[]
@@ -367,6 +376,8 @@ export interface Control {
   restore(options: unknown, bytes: AsyncIterable<Uint8Array>): Promise<RestoreAnswer>
   /** This node goes on as the only one of its cluster, whose quorum is lost. `body`: {othersAreOff?, dryRun?}. @throws NOT_CLUSTERED, STATE_CONFLICT */
   recover(body: unknown): Promise<RecoverAnswer>
+  /** Of this node, whatever state it is in. @throws NOT_CLUSTERED */
+  supportBundle(): SupportBundle
   doctor(): Promise<readonly { readonly check: string; readonly outcome: 'good' | 'warning' | 'bad'; readonly measured: string; readonly advice: string }[]>
 }
 

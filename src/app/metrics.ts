@@ -32,6 +32,7 @@ function push(metrics: Metric[], field: MetricField, value: number, labels: Labe
 const gauge = (name: string, help: string): MetricField => ({ key: name, metric: `novacron_${name}`, kind: 'gauge', scale: 1, help })
 const up = gauge('node_metrics_fresh', '1 where the node measured itself and was heard of in the last 20 seconds; else its other figures are left out')
 const ready = gauge('node_ready', '1 where the node is ready, as the node that answers sees it')
+const diverged = gauge('node_state_diverged', "1 where the node's state was found to differ from the cluster's; it has stopped serving and voting")
 const cpuRatio = gauge('node_cpu_ratio', 'Share of all CPUs that is busy')
 const nodeVms = gauge('node_vms', 'VMs assigned to the node, by phase')
 
@@ -42,6 +43,8 @@ function pushNode(context: AppContext, metrics: Metric[], node: { readonly id: s
   const fresh = history !== null && history !== undefined && heard !== null && history.nowMs() - heard.heardMs <= sampleAgeMsMax
   push(metrics, up, fresh ? 1 : 0, labels)
   push(metrics, ready, context.unreadiness(node.id) === '' ? 1 : 0, labels)
+  const isDiverged = node.id === context.nodeId ? context.ports.consensus.status().divergence !== null : context.state.tables.node.get(node.id)?.divergence !== undefined
+  push(metrics, diverged, isDiverged ? 1 : 0, labels)
   if (heard !== null && fresh) {
     for (const field of nodeFields) if (node.id !== context.nodeId || !isOfProcess(field)) push(metrics, field, heard.figures[field.key], labels)
   }
@@ -109,6 +112,7 @@ function pushCluster(context: AppContext, metrics: Metric[]): void {
   push(metrics, gauge('cluster_images', 'Images in the library'), tables.image.size, labels)
   const lastBackup = tables.cluster.get('cluster')?.lastBackup
   if (lastBackup !== undefined) push(metrics, gauge('cluster_backup_timestamp_seconds', 'When the last backup was read to its end'), lastBackup.atMs / 1000, labels)
+  push(metrics, gauge('state_compared_index', 'Log index up to which the state of this node was compared with the leader\'s and found equal'), context.ports.consensus.agreement().index, labels)
   const states = new Map<string, number>(['running', 'done', 'failed', 'cancelled'].map((state) => [state, 0]))
   for (const operation of tables.operation.values()) states.set(operation.state, (states.get(operation.state) ?? 0) + 1)
   for (const [state, count] of states) push(metrics, gauge('cluster_operations', 'Operations on record, by state'), count, { ...labels, state })

@@ -1,4 +1,5 @@
 // Records of the state → resources as answered, with what is computed at read: phase, readiness, load.
+import { divergenceText } from '../model/checkpoint.ts'
 import type { Image } from '../model/image.ts'
 import type { Node } from '../model/node.ts'
 import { operationKinds, type Operation, type StoredOperation } from '../model/operation.ts'
@@ -87,9 +88,15 @@ export function presentNode(context: AppContext, node: StoredNode): Node {
       load: presence?.load ?? null,
       lastSeenAt: presence === null ? null : isoTime(context.ports.clock.nowMs() - presence.ageMs),
       rttMs: peer?.rttMs ?? null,
-      conditions: [...leavingConditions(node), ...drainConditions(context, node)],
+      conditions: [...divergenceConditions(node), ...leavingConditions(node), ...drainConditions(context, node)],
     },
   }
+}
+
+function divergenceConditions({ divergence }: StoredNode): Condition[] {
+  if (divergence === undefined) return []
+  const { sinceMs, ...differs } = divergence
+  return [{ type: 'StateDiverged', status: 'true', reason: 'hashDiffers', message: divergenceText({ phase: 'stopped', ...differs }), sinceMs }]
 }
 
 function leavingConditions({ leaving, id }: StoredNode): Condition[] {

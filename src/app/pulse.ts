@@ -46,11 +46,11 @@ export class Pulse {
 
   #look(): void {
     const { clock, consensus } = this.#context.ports
-    const { leaderId, quorum, term, halted, configuration } = consensus.status()
+    const { leaderId, quorum, term, halted, divergence, configuration } = consensus.status()
     if (quorum) this.#lastQuorumMs = clock.nowMs()
     this.#hadQuorum ||= quorum
     const ready = [...this.#context.state.tables.node.keys()].map((id) => this.#context.unreadiness(id) === '')
-    const now = JSON.stringify([leaderId, quorum, term, halted, configuration.voters, ready])
+    const now = JSON.stringify([leaderId, quorum, term, halted, divergence, configuration.voters, ready])
     const nowMs = clock.monotonicMs()
     if (now === this.#said && nowMs - this.#saidAtMs < loadMs) return
     this.#said = now

@@ -1,6 +1,6 @@
 // Asks the daemon on this host over its control socket; only root may open it.
 import { createReadStream } from 'node:fs'
-import { request, type ClientRequest } from 'node:http'
+import { request, type ClientRequest, type IncomingMessage } from 'node:http'
 import type { Command } from 'commander'
 import { failureOfAnswer, Failure, unreachableFailure } from './io.ts'
 
@@ -55,6 +55,25 @@ async function exchange(call: { readonly socketPath: string; readonly method: 'G
   } catch (error) {
     throw error instanceof Failure ? error : unreachable(socketPath, error)
   }
+}
+
+/** The head of an answer that is a file. @throws Failure */
+export async function openControl(socketPath: string, path: string): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  const outgoing = request({ socketPath, method: 'GET', path, agent: false }, resolve)
+  outgoing.setTimeout(timeoutMs, () => outgoing.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
+  outgoing.on('error', reject)
+  outgoing.end()
+  let response: IncomingMessage
+  try {
+    response = await promise
+  } catch (error) {
+    throw unreachable(socketPath, error)
+  }
+  if (response.statusCode === 200) return response
+  const chunks: Buffer[] = []
+  for await (const chunk of response) chunks.push(chunk as Buffer)
+  throw failureOfAnswer(response.statusCode ?? 0, JSON.parse(Buffer.concat(chunks).toString()))
 }
 
 function unreachable(socketPath: string, error: unknown): Failure {

@@ -16,6 +16,7 @@ import { Shell, withExample, withJson } from './shell.ts'
 import { registerProject } from './project.ts'
 import { registerRole } from './role.ts'
 import { registerSession } from './session.ts'
+import { registerSupportBundle } from './support-bundle.ts'
 import { registerToken } from './token.ts'
 import { registerUser } from './user.ts'
 import { registerVm } from './vm.ts'
@@ -68,6 +69,7 @@ export function createProgram(shell: Shell): Command {
   registerToken(program, shell)
   registerCluster(program, shell)
   registerDoctor(program, shell)
+  registerSupportBundle(program, shell)
   registerLogin(program, shell)
   registerCompletion(program, shell)
   registerLab(program)

@@ -4,10 +4,11 @@ import { OperationalError } from '../model/error.ts'
 import type { NodeId } from '../model/id.ts'
 import type { Compacted, MemberReport, Timing } from '../model/member.ts'
 import type { Cancel } from '../ports/clock.ts'
-import type { Consensus } from '../ports/consensus.ts'
+import type { Agreement, Consensus, StateHistory } from '../ports/consensus.ts'
 import type { RaftNode } from '../raft/node.ts'
 import type { ConfChange, LogIndex, Message, ProposeResult, Status, Term } from '../raft/types.ts'
 import type { State } from '../state/state.ts'
+import { Checkpoints, defaultCheckpointBounds, type CheckpointBounds } from './checkpoint.ts'
 import { defaultCompactionBounds, type CompactionBounds } from './compaction.ts'
 import { Engine, type EngineOptions, type EnginePorts } from './engine.ts'
 import { Fates } from './fates.ts'
@@ -18,7 +19,7 @@ import { MemberDesk } from './member-desk.ts'
 import { noQuorum, Proposer, outcomeLimitMs, type ProposeOptions } from './proposer.ts'
 import { leaseOf } from './read-lease.ts'
 import { Reader } from './reader.ts'
-import { decodeCommand, encodeJson, proposeMethod, statusMethod, type ProposeReply } from './request.ts'
+import { checkpointMethod, decodeCommand, encodeJson, proposeMethod, statusMethod, type ProposeReply } from './request.ts'
 import { Succession } from './succession.ts'
 import { timingDefault } from './timing.ts'
 import { emptyConfiguration, type ClusterEvent, type ClusterStatus, type Halt } from './status.ts'
@@ -37,6 +38,7 @@ export type ClusterOptions = {
   readonly tickMs?: number
   /** Departures from the production values. */
   readonly compaction?: Partial<CompactionBounds>
+  readonly checkpoints?: CheckpointBounds
   readonly raft?: EngineOptions['raft']
   /** The cluster was founded anew without this node: its state is shown, and nothing else. */
   readonly superseded?: string
@@ -60,6 +62,7 @@ export class Cluster implements Consensus {
   readonly #reader: Reader
   readonly #desk: MemberDesk
   readonly #succession: Succession
+  readonly #checkpoints: Checkpoints
   readonly #onHalted: (halt: Halt) => void
   readonly #watchers = new Set<(event: ClusterEvent) => void>()
   /** Commands that this node proposed, and those that came to nothing or whose outcome it does not know. */
@@ -67,7 +70,7 @@ export class Cluster implements Consensus {
   #said: ClusterStatus | null = null
 
   constructor(options: ClusterOptions, ports: EnginePorts) {
-    const { nodeId, tickMs = defaultTickMs, raft = {} } = options
+    const { nodeId, tickMs = defaultTickMs, checkpoints = defaultCheckpointBounds, raft = {} } = options
     const compaction = { ...defaultCompactionBounds, ...options.compaction }
     this.#nodeId = nodeId
     this.#onHalted = options.onHalted ?? (() => undefined)
@@ -90,6 +93,7 @@ export class Cluster implements Consensus {
       read: (state) => this.#reader.answered(state),
       turned: () => this.#turned(),
       halted: (kind, reason, cause) => this.#halted({ kind, reason, cause }),
+      checkpoint: (index, checkpoint) => this.#checkpoints.applied(index, checkpoint),
     })
     this.#leadership = new Leadership({ nodeId, electionMs: this.#electionMs }, ports.clock)
     const parts = { engine: this.#engine, leadership: this.#leadership, fates: this.#fates }
@@ -98,6 +102,7 @@ export class Cluster implements Consensus {
     this.#succession = new Succession({ nodeId, heartbeatMs: this.#timing.heartbeatMs }, ports, parts)
     const own = { report: () => this.report(), lead: (to: string) => this.transferLeadership(to), compact: () => cutLog(this.#engine, ports) }
     this.#desk = new MemberDesk({ nodeId, electionMs: this.#electionMs }, ports, { leadership: this.#leadership, own })
+    this.#checkpoints = new Checkpoints({ nodeId, bounds: checkpoints }, ports, this.#engine)
   }
 
   /**
@@ -236,17 +241,28 @@ export class Cluster implements Consensus {
 
   status(): ClusterStatus {
     const halted = this.#engine.halted?.reason ?? null
+    const { divergence } = this.#engine
     const status = this.#engine.node?.status()
     if (status === undefined) {
       const { index, term } = this.state
       return {
         nodeId: this.#nodeId, role: 'follower', leaderId: null, term, commit: index, applied: index, firstIndex: index + 1, lastIndex: index,
-        logBytes: 0, configuration: emptyConfiguration, progress: {}, quorum: false, halted,
+        logBytes: 0, configuration: emptyConfiguration, progress: {}, quorum: false, halted, divergence,
       }
     }
     const { role, leader, term, commit, firstIndex, lastIndex, logBytes, configuration, progress } = status
     const quorum = this.#engine.isRunning && this.#leadership.hasQuorum(status)
-    return { nodeId: this.#nodeId, role, leaderId: leader, term, commit, applied: this.state.index, firstIndex, lastIndex, logBytes, configuration, progress, quorum, halted }
+    return { nodeId: this.#nodeId, role, leaderId: leader, term, commit, applied: this.state.index, firstIndex, lastIndex, logBytes, configuration, progress, quorum, halted, divergence }
+  }
+
+  /** What comparing this node's state with the others' has shown so far. */
+  agreement(): Agreement {
+    return { index: this.#checkpoints.agreedIndex, dissenters: this.#checkpoints.dissenters }
+  }
+
+  /** Of this node: the past that it remembers, with at most so many entries. */
+  history(entriesMax: number): StateHistory {
+    return this.#engine.history(entriesMax)
   }
 
   /** Calls back synchronously and in order; see `ClusterEvent`. A listener must not throw. */
@@ -300,6 +316,8 @@ export class Cluster implements Consensus {
         if (reply.kind === 'appended') await this.#pause()
         return encodeJson(reply)
       }
+      case checkpointMethod:
+        return this.#checkpoints.answer(from, body)
       case statusMethod:
         return encodeJson(this.status())
       default: {
@@ -315,6 +333,7 @@ export class Cluster implements Consensus {
     const status = this.status()
     const { leaderId, term, halted } = status
     if (this.#leadership.update({ id: halted === null ? leaderId : null, term })) this.#proposer.leaderChanged()
+    this.#checkpoints.look(status)
     if (this.#said !== null && saysTheSame(this.#said, status)) return
     this.#said = status
     this.#emit({ kind: 'status', status })
@@ -346,7 +365,7 @@ export class Cluster implements Consensus {
 
 /** Is there nothing between them that watchers are told of? Asked at every turn, so by identity where that suffices. */
 function saysTheSame(left: ClusterStatus, right: ClusterStatus): boolean {
-  const parts = ['leaderId', 'term', 'role', 'quorum', 'configuration', 'halted'] as const
+  const parts = ['leaderId', 'term', 'role', 'quorum', 'configuration', 'halted', 'divergence'] as const
   return parts.every((part) => left[part] === right[part])
 }
 

@@ -1,7 +1,9 @@
 // Turns the core's Readys into effects: sends, syncs, applies, and keeps log and state store in their order.
+import { divergenceText, type Checkpoint, type Divergence } from '../model/checkpoint.ts'
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
 import type { Cancel, Clock, Random } from '../ports/clock.ts'
+import type { StateHistory } from '../ports/consensus.ts'
 import type { Log } from '../ports/log.ts'
 import type { LogBatch, LogStore } from '../ports/log-store.ts'
 import type { StateStore, StateWrite } from '../ports/state-store.ts'
@@ -14,7 +16,9 @@ import { emptyState, stateHead, type State } from '../state/state.ts'
 import { Compaction, type CompactionBounds } from './compaction.ts'
 import { decodeEntryData, type DecodedEntry } from './entry.ts'
 import { Fitness } from './fitness.ts'
-import { configurationRecord, decodeImage, encodeImage, type DecodedImage } from './image.ts'
+import { History } from './history.ts'
+import { HashTrail } from './hash-trail.ts'
+import { configurationRecord, decodeImage, divergenceRecord, encodeImage, type DecodedImage } from './image.ts'
 import { Outbox } from './outbox.ts'
 import { recover, type Recovered } from './recovery.ts'
 import { StateWriter } from './state-writer.ts'
@@ -55,6 +59,8 @@ export type EngineListener = {
   /** A tick passed or a Ready was handled: anything in the status may have changed. */
   turned(): void
   halted(kind: HaltKind, reason: string, cause: unknown): void
+  /** Applied as the entry of that index. */
+  checkpoint(index: LogIndex, checkpoint: Checkpoint): void
 }
 
 export class Engine {
@@ -72,12 +78,16 @@ export class Engine {
   /** Not worth a sync of its own: goes with the next batch. */
   #hardStateOwed: HardState | null = null
   #isLogFresh = false
+  #isInstalling = false
   #pumping: Promise<void> | null = null
   #halted: { readonly kind: HaltKind; readonly reason: string } | null = null
   #stopped = false
   #cancelTick: Cancel | null = null
   readonly #outbox: Outbox
   readonly #fitness: Fitness
+  readonly #trail = new HashTrail()
+  readonly #history = new History()
+  #divergence: Divergence | null = null
 
   constructor(options: EngineOptions, ports: EnginePorts, listener: EngineListener) {
     this.#options = options
@@ -113,6 +123,15 @@ export class Engine {
   get priority(): ElectionPriority {
     return this.#fitness.priority
   }
+  get trail(): HashTrail {
+    return this.#trail
+  }
+  history(entriesMax: number): StateHistory {
+    return this.#history.view({ state: this.#state, configuration: this.#configuration, node: this.#node, trail: this.#trail }, entriesMax)
+  }
+  get divergence(): Divergence | null {
+    return this.#divergence
+  }
   get isRunning(): boolean {
     return this.#node !== null && this.#halted === null && !this.#stopped
   }
@@ -123,6 +142,12 @@ export class Engine {
     this.#ports.logStore.watchFailure((error) => this.#halt('storage', 'the log could not be written', error))
     const recovered = await recover({ nodeId, bootstrap: options.bootstrap }, this.#ports)
     this.#state = recovered.state
+    this.#trail.reset(this.#state.index, this.#state.digest)
+    if (recovered.kind === 'diverged') {
+      this.#divergence = recovered.divergence
+      this.#halt('diverged', divergenceText(recovered.divergence), null)
+      return
+    }
     if (recovered.kind === 'damaged') {
       this.#halt('damaged', recovered.detail, null)
       return
@@ -136,6 +161,7 @@ export class Engine {
     this.#isLogFresh = recovered.hardState.term === 0 && recovered.entries.length === 0 && recovered.base.index === 0
     this.#node = this.#createNode(recovered)
     this.#configuration = this.#node.status().configuration
+    this.#history.reset(this.#state, this.#configuration)
     this.#cancelTick = this.#ports.clock.every(tickMs, () => this.#tick())
     this.schedule()
     await this.#pumping
@@ -150,7 +176,7 @@ export class Engine {
     this.#cancelTick?.()
     this.#outbox.stop()
     await this.#pumping
-    if (this.#halted === null) await this.#writer.drain(true)
+    if (this.#halted === null || this.#halted.kind === 'diverged') await this.#writer.drain(true)
     this.#writer.stop()
     await this.#ports.logStore.close()
     await this.#ports.stateStore.close()
@@ -205,6 +231,16 @@ export class Engine {
       value = action(node)
     })
     return value
+  }
+
+  /** Of the state: while in doubt nothing is served, stopped is for good and outlives a restart. Null takes a doubt back. */
+  diverge(divergence: Divergence | null): void {
+    // A snapshot that is being installed takes the place of this state anyway.
+    if (!this.isRunning || this.#isInstalling) return
+    this.#divergence = divergence
+    if (divergence?.phase !== 'stopped') return
+    this.#writer.add([divergenceRecord(divergence)], true)
+    this.#halt('diverged', divergenceText(divergence), null)
   }
 
   /** Sees to it that Readys are handled, soon. What else comes in this turn goes into the same one. */
@@ -274,8 +310,11 @@ export class Engine {
     // The transport packs what came in one turn: it leaves before the disk's threads are woken, for the others' disks take as long as ours.
     await Promise.resolve()
     this.#hardStateOwed = ready.hardState ?? this.#hardStateOwed
-    if (ready.snapshot !== null) await this.#install(ready.snapshot, ready.entries)
-    else if (ready.mustSync) await this.#writeLog({ hardState: this.#hardStateOwed, entries: ready.entries, base: null })
+    if (ready.snapshot !== null) {
+      this.#isInstalling = true
+      await this.#install(ready.snapshot, ready.entries)
+      this.#isInstalling = false
+    } else if (ready.mustSync) await this.#writeLog({ hardState: this.#hardStateOwed, entries: ready.entries, base: null })
     if (!this.isRunning) return
     // With entries the leader waits for the answers; without, a client of this node waits for what is applied.
     const answersFirst = ready.entries.length > 0
@@ -347,8 +386,11 @@ export class Engine {
     }
     await this.#writeLog({ hardState: this.#hardStateOwed, entries, base: { meta, discardSuffix: true } })
     this.#state = decoded.state
+    this.#divergence = null
     this.#configuration = configuration
     this.#compaction.reset(index)
+    this.#trail.reset(index, decoded.state.digest)
+    this.#history.reset(decoded.state, configuration)
     this.#listener.replaced(index)
   }
 
@@ -358,12 +400,15 @@ export class Engine {
     for (const entry of committed) {
       const applied = this.#applyEntry(node, entry)
       if (applied === null) break
+      this.#trail.note(entry.index, this.#state.digest)
       writes.push(...applied)
       bytes += entry.data.length
     }
     if (committed.length === 0) return
     const { index, term } = this.#state
-    this.#writer.add(writes, this.#compaction.applied({ index, term, configuration: this.#configuration, bytes, nowMs: this.#ports.clock.monotonicMs() }))
+    const isMarked = this.#compaction.applied({ index, term, configuration: this.#configuration, bytes, nowMs: this.#ports.clock.monotonicMs() })
+    if (isMarked) this.#history.mark(this.#state, this.#configuration)
+    this.#writer.add(writes, isMarked)
   }
 
   /** What is to be written of it; null where this version cannot apply it and the node halts. */
@@ -384,6 +429,10 @@ export class Engine {
       case 'unknown':
         this.#halt('unknownCommand', `entry ${index} cannot be applied by this version: ${decoded.detail}`, null)
         return null
+      case 'checkpoint':
+        this.#applyNothing(entry, decoded.timeMs)
+        this.#listener.checkpoint(index, decoded.checkpoint)
+        return []
       case 'ignorable':
         this.#applyNothing(entry, decoded.timeMs)
         return []
@@ -410,6 +459,7 @@ export class Engine {
     // The core may have to remember more than that (it was removed, and is needed once more): then the disk has to remember it, too.
     if (node.compact(meta.index) < meta.index) return
     await this.#writeLog({ hardState: this.#hardStateOwed, entries: [], base: { meta, discardSuffix: false } })
+    this.#history.cut(meta.index)
     this.#ports.log.debug('log compacted', { index: meta.index })
   }
 
@@ -418,8 +468,8 @@ export class Engine {
     this.#halted = { kind, reason }
     this.#cancelTick?.()
     this.#outbox.stop()
-    // An entry may be applied in part: its index must not reach the disk.
-    this.#writer.freeze()
+    // An entry may be applied in part: its index must not reach the disk. A state that diverged is whole, and is evidence.
+    if (kind !== 'diverged') this.#writer.freeze()
     this.#ports.log.error('consensus halted', { kind, reason, cause: cause instanceof Error ? (cause.stack ?? cause.message) : cause })
     this.#listener.halted(kind, reason, cause)
   }

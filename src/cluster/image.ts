@@ -1,4 +1,5 @@
 // A state image as it travels in a snapshot: the state's head and records as JSON, proven by the state's own hash.
+import type { Divergence } from '../model/checkpoint.ts'
 import type { StateHead, StateWrite } from '../ports/state-store.ts'
 import type { SnapshotMeta } from '../raft/types.ts'
 import { exportState, importState, type State } from '../state/state.ts'
@@ -32,6 +33,7 @@ export function decodeImage(data: Uint8Array, meta: SnapshotMeta): DecodedImage 
 /** What the engine itself keeps beside the state's tables, in the same atomic batches. */
 const ownTable = '~cluster'
 const configurationId = 'configuration'
+const divergenceId = 'divergence'
 
 export type StoredConfiguration = Omit<SnapshotMeta, 'term'>
 
@@ -40,11 +42,19 @@ export function configurationRecord(stored: StoredConfiguration): StateWrite {
   return { table: ownTable, id: configurationId, value: stored }
 }
 
+/** That this very copy of the state is not the cluster's. It lies with the copy, and goes when another takes its place. */
+export function divergenceRecord(divergence: Divergence): StateWrite {
+  return { table: ownTable, id: divergenceId, value: divergence }
+}
+
+type SplitRecords = { readonly records: readonly StateWrite[]; readonly configuration: StoredConfiguration | null; readonly divergence: Divergence | null }
+
 /** Splits what was loaded into the state's own records and the engine's. */
-export function splitRecords(records: readonly StateWrite[]): { readonly records: readonly StateWrite[]; readonly configuration: StoredConfiguration | null } {
-  const own = records.find((record) => record.table === ownTable && record.id === configurationId)
+export function splitRecords(records: readonly StateWrite[]): SplitRecords {
+  const own = (id: string): unknown => records.find((record) => record.table === ownTable && record.id === id)?.value ?? null
   return {
     records: records.filter((record) => record.table !== ownTable),
-    configuration: (own?.value as StoredConfiguration | undefined) ?? null,
+    configuration: own(configurationId) as StoredConfiguration | null,
+    divergence: own(divergenceId) as Divergence | null,
   }
 }

@@ -1,4 +1,5 @@
 // Opens both stores at start and brings them to one place: what the log and the state say after a crash at any write.
+import type { Divergence } from '../model/checkpoint.ts'
 import type { LogStore } from '../ports/log-store.ts'
 import type { StateStore } from '../ports/state-store.ts'
 import { encodeConfChange } from '../raft/confchange-codec.ts'
@@ -11,9 +12,11 @@ export type Recovered =
   | { readonly kind: 'ready'; readonly state: State; readonly hardState: HardState; readonly base: SnapshotMeta; readonly entries: readonly Entry[] }
   /** The node must neither vote nor truncate nor serve; `state` is the last one readable, for a look. */
   | { readonly kind: 'damaged'; readonly state: State; readonly detail: string }
+  /** Its state was found not to be the cluster's: as bad as damage, but the tables are whole. */
+  | { readonly kind: 'diverged'; readonly state: State; readonly divergence: Divergence }
 
 type Stores = { readonly logStore: LogStore; readonly stateStore: StateStore }
-type LoadedState = { readonly state: State; readonly stored: boolean; readonly configuration: StoredConfiguration | null }
+type LoadedState = { readonly state: State; readonly stored: boolean; readonly configuration: StoredConfiguration | null; readonly divergence: Divergence | null }
 
 /**
  * State and log are written apart, in an order that makes each crash tellable:
@@ -29,7 +32,8 @@ export async function recover(options: { readonly nodeId: RaftId; readonly boots
   const recovery = await stores.logStore.open()
   const loaded = await loadState(stores.stateStore)
   if (loaded === null) return { kind: 'damaged', state: emptyState(), detail: 'the state tables cannot be read or do not have their hash' }
-  const { state, stored } = loaded
+  const { state, stored, divergence } = loaded
+  if (divergence !== null) return { kind: 'diverged', state, divergence }
   switch (recovery.kind) {
     case 'damaged':
       return { kind: 'damaged', state, detail: recovery.detail }
@@ -46,13 +50,13 @@ export async function recover(options: { readonly nodeId: RaftId; readonly boots
 
 async function loadState(store: StateStore): Promise<LoadedState | null> {
   const loaded = await store.load()
-  if (loaded === null) return { state: emptyState(), stored: false, configuration: null }
-  const { records, configuration } = splitRecords(loaded.records)
+  if (loaded === null) return { state: emptyState(), stored: false, configuration: null, divergence: null }
+  const { records, configuration, divergence } = splitRecords(loaded.records)
   try {
-    return { state: importState({ head: loaded.head, records }), stored: true, configuration }
+    return { state: importState({ head: loaded.head, records }), stored: true, configuration, divergence }
   } catch {
-    // Whichever record is wrong, this copy cannot be served.
-    return null
+    // Whichever record is wrong, this copy cannot be served. Where it differed in memory only, the disk contradicts itself.
+    return divergence === null ? null : { state: emptyState(), stored: true, configuration, divergence }
   }
 }
 

@@ -16,11 +16,12 @@ type Stores = { readonly logStore: LogStore; readonly stateStore: StateStore }
  * Reads both stores and applies the log to its end. Its last entries may never have been committed, but each of them may have been
  * acknowledged by members that are lost: leaving one out could lose what somebody was told is done.
  * @returns the state, and the highest term that this node has seen
- * @throws LOG_DAMAGED, STATE_CONFLICT where an entry is of a newer version
+ * @throws LOG_DAMAGED, STATE_DIVERGED, STATE_CONFLICT where an entry is of a newer version
  */
 export async function readToEnd(nodeId: RaftId, stores: Stores): Promise<{ readonly state: State; readonly term: number }> {
   const recovered = await recover({ nodeId, bootstrap: false }, stores)
   if (recovered.kind === 'damaged') throw new OperationalError('LOG_DAMAGED', `This node's copy is damaged: ${recovered.detail}. Recover the cluster on another node, or restore a backup.`)
+  if (recovered.kind === 'diverged') throw new OperationalError('STATE_DIVERGED', "This node's state is not the one that the cluster had. Recover the cluster on another node, or restore a backup. Nothing was changed.")
   const { state, entries, hardState } = recovered
   for (const { index, term, kind, data } of entries) {
     if (index <= state.index) continue
@@ -30,7 +31,7 @@ export async function readToEnd(nodeId: RaftId, stores: Stores): Promise<{ reado
     }
     const decoded = decodeEntryData(data)
     if (decoded.kind === 'unknown') throw new OperationalError('STATE_CONFLICT', `Entry ${index} cannot be applied by this version: ${decoded.detail}. Update this node first. Nothing was changed.`)
-    if (decoded.kind === 'ignorable') applyEmpty(state, { index, term, timeMs: decoded.timeMs })
+    if (decoded.kind === 'ignorable' || decoded.kind === 'checkpoint') applyEmpty(state, { index, term, timeMs: decoded.timeMs })
     else applyCommand(state, { index, term, timeMs: decoded.timeMs, command: decoded.command })
   }
   return { state, term: Math.max(hardState.term, state.term) }

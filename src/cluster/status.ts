@@ -1,4 +1,5 @@
 // What the cluster engine says about itself: its status, and the stream of events for those who follow it.
+import type { Divergence } from '../model/checkpoint.ts'
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
 import type { Configuration, LogIndex, Progress, RaftId, Role, Term } from '../raft/types.ts'
@@ -20,6 +21,8 @@ export type ClusterStatus = {
   readonly quorum: boolean
   /** Why this node takes no part any more; null while all is well. */
   readonly halted: string | null
+  /** This node's state is not that of the cluster, or seems not to be; null while all is well. */
+  readonly divergence: Divergence | null
 }
 
 export type HaltKind =
@@ -29,6 +32,8 @@ export type HaltKind =
   | 'damaged'
   /** The cluster was founded anew without this node. */
   | 'superseded'
+  /** The state is not the one that the others have: the node must rejoin. */
+  | 'diverged'
   /** An entry of a newer version: update this node. */
   | 'unknownCommand'
   /** A bug. */

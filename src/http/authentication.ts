@@ -54,7 +54,10 @@ export function watchCredential({ app, caller, headers, address, clock }: Watche
   const look = () => {
     authenticate(app, headers, address).then((now) => (now === null || JSON.stringify(now.bindings) !== roles ? end() : undefined), end)
   }
-  const cancels = [app.identity.onCredentialChange(look), clock.every(recheckMs, look)]
+  const leave = () => {
+    if (app.divergence() !== null) end()
+  }
+  const cancels = [app.onPulse(leave), app.identity.onCredentialChange(look), clock.every(recheckMs, look)]
   const cancel = () => {
     ended = true
     for (const each of cancels) each()

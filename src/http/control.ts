@@ -1,11 +1,13 @@
 // The control socket: HTTP over a unix socket that only root on this host can open; its file mode is the credential.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { chmod, unlink } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
 import type { Control } from '../app/face.ts'
 import { OperationalError } from '../model/error.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import { hasBody, parseJson, readBody } from './body.ts'
+import { bundleHeaders, packBundle } from './support-bundle.ts'
 import { problemHeaders, problemOf, problemType } from './problem.ts'
 
 export type ControlServer = { stop(): Promise<void> }
@@ -78,16 +80,32 @@ async function serve({ incoming, outgoing, control, routes, clock, log }: Exchan
       respond(outgoing, 200, { 'Content-Type': 'application/json' }, await control.restore(optionsOf(incoming), incoming.iterator({ destroyOnReturn: false })))
       return
     }
+    if (key === 'GET /support-bundle') {
+      await sendBundle(control, outgoing)
+      return
+    }
     const handler = Object.hasOwn(routes, key) ? routes[key] : undefined
     if (handler === undefined) throw new OperationalError('NOT_FOUND', `The control socket does not know ${key}.`)
     const bytes = hasBody(incoming) ? await readBody(incoming, outgoing, clock) : new Uint8Array()
     respond(outgoing, 200, { 'Content-Type': 'application/json' }, (await handler(bytes.length === 0 ? {} : parseJson(bytes))) ?? null)
   } catch (error) {
+    if (outgoing.headersSent) {
+      log.warn('an answer on the control socket broke off', { error: String(error) })
+      outgoing.destroy()
+      return
+    }
     if (!(error instanceof OperationalError)) log.error('control request failed', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
     if (incoming.url === restorePath) await dropRest(incoming)
     const problem = problemOf(error)
     respond(outgoing, problem.status, { 'Content-Type': problemType, ...problemHeaders(error) }, problem)
   }
+}
+
+/** A file, piece by piece; what fails in its midst breaks it off. */
+async function sendBundle(control: Control, outgoing: ServerResponse): Promise<void> {
+  const { node, nowMs, lines } = control.supportBundle()
+  outgoing.writeHead(200, bundleHeaders(node, nowMs))
+  await pipeline(packBundle(lines), outgoing)
 }
 
 function respond(outgoing: ServerResponse, status: number, headers: Readonly<Record<string, string>>, body: unknown): void {

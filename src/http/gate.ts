@@ -1,6 +1,9 @@
 // The gate in front of everything: a credential before any other question, and the checks on a browser's cookie.
 import type { Context, MiddlewareHandler } from 'hono'
+import { divergedPage } from '../../ui/views/diverged.ts'
 import type { App } from '../app/face.ts'
+import { divergenceText, type Divergence } from '../model/checkpoint.ts'
+import { OperationalError } from '../model/error.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Assets } from './assets.ts'
 import { authenticate, checkCsrf, checkOrigin, isWrite, unauthenticated } from './authentication.ts'
@@ -31,6 +34,9 @@ export function createGate(dependencies: Dependencies): MiddlewareHandler<HttpEn
     const { method, path } = context.req
     const { headers } = context.req.raw
     const isOpen = isPublic(method, path)
+    const divergence = app?.divergence() ?? null
+    // Not even who may ask is sure.
+    if (divergence !== null && !isServedDiverged(path) && assets?.isPublic(path) !== true) return answerDiverged(context, divergence, isPage(path))
     const caller = app === null ? null : await authenticate(app, headers, addressOf(context.env.incoming))
     context.set('caller', caller)
     context.set('form', null)
@@ -46,6 +52,19 @@ export function createGate(dependencies: Dependencies): MiddlewareHandler<HttpEn
     if (caller !== null && !isOpen) checkCsrf(caller, headers.get('X-CSRF-Token') ?? context.get('form')?.get('_csrf') ?? null)
     return next()
   }
+}
+
+/** Health and figures are what the alarm is heard by. */
+function isServedDiverged(path: string): boolean {
+  return path === '/healthz' || path === '/readyz' || path === '/metrics'
+}
+
+function answerDiverged(context: Context<HttpEnv>, divergence: Divergence, page: boolean): Response | Promise<Response> {
+  const isWanted = page && context.req.method === 'GET' && context.req.header('HX-Request') !== 'true'
+  const answer = problemResponse(new OperationalError('STATE_DIVERGED', divergenceText(divergence), { data: { retryAfterSeconds: divergence.phase === 'doubt' ? 1 : 60 } }))
+  if (!isWanted) return answer
+  for (const [name, value] of answer.headers) if (name !== 'content-type') context.header(name, value)
+  return context.html(divergedPage(divergence), 503)
 }
 
 function refuse(context: Context<HttpEnv>, page: boolean): Response {

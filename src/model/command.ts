@@ -151,6 +151,11 @@ export const commandPayloads = {
   'node.lead': z.strictObject({ id: nodeIdSchema, ...guardSchema }),
   /** On record before the node is asked to shorten its log. Changes nothing by itself. */
   'node.compact': z.strictObject({ id: nodeIdSchema, ...guardSchema }),
+  /** From the leader, of a node whose state was found to differ; null from the node itself, once its state is the cluster's again. */
+  'node.diverge': z.strictObject({
+    id: nodeIdSchema,
+    divergence: z.strictObject({ index: z.number().int().positive(), hash: z.string().max(64), expected: z.string().max(64) }).nullable(),
+  }),
 } as const
 export type CommandType = keyof typeof commandPayloads
 export type CommandPayload<Type extends CommandType> = z.output<(typeof commandPayloads)[Type]>

@@ -50,6 +50,7 @@ export const errorTable = {
   OUTCOME_UNKNOWN: { status: 503, title: 'The outcome is unknown; try again with the same Idempotency-Key' },
   OVERLOADED: { status: 503, title: 'Too much at once' },
   PEER_UNREACHABLE: { status: 502, title: 'The other node does not answer' },
+  STATE_DIVERGED: { status: 503, title: "This node's state is not the cluster's; ask another node" },
   INTERNAL: { status: 500, title: 'A fault in NovaCron itself' },
   SECRET_UNREADABLE: { status: 500, title: 'A secret cannot be opened' },
   STOPPING: { status: 503, title: 'This node is shutting down' },

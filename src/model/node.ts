@@ -83,6 +83,8 @@ export type StoredNode = {
   readonly wrappedClusterKey: string
   readonly announcement: NodeAnnouncement | null
   readonly joinedMs: number
+  /** Its state was found not to be the cluster's at the index; it has stopped. */
+  readonly divergence?: { readonly index: number; readonly hash: string; readonly expected: string; readonly sinceMs: number }
   /** It is being removed: it takes nothing new, leaves the voters, and is forgotten then. There is no way back. */
   readonly leaving?: { readonly sinceMs: number; readonly actor: string; readonly force: boolean }
 }

@@ -1,9 +1,11 @@
 // What engines beside the cluster's own may ask of consensus; `src/cluster` is the one implementation.
+import type { Checkpoint, Divergence } from '../model/checkpoint.ts'
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
 import type { Compacted, MemberReport } from '../model/member.ts'
 import type { ConfChange, Configuration, LogIndex, Progress, Role, Term } from '../raft/types.ts'
 import type { Cancel } from './clock.ts'
+import type { StateHead, StateWrite } from './state-store.ts'
 
 export type ConsensusStatus = {
   readonly role: Role
@@ -19,7 +21,40 @@ export type ConsensusStatus = {
   readonly quorum: boolean
   /** Why this node takes no part any more; null while it does. */
   readonly halted: string | null
+  readonly divergence: Divergence | null
 }
+
+/** A node that was found to have another state than the cluster at an index. */
+export type Dissent = { readonly nodeId: string; readonly index: LogIndex; readonly hash: string; readonly expected: string }
+
+/** What comparing states with the other nodes has shown. */
+export type Agreement = {
+  /** Up to here this node's state is known to be the cluster's; 0 where nothing was compared since it started. */
+  readonly index: LogIndex
+  readonly dissenters: readonly Dissent[]
+}
+
+/** The state at an index: enough to go on from there. */
+export type HistoryBase = { readonly head: StateHead; readonly records: readonly StateWrite[]; readonly configuration: Configuration }
+export type EntryContent =
+  | { readonly kind: 'command'; readonly command: Command }
+  | { readonly kind: 'checkpoint'; readonly checkpoint: Checkpoint }
+  /** A change of membership, as its bytes in base64. */
+  | { readonly kind: 'config'; readonly data: string }
+  | { readonly kind: 'ignorable'; readonly type: string }
+  | { readonly kind: 'unknown'; readonly detail: string }
+  | { readonly kind: 'empty' }
+export type HistoryEntry = {
+  readonly index: LogIndex
+  readonly term: Term
+  /** The leader's stamp; null where the entry has none. */
+  readonly timeMs: number | null
+  readonly content: EntryContent
+  /** Of the state of this node after it had applied the entry; null where that is not remembered. */
+  readonly hash: string | null
+}
+/** A state of the past and every entry that was applied to it since. */
+export type StateHistory = { readonly base: HistoryBase; readonly entries: readonly HistoryEntry[] }
 
 /** What a watcher is told, in the order of application. */
 export type ConsensusNotice =
@@ -49,5 +84,8 @@ export interface Consensus {
   /** From any node: has a member shorten its log behind a synced state, as far as followers allow. @throws STATE_CONFLICT, PEER_UNREACHABLE */
   compact(nodeId: string): Promise<Compacted>
   status(): ConsensusStatus
+  agreement(): Agreement
+  /** Of this node; at most so many entries. */
+  history(entriesMax: number): StateHistory
   watch(listener: (notice: ConsensusNotice) => void): Cancel
 }

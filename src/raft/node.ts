@@ -153,6 +153,12 @@ export class RaftNode {
     return log.snapshotIndex
   }
 
+  /** The entries that are in the log from `from` up to `to`: for a look, never to be changed. */
+  entries(from: LogIndex, to: LogIndex): readonly Entry[] {
+    const { log } = this.#core
+    return log.slice(Math.max(from, log.firstIndex), Math.min(to, log.lastIndex), Infinity)
+  }
+
   status(): Status {
     const { id, role, term, vote, leader, log, configuration, transferee, priority } = this.#core
     const { committed: commit, applied, firstIndex, lastIndex, bytes: logBytes } = log

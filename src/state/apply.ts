@@ -111,6 +111,7 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
     case 'node.vote':
     case 'node.lead':
     case 'node.compact':
+    case 'node.diverge':
       return applyToNode(transaction, command)
     case 'user.create':
     case 'user.add':

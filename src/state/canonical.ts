@@ -13,6 +13,9 @@ export function sameValue(left: unknown, right: unknown): boolean {
   return true
 }
 
+/** Rises with every change of what `digestOf` comes to for any value: hashes of nodes with another one are not compared. */
+export const digestVersion = 1
+
 /** Two independent 32-bit lanes; addition of lanes makes a hash of a multiset. */
 export type Digest = { readonly high: number; readonly low: number }
 export const emptyDigest: Digest = { high: 0, low: 0 }

@@ -2,6 +2,7 @@
 import type { CommandOf } from '../model/command.ts'
 import type { StoredNode } from '../model/node.ts'
 import type { Outcome } from './apply.ts'
+import { recordDivergence } from './divergence.ts'
 import { drainNode, uncordonNode } from './drain.ts'
 import { forgetNode, removeNode } from './node-removal.ts'
 import { compactNode, leadNode, voteNode } from './node-voting.ts'
@@ -12,7 +13,7 @@ import { sayOfVm } from './vm-event.ts'
 
 export const nodesMax = 256
 
-export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.admitWith' | 'node.announce' | 'node.update' | 'node.rename' | 'node.remove' | 'node.forget' | 'node.drain' | 'node.uncordon' | 'node.vote' | 'node.lead' | 'node.compact'>): Outcome {
+export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.admitWith' | 'node.announce' | 'node.update' | 'node.rename' | 'node.remove' | 'node.forget' | 'node.drain' | 'node.uncordon' | 'node.vote' | 'node.lead' | 'node.compact' | 'node.diverge'>): Outcome {
   switch (command.type) {
     case 'node.admit':
       return admit(transaction, command.payload)
@@ -43,6 +44,8 @@ export function applyToNode(transaction: Transaction, command: CommandOf<'node.a
       return leadNode(transaction, command.payload)
     case 'node.compact':
       return compactNode(transaction, command.payload)
+    case 'node.diverge':
+      return recordDivergence(transaction, command.payload)
   }
 }
 

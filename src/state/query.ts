@@ -1,4 +1,6 @@
 // Questions about the state that more than one room asks: lookups by name or id, what is allotted, what fits where.
+import type { CommandType } from '../model/command.ts'
+import { commandLevels } from '../model/feature-level.ts'
 import { isId } from '../model/id.ts'
 import type { StoredImage } from '../model/image.ts'
 import type { StoredNode } from '../model/node.ts'
@@ -24,6 +26,12 @@ export function projectExists(state: State, name: string): boolean {
 export function findImage(state: State, ref: string, project: string): StoredImage | undefined {
   const found = findByRef(state, 'image', ref, project) ?? findByRef(state, 'image', ref, defaultProject)
   return found !== undefined && (found.project === project || found.project === defaultProject) ? found : undefined
+}
+
+/** Whether every member's last announced version knows the command type: only then may it be proposed. One that has announced nothing yet knows the first level. */
+export function mayPropose(state: State, type: CommandType): boolean {
+  const level = commandLevels[type] ?? 1
+  return [...state.tables.node.values()].every((node) => (node.announcement?.featureLevel ?? 1) >= level)
 }
 
 /** VMs whose owner the node is. */

@@ -97,7 +97,8 @@ export function writeRecord<Name extends TableName>(state: State, table: Name, i
   indexRecord(state, table, record)
 }
 
-function recordDigest(table: TableName, id: string, record: unknown): Digest {
+/** What a record adds to the hash of the state. */
+export function recordDigest(table: TableName, id: string, record: unknown): Digest {
   return digestOf([table, id, record])
 }
 

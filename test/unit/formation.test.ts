@@ -40,7 +40,7 @@ beforeEach(async () => {
     },
     log: recordingLog([]), identity, local: await openLocalLevel({ directory: join(dataDir, 'local') }), storage: new SimStorage({ clock, random }),
     createHypervisor: () => new SimHypervisor({ machine }, { epochs: memoryLocalStore(), clock, random }),
-    clock, random, vault: createVault(identity), probe: { load: () => Promise.resolve(load) }, version: '0', discovery: null,
+    clock, random, vault: createVault(identity), probe: { load: () => Promise.resolve(load) }, version: '0', discovery: null, logLines: () => [],
   }
   formation = new Formation(host, { attach: () => undefined, onHalted: () => undefined })
 })

@@ -10,6 +10,7 @@ import type { Frame, Html } from './frame.ts'
 import { icon } from './icon.ts'
 import { nodeDrainButtons, nodeDrainWord } from './node-drain.ts'
 import { nodeMembershipLinks } from './node-membership.ts'
+import { nodeDivergence, nodeSupport } from './node-support.ts'
 import { asOf } from './note.ts'
 import { fullnessMark, partsBar, ratioBar, vmCells } from './picture.ts'
 import { nodeStateWord, roleIcons, state, vmStateWords } from './state.ts'
@@ -31,7 +32,7 @@ export function nodePage(frame: Frame, data: NodeDetails): Html {
 ${nodeFigures(frame, node)}
 ${data.charts}
 <div class="grid"><div class="c8 col wide">${nodeCells(data)}${nodeVms(frame, data)}${data.migrations}</div>
-<div class="c4 col wide">${nodeFacts(frame, node)}<section class="card live" id="node-events" aria-labelledby="ev-h"><header><h2 id="ev-h">Lately</h2><a href="/events?q=${node.name}">Events</a></header><div class="in">${data.events.length === 0 ? html`<p class="dim">Nothing is on record.</p>` : eventList(frame, data.events)}</div></section></div></div>`
+<div class="c4 col wide">${nodeFacts(frame, node)}${nodeSupport(frame, node)}<section class="card live" id="node-events" aria-labelledby="ev-h"><header><h2 id="ev-h">Lately</h2><a href="/events?q=${node.name}">Events</a></header><div class="in">${data.events.length === 0 ? html`<p class="dim">Nothing is on record.</p>` : eventList(frame, data.events)}</div></section></div></div>`
 }
 
 /** Live cells. */
@@ -40,7 +41,7 @@ export function nodeHead(frame: Frame, node: Node): Html {
   const accelerator = status.accelerator === 'kvm' ? 'KVM' : status.accelerator === 'tcg' ? 'TCG, no hardware help' : status.accelerator
   return html`<div id="node-head"><div class="row title"><h1>${node.name}</h1>${state(frame, nodeStateWord(node), { pill: true })}<span class="pill">${icon(frame, roleIcons[status.role])}${status.role}</span>${asOf(frame)}</div><p>${many(status.capacity.cpus, 'thread')}, ${mebibytes(status.capacity.memoryMiB)} · <span class="mono">${status.addresses[0] ?? unknown}</span> · ${accelerator}</p>${
     status.ready || status.reason === '' ? '' : html`<p>${icon(frame, 's-warn', 'warn')} ${status.reason}</p>`
-  }${nodeDrainWord(frame, node)}</div>`
+  }${nodeDivergence(frame, node)}${nodeDrainWord(frame, node)}</div>`
 }
 
 export function nodeFigures(frame: Frame, node: Node): Html {

@@ -3,12 +3,15 @@ import { randomBytes } from 'node:crypto'
 import { access, open, readdir, readFile, rm, statfs } from 'node:fs/promises'
 import { hostname as systemHostname } from 'node:os'
 import { join } from 'node:path'
+import { divergenceText, type Divergence } from '../../model/checkpoint.ts'
 import { namePattern } from '../../model/id.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Hypervisor, HypervisorInfo } from '../../ports/hypervisor.ts'
 
 export type DoctorCheck = { readonly check: string; readonly outcome: 'good' | 'warning' | 'bad'; readonly measured: string; readonly advice: string }
-export type DoctorOptions = { readonly dataDirectory: string; readonly hypervisor: Hypervisor; readonly clock: Clock }
+export type DoctorOptions = { readonly dataDirectory: string; readonly hypervisor: Hypervisor; readonly clock: Clock; /** Absent while the node is in no cluster. */ readonly state?: StateView | undefined }
+/** Of the replicated state on this node. */
+export type StateView = { readonly divergence: Divergence | null; readonly comparedIndex: number; readonly appliedIndex: number }
 
 /** Every threshold in one place; what is above `bad` (or below, where less is worse) keeps a node from being of use. */
 export const doctorLimits = {
@@ -32,12 +35,13 @@ const hypervisorPauseMs = 200
  * Runs every check; takes some seconds. A check that cannot be made is told as such, never as good.
  * Writes 200 KiB into a file of its own in the data directory and removes it.
  */
-export async function runDoctor({ dataDirectory, hypervisor, clock }: DoctorOptions): Promise<readonly DoctorCheck[]> {
+export async function runDoctor({ dataDirectory, hypervisor, clock, state }: DoctorOptions): Promise<readonly DoctorCheck[]> {
   // One after another: together they would measure each other.
   const disk = await checkSync(dataDirectory, clock)
   const loop = await checkLoop(clock)
   return [
     disk, await checkSpace(dataDirectory), await checkMemory(), await checkClock(clock), await checkMtu(), loop, await checkHypervisor(hypervisor, clock), checkHostname(systemHostname()),
+    ...(state === undefined ? [] : [judgeState(state)]),
   ]
 }
 
@@ -194,6 +198,15 @@ export function checkHostname(name: string): DoctorCheck {
   const label = name.split('.', 1)[0]!.toLowerCase()
   if (namePattern.test(label)) return { check, outcome: 'good', measured: name === label ? name : `${name}, so the node is ${label}`, advice: '' }
   return { check, outcome: 'bad', measured: name === '' ? 'empty' : name, advice: 'A node\'s name is a DNS label: lower-case letters, digits and hyphens. Set the hostname, or "name" in node.json.' }
+}
+
+export function judgeState({ divergence, comparedIndex, appliedIndex }: StateView): DoctorCheck {
+  const check = 'state'
+  if (divergence !== null) {
+    const { index, hash, expected } = divergence
+    return { check, outcome: 'bad', measured: `differs at index ${index} or before: ${hash} here, ${expected} in the cluster`, advice: divergenceText(divergence) }
+  }
+  return { check, outcome: 'good', measured: comparedIndex === 0 ? `not compared since the start, applied up to ${appliedIndex}` : `the leader's up to index ${comparedIndex}, applied up to ${appliedIndex}`, advice: '' }
 }
 
 function outcomeBelow(value: number, limit: { readonly warning: number; readonly bad: number }): DoctorCheck['outcome'] {

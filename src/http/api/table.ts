@@ -14,6 +14,7 @@ import { projectRoutes } from './projects.ts'
 import { roleRoutes } from './roles.ts'
 import { sessionRoutes } from './session.ts'
 import { sessionsRoutes } from './sessions.ts'
+import { supportBundleRoutes } from './support-bundle.ts'
 import { tokenRoutes } from './tokens.ts'
 import { uploadRoutes } from './uploads.ts'
 import { userRoutes } from './users.ts'
@@ -21,6 +22,6 @@ import { vmRoutes } from './vms.ts'
 
 export function routeTable(watchEvents: WatchEvents): readonly Route[] {
   return [
-    ...sessionRoutes, ...vmRoutes, ...migrationRoutes, ...consoleRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...memberRoutes, ...clusterBackupRoutes, ...metricsRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
+    ...sessionRoutes, ...vmRoutes, ...migrationRoutes, ...consoleRoutes, ...imageRoutes, ...uploadRoutes, ...nodeRoutes, ...clusterRoutes, ...memberRoutes, ...clusterBackupRoutes, ...supportBundleRoutes, ...metricsRoutes, ...operationRoutes, ...eventRoutes(watchEvents), ...userRoutes, ...roleRoutes, ...projectRoutes, ...tokenRoutes, ...sessionsRoutes,
   ]
 }

@@ -1,5 +1,5 @@
 // The command line against the real router, event stream, console and control socket, on the small application of the HTTP tests.
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -156,6 +156,33 @@ test('the control socket: status, doctor, founding and joining', async () => {
   expect((await run(['cluster', 'join', 'ncj_x', '--socket', socket, '--json'])).json).toEqual({ nodeId: 'n1', name: 'n1' })
   expect((await run(['doctor', '--socket', socket])).stdout).toMatch(/clock +good +1 ms/)
   expect((await run(['doctor', '--socket', join(directory, 'nobody.sock'), '--json']))).toMatchObject({ code: 6, json: { code: 'UNREACHABLE' } })
+})
+
+test('a support bundle is saved by the control socket or the API, proven, private, and never over another file', async () => {
+  const file = join(directory, 'n1.bundle.gz')
+  expect(await run(['support-bundle', file, '--socket', socket, '--json'])).toMatchObject({ code: 0, json: { file, lines: 2, entries: 1, omitted: [] } })
+  expect(statSync(file).mode & 0o777).toBe(0o600)
+  const before = readFileSync(file)
+  expect(await run(['support-bundle', file, '--socket', socket])).toMatchObject({ code: 5, stderr: expect.stringContaining('is there already') })
+  expect(readFileSync(file)).toEqual(before)
+  expect(await run(['support-bundle', `${file}2`, '--api'], { env })).toMatchObject({ code: 0, stdout: expect.stringContaining('1 entries of the log') })
+  expect(served.app.calls).toContain('supportBundle admin')
+  expect(await run(['support-bundle', join(directory, 'no', 'where'), '--socket', socket])).toMatchObject({ code: 1 })
+  expect(await run(['support-bundle', `${file}3`, '--socket', join(directory, 'nobody.sock')])).toMatchObject({ code: 6 })
+})
+
+test('a bundle that breaks off is not kept', async () => {
+  const path = join(directory, 'torn.sock')
+  const supportBundle = () => ({ ...smallControl.supportBundle(), lines: (async function* () {
+    yield { kind: 'log' as const, line: 'first' }
+    await Promise.resolve()
+    throw new Error('the disk is gone')
+  })() })
+  const torn = await startControl({ path, control: { ...smallControl, supportBundle }, clock, log: recordingLog([]) })
+  const file = join(directory, 'torn.bundle.gz')
+  expect((await run(['support-bundle', file, '--socket', path])).code).not.toBe(0)
+  expect(existsSync(file)).toBe(false)
+  await torn.stop()
 })
 
 test('doctor ends with 1 where something is bad', async () => {

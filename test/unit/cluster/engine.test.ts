@@ -21,7 +21,7 @@ async function startedAlone(): Promise<{ readonly engine: Engine; readonly halts
   const disk = new SimDisk({ random })
   const { transport } = new SimNetwork({ clock, random }).endpoint('a', clock)
   const halts: string[] = []
-  const listener = { applied: () => undefined, replaced: () => undefined, read: () => undefined, turned: () => undefined, halted: (kind: string) => void halts.push(kind) }
+  const listener = { applied: () => undefined, replaced: () => undefined, read: () => undefined, turned: () => undefined, halted: (kind: string) => void halts.push(kind), checkpoint: () => undefined }
   const engine = new Engine(
     { nodeId: 'a', tickMs: 100, compaction: defaultCompactionBounds, raft: {} },
     { clock, random, transport, log: silentLog, logStore: new SimLogStore({ disk, clock }), stateStore: new SimStateStore({ disk, clock }) },

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { afterEach, expect, test } from 'vitest'
 import { fingerprint, selfSigned } from '../../../src/drivers/crypto/authority.ts'
 import { serve, type Served } from './harness.ts'
+import { uiRoutes } from '../../../src/http/ui/routes.ts'
 import { createSmallApp, smallControl } from './small-app.ts'
 
 const running: Served[] = []
@@ -50,6 +51,24 @@ test('a halted node is alive but not ready', async () => {
   const served = await start({ control: { ...smallControl, status: () => ({ ...smallControl.status(), halted: 'the Raft log is damaged' }) } })
   expect(await served.ask('/healthz', { token: null })).toMatchObject({ status: 200 })
   expect(await served.ask('/readyz', { token: null })).toMatchObject({ status: 503, json: { reason: 'the Raft log is damaged' } })
+})
+
+test('a node whose state differs answers nothing but health and figures, and says what to do', async () => {
+  const served = await start({ pages: uiRoutes })
+  served.app.diverged = { phase: 'stopped', index: 7, hash: 'a'.repeat(16), expected: 'b'.repeat(16) }
+  for (const path of ['/api/v1/vms', '/api/v1/nothing', '/api/v1/openapi.json', '/nothing']) {
+    expect(await served.ask(path), path).toMatchObject({ status: 503, json: { code: 'STATE_DIVERGED', detail: expect.stringMatching(/index 7 or before.*support-bundle/) }, headers: { 'retry-after': '60' } })
+  }
+  expect(await served.ask('/api/v1/session', { method: 'POST', token: null, json: { name: 'admin', password: 'x' } })).toMatchObject({ status: 503 })
+  const page = await served.ask('/vms', { token: null })
+  expect(page).toMatchObject({ status: 503, headers: { 'content-type': expect.stringMatching(/^text.html/), 'content-security-policy': expect.any(String) } })
+  expect(page.text).toMatch(/another state than the cluster.*novacron support-bundle/s)
+  expect(await served.ask('/healthz', { token: null })).toMatchObject({ status: 200 })
+  expect(await served.ask('/metrics')).toMatchObject({ status: 200 })
+  served.app.diverged = { ...served.app.diverged, phase: 'doubt' }
+  expect(await served.ask('/api/v1/vms')).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
+  served.app.diverged = null
+  expect(await served.ask('/api/v1/vms')).toMatchObject({ status: 200 })
 })
 
 test('a bug is a 500 that keeps its reason to the log', async () => {

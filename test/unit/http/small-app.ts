@@ -1,6 +1,7 @@
 // A cluster of one in memory, as small as the HTTP face needs to be exercised: what the use cases answer is not tested here.
 import { setTimeout as delay } from 'node:timers/promises'
-import type { App, Caller, Control, ListQuery, Page, Watcher, WriteOptions } from '../../../src/app/face.ts'
+import type { App, Caller, Control, ListQuery, Page, SupportBundle, Watcher, WriteOptions } from '../../../src/app/face.ts'
+import type { Divergence } from '../../../src/model/checkpoint.ts'
 import { OperationalError } from '../../../src/model/error.ts'
 import type { Event } from '../../../src/model/event.ts'
 import type { ClusterMembers } from '../../../src/model/member.ts'
@@ -15,6 +16,7 @@ import type { RoleResource } from '../../../src/model/role.ts'
 import type { SessionView } from '../../../src/model/session.ts'
 import type { Token } from '../../../src/model/token.ts'
 import { uploadCreateSchema, type Upload } from '../../../src/model/upload.ts'
+import type { BundleLine } from '../../../src/model/support-bundle.ts'
 import type { User } from '../../../src/model/user.ts'
 import { vmCreateSchema, type Vm } from '../../../src/model/vm.ts'
 import type { ByteStream } from '../../../src/ports/transport.ts'
@@ -34,6 +36,7 @@ export type SmallApp = App & {
   resetWatchers(): void
   revoked: boolean
   stale: boolean
+  diverged: Divergence | null
   watchers: Set<Watcher>
   credentialListeners: Set<() => void>
   console: 'echo' | 'busy'
@@ -89,7 +92,7 @@ function one<T extends { id: string; name: string }>(items: readonly T[], ref: s
 
 export function createSmallApp(): SmallApp {
   const vms: Vm[] = []
-  const app: Omit<SmallApp, keyof App> = { events: [], imported: [], writes: [], calls: [], revoked: false, stale: false, watchers: new Set(), credentialListeners: new Set(), console: 'echo', emit: () => emit(), resetWatchers: () => [...app.watchers].forEach((watcher) => watcher.reset()) }
+  const app: Omit<SmallApp, keyof App> = { events: [], imported: [], writes: [], calls: [], revoked: false, stale: false, diverged: null, watchers: new Set(), credentialListeners: new Set(), console: 'echo', emit: () => emit(), resetWatchers: () => [...app.watchers].forEach((watcher) => watcher.reset()) }
   const emit = () => {
     const id = `${app.events.length + 1}.0`
     const event: Event = { id, at, type: 'updated', kind: 'vm', resourceId: 'x', name: 'x', project: '', message: 'm', reason: 'r', actor: 'a', commandId: 'c' }
@@ -246,8 +249,13 @@ export function createSmallApp(): SmallApp {
     onPulse: () => () => undefined,
     readBarrier: async () => { app.calls.push('readBarrier'); return 7 },
     async waitIndex(index) { if (index > 100) throw new OperationalError('OUTCOME_UNKNOWN', 'The index is not here yet.'); app.calls.push(`waitIndex ${index}`) },
+    divergence: () => app.diverged,
     readiness: () => null,
     imageForPeer: () => null,
+    supportBundle: (caller) => {
+      app.calls.push(`supportBundle ${caller?.userName ?? 'root'}`)
+      return smallBundle()
+    },
     measures: {
       node: (_caller, ref) => measured('node', one([node], ref)), vm: (_caller, ref) => measured('vm', one(vms, ref)), cluster: () => measured('cluster', { id: 'c', name: 'lab' }),
       nodeUsage: (_caller, query) => page([], query), vmUsage: (_caller, query) => page([], query), usageOf: () => null, sparks: () => new Map(),
@@ -262,6 +270,14 @@ export function createSmallApp(): SmallApp {
     ],
   }
   return Object.assign(app, face)
+}
+
+function smallBundle(): SupportBundle {
+  const lines = async function* (): AsyncGenerator<BundleLine, void> {
+    yield { kind: 'log', line: 'node is up' }
+    yield { kind: 'entry', index: 1, term: 1, timeMs: null, content: { kind: 'empty' } }
+  }
+  return { node: 'n1', nowMs: Date.parse(at), lines: lines() }
 }
 
 const measured = (kind: MetricsView['kind'], { id, name }: { readonly id: string; readonly name: string }): MetricsView =>
@@ -290,6 +306,7 @@ function echo(signal: AbortSignal): ByteStream {
 }
 
 export const smallControl: Control = {
+  supportBundle: () => smallBundle(),
   status: () => ({ clustered: true, nodeId: 'n1', name: 'n1', halted: null, url: 'https://n1:8443', fingerprint: 'ab'.repeat(32), discovery: true, removed: null }),
   leave: async () => ({ clusterName: 'lab' }),
   resetPassword: async () => ({ user: 'admin', password: 'secret' }),

@@ -380,6 +380,8 @@ export function makeStandIn(): StandIn {
     onPulse: watch,
     readBarrier: () => Promise.resolve(900),
     waitIndex: () => Promise.resolve(),
+    supportBundle: () => { throw new Error('not here') },
+    divergence: () => null,
     readiness: () => null,
     imageForPeer: () => null,
     measures: {

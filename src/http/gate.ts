@@ -3,7 +3,7 @@ import type { Context, MiddlewareHandler } from 'hono'
 import type { App } from '../app/face.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Assets } from './assets.ts'
-import { authenticate, checkCsrf, checkOrigin, isWrite, unauthenticated } from './authentication.ts'
+import { authenticate, checkCsrf, checkOrigin, isWrite, requireKnowledge, unauthenticated } from './authentication.ts'
 import { bodyBytesMax, hasBody, mediaTypeOf, openBodyBytesMax, parseForm, readBody } from './body.ts'
 import { addressOf, type HttpEnv } from './context.ts'
 import { peerImagePath } from './peer-image.ts'
@@ -34,7 +34,10 @@ export function createGate(dependencies: Dependencies): MiddlewareHandler<HttpEn
     const caller = app === null ? null : await authenticate(app, headers, addressOf(context.env.incoming))
     context.set('caller', caller)
     context.set('form', null)
-    if (caller === null && !isOpen) return refuse(context, isPage(path))
+    if (caller === null && !isOpen) {
+      if (app !== null) requireKnowledge(app, headers)
+      return refuse(context, isPage(path))
+    }
     if (!isWrite(method)) return next()
     const isApi = path.startsWith('/api/')
     // The open API routes check their own: a program that signs in or joins sends no Origin.

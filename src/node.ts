@@ -67,6 +67,8 @@ export type NodeOptions = {
   readonly httpAddress: string
   /** Whom to dial until the state tells the members. */
   readonly members: readonly Member[]
+  /** Told of the members that the state names, at first and at every change. */
+  readonly onMembers?: ((members: readonly Member[]) => void) | undefined
   readonly cluster?: Omit<ClusterOptions, 'nodeId' | 'onHalted'>
   readonly onHalted?: ClusterOptions['onHalted']
   readonly membership?: Omit<MembershipOptions, 'nodeId'>
@@ -203,6 +205,7 @@ function setMembers(options: NodeOptions, cluster: Cluster, transport: Transport
     const address = node.announcement?.peerAddress ?? (node.id === options.nodeId ? options.peerAddress : null)
     return address === null ? [] : [{ nodeId: node.id, name: node.name, peerId: node.peerId, address }]
   })
+  if (known.length > 0) options.onMembers?.(known)
   transport.setMembers(known.length > 0 ? known : options.members)
   transport.setDismissed?.({ epoch: ownEpoch(cluster), peers: [...cluster.state.tables.formerNode.values()].filter((former) => former.epoch !== undefined).map(({ id, peerId }) => ({ nodeId: id, peerId })) })
 }

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { CommandPayload } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
-import { labelsSchema, type NodeId, type OperationId } from '../model/id.ts'
+import { labelPatchSchema, type NodeId, type OperationId } from '../model/id.ts'
 import { nodeDrainSchema, nodeRemoveSchema, nodeRenameSchema, nodeSpecPatchSchema, type DiscoveredNode, type Node, type StoredNode } from '../model/node.ts'
 import type { Operation } from '../model/operation.ts'
 import { defaultProject } from '../model/resource.ts'
@@ -12,7 +12,6 @@ import { authorize } from './authorize.ts'
 import type { AppContext } from './context.ts'
 import { DiscoveryUseCases } from './discovery.ts'
 import type { Caller, Difference, DryRun, ListQuery, Membership, Nodes, Page, WriteOptions, Written } from './face.ts'
-import { mergeLabels } from './labels.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { presentNode, presentOperation, roleOf } from './present.ts'
@@ -28,7 +27,7 @@ const patchSchema = z.strictObject({
   id: z.string().optional(), kind: z.string().optional(), name: z.string().optional(), project: z.string().optional(),
   generation: z.unknown().optional(), status: z.unknown().optional(),
   revision: z.number().int().nonnegative().optional(),
-  labels: z.record(z.string(), z.string().nullable()).optional(),
+  labels: labelPatchSchema.optional(),
   spec: nodeSpecPatchSchema.optional(),
 })
 
@@ -64,21 +63,22 @@ export class NodeUseCases implements Nodes {
   }
 
   async patch(caller: Caller, ref: string, body: unknown, options: WriteOptions): Promise<Written<Node>> {
+    const earlier = findEarlier(this.#context, caller, options)
+    if (earlier !== null) return this.get(caller, earlier.id)
     authorize(caller, 'administer', '', 'nodes')
     const node = this.#find(ref)
     const input = parseInput(patchSchema, body)
-    const labels = input.labels === undefined ? undefined : parseInput(labelsSchema, mergeLabels(node.labels, input.labels))
     const guards = { ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }), ...(input.revision === undefined ? {} : { revision: input.revision }) }
     if (input.name !== undefined && input.name !== node.name) {
-      if (labels !== undefined || input.spec !== undefined) throw invalidField('name', 'is changed alone, without labels and spec')
+      if (input.labels !== undefined || input.spec !== undefined) throw invalidField('name', 'is changed alone, without labels and spec')
       const { name } = parseInput(nodeRenameSchema, { name: input.name })
       return this.#write(caller, 'node.rename', { id: node.id as NodeId, name, ...guards }, options)
     }
     if (input.spec?.voting !== undefined && input.spec.voting !== (node.spec.voting ?? 'auto')) throw invalidField('spec.voting', 'is changed by promote and demote')
     const payload = {
       id: node.id as NodeId,
-      ...(labels === undefined ? {} : { labels }),
-      ...(input.spec === undefined ? {} : { spec: { schedulable: input.spec.schedulable ?? node.spec.schedulable } }),
+      ...(input.labels === undefined ? {} : { labelPatch: input.labels }),
+      ...(input.spec?.schedulable === undefined ? {} : { spec: { schedulable: input.spec.schedulable } }),
       ...guards,
     }
     return this.#write(caller, 'node.update', payload, options)

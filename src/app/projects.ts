@@ -1,13 +1,12 @@
 // Use cases of projects. The project default is there in every cluster, and stays.
 import { OperationalError } from '../model/error.ts'
-import { labelsSchema, type ProjectId } from '../model/id.ts'
+import type { ProjectId } from '../model/id.ts'
 import { defaultProjectId, projectCreateSchema, projectPatchSchema, type Project, type StoredProject } from '../model/project.ts'
 import { defaultProject } from '../model/resource.ts'
 import { findByRef } from '../state/query.ts'
 import { authorize, may } from './authorize.ts'
 import type { AppContext } from './context.ts'
 import type { Caller, ListQuery, Page, Projects, WriteOptions, Written } from './face.ts'
-import { mergeLabels } from './labels.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { presentProject } from './present-people.ts'
@@ -51,7 +50,7 @@ export class ProjectUseCases implements Projects {
     const payload = {
       id: project.id as ProjectId,
       ...(input.name === undefined ? {} : { name: input.name }),
-      ...(input.labels === undefined ? {} : { labels: parseInput(labelsSchema, mergeLabels(project.labels, input.labels)) }),
+      ...(input.labels === undefined ? {} : { labelPatch: input.labels }),
       ...(input.spec?.description === undefined ? {} : { description: input.spec.description }),
       ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }),
       ...(input.revision === undefined ? {} : { revision: input.revision }),

@@ -1,5 +1,6 @@
-// Notes writes that are refused before they become a command, so that the audit tells of them too: who, what, why; never what was sent.
+// Refused writes: confirmed where this node may be behind, and noted where they never become a command, so that the audit tells of them too: who, what, why; never what was sent.
 import { errorTable, OperationalError } from '../model/error.ts'
+import { confirmed } from './confirmation.ts'
 import type { AppContext } from './context.ts'
 import type { Caller } from './face.ts'
 
@@ -25,7 +26,8 @@ export class Refusals {
         if (typeof member !== 'function' || typeof name !== 'string') return member
         return (...given: readonly unknown[]) => {
           const call = () => Reflect.apply(member, target, given) as unknown
-          return isWrite(given) ? this.#watched(call, { caller: given[0] as Caller, command: commandOf(noun, name, given), target: targetOf(given) }) : call()
+          if (!isWrite(given)) return call()
+          return this.#watched(() => (isRepeatable(given) ? confirmed(this.#context, call) : call()), { caller: given[0] as Caller, command: commandOf(noun, name, given), target: targetOf(given) })
         }
       },
     })
@@ -74,6 +76,11 @@ type Write = { readonly caller: Caller; readonly command: string; readonly targe
 function isWrite(given: readonly unknown[]): boolean {
   const has = (value: unknown, key: string) => typeof value === 'object' && value !== null && key in value
   return has(given[0], 'bindings') && given.some((value) => has(value, 'idempotencyKey') && !(value as { readonly dryRun: boolean }).dryRun)
+}
+
+/** What streams can be read once. */
+function isRepeatable(given: readonly unknown[]): boolean {
+  return !given.some((value) => typeof value === 'function')
 }
 
 /** `vm.create`, `vm.stop`: as the commands themselves are called. */

@@ -1,6 +1,6 @@
 // Use cases of users.
 import { OperationalError } from '../model/error.ts'
-import { labelsSchema, type UserId } from '../model/id.ts'
+import type { UserId } from '../model/id.ts'
 import { weaknessOf } from '../model/password.ts'
 import { normalBindings } from '../model/role.ts'
 import { passwordChangeSchema, userCreateSchema, userPatchSchema, type StoredUser, type User } from '../model/user.ts'
@@ -8,7 +8,6 @@ import { findByRef } from '../state/query.ts'
 import { authorize, may } from './authorize.ts'
 import type { AppContext } from './context.ts'
 import type { Caller, ListQuery, Page, Users, WriteOptions, Written } from './face.ts'
-import { mergeLabels } from './labels.ts'
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { presentUser } from './present-people.ts'
@@ -64,7 +63,7 @@ export class UserUseCases implements Users {
     if (input.name !== undefined && input.name !== user.name) throw new OperationalError('INVALID', 'A user keeps the name.', { data: { fields: [{ path: 'name', message: 'cannot be changed' }] } })
     const payload = {
       id: user.id as UserId,
-      ...(input.labels === undefined ? {} : { labels: parseInput(labelsSchema, mergeLabels(user.labels, input.labels)) }),
+      ...(input.labels === undefined ? {} : { labelPatch: input.labels }),
       ...definedOf(input.spec ?? {}),
       ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }),
       ...(input.revision === undefined ? {} : { revision: input.revision }),

@@ -21,7 +21,7 @@ export async function propose<Type extends CommandType>(
   await requireAcceptable(context, command)
   // A client that goes away does not take its command back: the outcome stays what it is.
   const result = await context.ports.consensus.propose(command, {})
-  if (result.kind === 'refused') throw refusalError(result, true)
+  if (result.kind === 'refused') throw refusalError(result, { inLog: true, confirmed: true })
   return result
 }
 
@@ -66,13 +66,14 @@ async function requireAcceptable(context: AppContext, command: Command): Promise
     return
   }
   const refused = refusal()
-  if (refused !== null) throw refusalError(refused)
+  // What was found by its name may be another one by now, or gone: that is looked up anew.
+  if (refused !== null) throw refusalError(refused, refused.code === 'NOT_FOUND' ? {} : { confirmed: true })
 }
 
-/** @param inLog the log has it, and so has the audit */
-function refusalError(result: Extract<CommandResult, { kind: 'refused' }>, inLog = false): OperationalError {
+/** @param known `inLog`: the log has it, and so has the audit; `confirmed`: it was found at a linearizable point */
+function refusalError(result: Extract<CommandResult, { kind: 'refused' }>, known: { readonly inLog?: true; readonly confirmed?: true } = {}): OperationalError {
   const fields = result.fields ?? []
-  return new OperationalError(result.code, result.message, { data: { ...(fields.length === 0 ? {} : { fields }), ...(inLog ? { inLog } : {}) } })
+  return new OperationalError(result.code, result.message, { data: { ...(fields.length === 0 ? {} : { fields }), ...known } })
 }
 
 /** Runs a question about the state that may refuse. */

@@ -6,7 +6,7 @@ import { divergenceText, type Divergence } from '../model/checkpoint.ts'
 import { OperationalError } from '../model/error.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Assets } from './assets.ts'
-import { authenticate, checkCsrf, checkOrigin, isWrite, unauthenticated } from './authentication.ts'
+import { authenticate, checkCsrf, checkOrigin, isWrite, requireKnowledge, unauthenticated } from './authentication.ts'
 import { bodyBytesMax, hasBody, mediaTypeOf, openBodyBytesMax, parseForm, readBody } from './body.ts'
 import { addressOf, type HttpEnv } from './context.ts'
 import { peerImagePath } from './peer-image.ts'
@@ -40,7 +40,10 @@ export function createGate(dependencies: Dependencies): MiddlewareHandler<HttpEn
     const caller = app === null ? null : await authenticate(app, headers, addressOf(context.env.incoming))
     context.set('caller', caller)
     context.set('form', null)
-    if (caller === null && !isOpen) return refuse(context, isPage(path))
+    if (caller === null && !isOpen) {
+      if (app !== null) requireKnowledge(app, headers)
+      return refuse(context, isPage(path))
+    }
     if (!isWrite(method)) return next()
     const isApi = path.startsWith('/api/')
     // The open API routes check their own: a program that signs in or joins sends no Origin.

@@ -1,7 +1,7 @@
 // Commands: everything that can change the replicated state. The meaning of a type never changes; new behaviour is a new type.
 import { z } from 'zod'
 import { bringSchema } from './bring.ts'
-import { commandIdSchema, imageIdSchema, labelsSchema, nameSchema, nodeIdSchema, operationIdSchema, projectIdSchema, tokenIdSchema, userIdSchema, vmIdSchema } from './id.ts'
+import { commandIdSchema, imageIdSchema, labelPatchSchema, labelsSchema, nameSchema, nodeIdSchema, operationIdSchema, projectIdSchema, tokenIdSchema, userIdSchema, vmIdSchema } from './id.ts'
 import { imageCopiesSchema, imageSpecSchema, imageUrlBytesMax } from './image.ts'
 import { bandwidthMiBpsMax, moveOutputsSchema } from './migration.ts'
 import { nodeAnnouncementSchema, nodeVotings } from './node.ts'
@@ -12,6 +12,9 @@ import { runStateSchema, vmActions, vmReportSchema, vmSpecSchema } from './vm.ts
 
 /** Guards of an update: `ifMatch` failing is 412, `revision` (from the body) failing is 409. */
 const guardSchema = { ifMatch: z.number().int().optional(), revision: z.number().int().optional() }
+
+/** Of an update: `labels` are all that shall be, `labelPatch` is merged into those that are there when it is applied. */
+const labelChangeSchema = { labels: labelsSchema.optional(), labelPatch: labelPatchSchema.optional() }
 
 const bindingsSchema = z.array(roleBindingSchema).max(bindingsMax)
 
@@ -44,7 +47,7 @@ export const commandPayloads = {
     bring: bringSchema,
   }),
   'node.announce': z.strictObject({ id: nodeIdSchema, announcement: nodeAnnouncementSchema }),
-  'node.update': z.strictObject({ id: nodeIdSchema, labels: labelsSchema.optional(), spec: z.strictObject({ schedulable: z.boolean().default(true), draining: z.boolean().optional() }).optional(), ...guardSchema }),
+  'node.update': z.strictObject({ id: nodeIdSchema, ...labelChangeSchema, spec: z.strictObject({ schedulable: z.boolean().default(true), draining: z.boolean().optional() }).optional(), ...guardSchema }),
   'node.rename': z.strictObject({ id: nodeIdSchema, name: nameSchema, ...guardSchema }),
   /** Begins the removal; VMs of a node that is removed by force lose their owner. */
   'node.remove': z.strictObject({ id: nodeIdSchema, force: z.boolean(), ...guardSchema }),
@@ -59,12 +62,12 @@ export const commandPayloads = {
     spec: z.strictObject({ displayName: z.string().max(128), disabled: z.boolean(), bindings: bindingsSchema }),
   }),
   'user.update': z.strictObject({
-    id: userIdSchema, labels: labelsSchema.optional(), displayName: z.string().max(128).optional(), disabled: z.boolean().optional(), bindings: bindingsSchema.optional(), ...guardSchema,
+    id: userIdSchema, ...labelChangeSchema, displayName: z.string().max(128).optional(), disabled: z.boolean().optional(), bindings: bindingsSchema.optional(), ...guardSchema,
   }),
   'role.grant': z.strictObject({ userId: userIdSchema, role: roleSchema, scope: storedScopeSchema }),
   'role.revoke': z.strictObject({ userId: userIdSchema, role: roleSchema, scope: storedScopeSchema }),
   'project.create': z.strictObject({ id: projectIdSchema, name: nameSchema, labels: labelsSchema, spec: projectSpecSchema }),
-  'project.update': z.strictObject({ id: projectIdSchema, name: nameSchema.optional(), labels: labelsSchema.optional(), description: z.string().max(256).optional(), ...guardSchema }),
+  'project.update': z.strictObject({ id: projectIdSchema, name: nameSchema.optional(), ...labelChangeSchema, description: z.string().max(256).optional(), ...guardSchema }),
   'project.delete': z.strictObject({ id: projectIdSchema, ...guardSchema }),
   'token.create': z.strictObject({ id: tokenIdSchema, name: nameSchema, userId: userIdSchema, secretHash: z.string(), expiresInDays: z.number().int().nullable() }),
   'token.revoke': z.strictObject({ id: tokenIdSchema }),

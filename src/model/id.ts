@@ -37,13 +37,12 @@ export const nameSchema = z
   .refine((name) => !uuidPattern.test(name), 'must not have the shape of an id')
 
 /** Label keys are DNS labels with an optional prefix `domain/`; values are short text without control characters. */
-export const labelsSchema = z
-  .record(
-    z.string().max(127).regex(/^(?:[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?\/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/, 'is not a valid label key'),
-    z.string().max(255).regex(/^[^\u0000-\u001f\u007f]*$/, 'must not hold control characters'),
-  )
-  .refine((labels) => Object.keys(labels).length <= labelsMax, 'must have at most 64 labels')
+const labelKey = z.string().max(127).regex(/^(?:[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?\/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/, 'is not a valid label key')
+const labelValue = z.string().max(255).regex(/^[^\u0000-\u001f\u007f]*$/, 'must not hold control characters')
+export const labelsSchema = z.record(labelKey, labelValue).refine((labels) => Object.keys(labels).length <= labelsMax, 'must have at most 64 labels')
 export const labelsMax = 64
+/** Of a merge patch: null takes one away. */
+export const labelPatchSchema = z.record(labelKey, labelValue.nullable()).refine((labels) => Object.keys(labels).length <= 2 * labelsMax, 'must name at most 128 labels')
 
 export function isId(text: string): boolean {
   return uuidPattern.test(text)

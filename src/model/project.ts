@@ -1,6 +1,6 @@
 // A project: a part of the cluster with names of its own, to which roles can be bound.
 import { z } from 'zod'
-import { labelsSchema, nameSchema } from './id.ts'
+import { labelPatchSchema, labelsSchema, nameSchema } from './id.ts'
 import { resourceSchema, type Labels } from './resource.ts'
 
 /** Of the project that every cluster has from its first day; it lies in no table. */
@@ -18,7 +18,7 @@ export const projectPatchSchema = z.strictObject({
   id: z.string().optional(), kind: z.string().optional(), project: z.string().optional(), generation: z.unknown().optional(), status: z.unknown().optional(),
   revision: z.number().int().nonnegative().optional(),
   name: nameSchema.optional(),
-  labels: z.record(z.string(), z.string().nullable()).optional(),
+  labels: labelPatchSchema.optional(),
   spec: z.strictObject({ description: z.string().max(256) }).partial().optional(),
 })
 

@@ -1,6 +1,6 @@
 // A user of the cluster, and the actor that a request or a controller acts as.
 import { z } from 'zod'
-import { labelsSchema, nameSchema } from './id.ts'
+import { labelPatchSchema, labelsSchema, nameSchema } from './id.ts'
 import { resourceSchema, type Labels } from './resource.ts'
 import { bindingsMax, clusterScope, roleBindingInputSchema, roleBindingSchema } from './role.ts'
 
@@ -26,7 +26,7 @@ export const userCreateSchema = z.strictObject({
 export const userPatchSchema = z.strictObject({
   id: z.string().optional(), kind: z.string().optional(), name: z.string().optional(), project: z.string().optional(), generation: z.unknown().optional(), status: z.unknown().optional(),
   revision: z.number().int().nonnegative().optional(),
-  labels: z.record(z.string(), z.string().nullable()).optional(),
+  labels: labelPatchSchema.optional(),
   spec: z.strictObject({ displayName: z.string().max(128), disabled: z.boolean(), bindings: z.array(roleBindingInputSchema).max(bindingsMax) }).partial().optional(),
 })
 export const passwordChangeSchema = z.strictObject({ current: z.string().max(256).optional(), password: passwordSchema })

@@ -7,6 +7,7 @@ import { drainNode, uncordonNode } from './drain.ts'
 import { forgetNode, removeNode } from './node-removal.ts'
 import { compactNode, leadNode, voteNode } from './node-voting.ts'
 import { takeOver } from './bring.ts'
+import { changedLabels } from './labels.ts'
 import { requireCurrent } from './revision.ts'
 import { Refusal, type Transaction } from './transaction.ts'
 import { sayOfVm } from './vm-event.ts'
@@ -106,7 +107,7 @@ function update(transaction: Transaction, payload: CommandOf<'node.update'>['pay
   requireCurrent(node, payload)
   const next: StoredNode = {
     ...node,
-    labels: payload.labels ?? node.labels,
+    labels: changedLabels(node.labels, payload),
     spec: payload.spec === undefined ? node.spec : { ...payload.spec, ...(node.spec.draining === true && !payload.spec.schedulable ? { draining: true } : {}), ...(node.spec.voting === undefined ? {} : { voting: node.spec.voting }) },
     revision: transaction.index,
     generation: payload.spec === undefined ? node.generation : node.generation + 1,

@@ -4,6 +4,7 @@ import { projectsMax, type StoredProject } from '../model/project.ts'
 import { defaultProject } from '../model/resource.ts'
 import { normalBindings, projectOfScope, scopeOfProject } from '../model/role.ts'
 import type { Outcome } from './apply.ts'
+import { changedLabels } from './labels.ts'
 import { requireCurrent } from './revision.ts'
 import { Refusal, type Transaction } from './transaction.ts'
 
@@ -47,7 +48,7 @@ function update(transaction: Transaction, payload: CommandOf<'project.update'>['
     renameScopes(transaction, project.name, name)
   }
   transaction.put('project', project.id, {
-    ...project, name, spec, labels: payload.labels ?? project.labels, revision: transaction.index,
+    ...project, name, spec, labels: changedLabels(project.labels, payload), revision: transaction.index,
     generation: spec.description === project.spec.description ? project.generation : project.generation + 1,
   })
   say(transaction, { id: project.id, name }, 'updated', name === project.name ? `Project ${name} was changed` : `Project ${project.name} is ${name} now`)

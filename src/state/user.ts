@@ -3,6 +3,7 @@ import type { CommandOf } from '../model/command.ts'
 import { bindingsMax, canonicalScope, isClusterAdministrator, normalBindings, projectOfScope, type RoleBinding } from '../model/role.ts'
 import type { StoredUser } from '../model/user.ts'
 import type { Outcome } from './apply.ts'
+import { changedLabels } from './labels.ts'
 import { projectExists } from './query.ts'
 import { requireCurrent } from './revision.ts'
 import { Refusal, type Transaction } from './transaction.ts'
@@ -60,7 +61,7 @@ function update(transaction: Transaction, payload: CommandOf<'user.update'>['pay
   const bindings = payload.bindings === undefined ? user.spec.bindings : [...normalBindings(payload.bindings)]
   if (payload.bindings !== undefined) requireProjects(transaction, bindings)
   const spec = { displayName: payload.displayName ?? user.spec.displayName, disabled: payload.disabled ?? user.spec.disabled, bindings }
-  write(transaction, user, { ...user, labels: payload.labels ?? user.labels, spec })
+  write(transaction, user, { ...user, labels: changedLabels(user.labels, payload), spec })
   say(transaction, user, 'updated', `User ${user.name} was changed`, 'user.updated')
   return { id: user.id }
 }

@@ -140,3 +140,21 @@ function showOutput(output: RegisterOutput): string {
       return output.kind
   }
 }
+
+/** A label of its own on a resource that others write too: a value without a revision, which one client writes and all read. */
+export type CellInput = { readonly cell: string; readonly value?: string }
+/** A string is what was read, null that nothing is there. */
+export type CellOutput = { readonly kind: 'done' | 'notDone' } | { readonly kind: 'found'; readonly value: string | null }
+
+export const cellModel: Model<string | null, CellInput, CellOutput> = {
+  initial: () => null,
+  step(state, { value }, output) {
+    if (output?.kind === 'notDone') return { ok: true, state }
+    if (value !== undefined) return { ok: output?.kind !== 'found', state: value }
+    return { ok: output?.kind === 'found' && output.value === state, state }
+  },
+  key: (state) => state ?? '-',
+  partition: ({ cell }) => cell,
+  showState: (state) => state ?? 'nothing',
+  showOperation: ({ cell, value }, output) => `${value === undefined ? `read ${cell}` : `write ${cell} = ${value}`} → ${output === null ? 'no answer' : output.kind === 'found' ? (output.value ?? 'nothing') : output.kind}`,
+}

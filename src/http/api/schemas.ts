@@ -6,6 +6,7 @@ import { clusterViewSchema } from '../../model/cluster.ts'
 import { consoleRequestSchema, consoleTicketSchema } from '../../model/console.ts'
 import { eventSchema } from '../../model/event.ts'
 import { explanationSchema, placementViewSchema } from '../../model/explanation.ts'
+import { labelPatchSchema } from '../../model/id.ts'
 import { imageFromUrlSchema, imageSchema } from '../../model/image.ts'
 import { joinAnswerSchema, joinRequestSchema, nodeStandingSchema } from '../../model/join.ts'
 import { migrationSchema, vmMigrateSchema } from '../../model/migration.ts'
@@ -45,7 +46,7 @@ export const schemas = {
   vmDelete: named('VmDelete', z.strictObject({ force: z.boolean().default(false).describe('Cut the power first') })),
   vmMigrate: named('VmMigrate', vmMigrateSchema), migration: named('Migration', migrationSchema), migrationList: listOf('Migration', migrationSchema), nodeDrain: named('NodeDrain', nodeDrainSchema),
   node: named('Node', nodeSchema), nodeList: listOf('Node', nodeSchema),
-  nodePatch: named('NodePatch', z.strictObject({ name: z.string().optional().describe('Renames the node; alone, without labels and spec'), labels: z.record(z.string(), z.string().nullable()).optional(), spec: nodeSpecPatchSchema.optional() })),
+  nodePatch: named('NodePatch', z.strictObject({ name: z.string().optional().describe('Renames the node; alone, without labels and spec'), labels: labelPatchSchema.optional(), spec: nodeSpecPatchSchema.optional() })),
   nodeRemove: named('NodeRemove', nodeRemoveSchema), nodeStanding: named('NodeStanding', nodeStandingSchema),
   discoveredNodeList: listOf('DiscoveredNode', discoveredNodeSchema), applianceJoined: named('ApplianceJoined', z.strictObject({ nodeId: z.string(), name: z.string() })),
   image: named('Image', imageSchema), imageList: listOf('Image', imageSchema), imageFromUrl: named('ImageFromUrl', imageFromUrlSchema),

@@ -32,6 +32,12 @@ test('who changes the password and signs in on a node whose clock is behind stay
   expect(await identity.authenticateSession(cookie, '')).toMatchObject({ userName: 'admin' })
 })
 
+test('where the state is not there yet nobody is told that the password is wrong', async () => {
+  const { identity, world } = await identityAt(startMs)
+  world.state.tables.cluster.clear()
+  await expect(identity.signIn({ name: 'admin', password: 'correct horse', address: '' })).rejects.toMatchObject({ code: 'NO_QUORUM' })
+})
+
 test('a session from before a password change ends with it', async () => {
   const { identity, setPassword, world } = await identityAt(startMs)
   await setPassword('correct horse')

@@ -56,3 +56,10 @@ test('deleting a user, revoking a token, changing one\'s password', async () => 
   const body = { current: node.password, password: 'correct horse' }
   for (let turn = 0; turn < 2; turn++) expect(await users.setPassword(caller, 'admin', body, options('password'))).toMatchObject({ name: 'admin' })
 })
+
+test('a rename of the node', async () => {
+  const { nodes } = node.node.app
+  const [former] = nodes.list(caller, { limit: 1, after: null, sort: null, filter: null } as never).items
+  for (let turn = 0; turn < 2; turn++) expect(await nodes.patch(caller, former!.name, { name: 'other' }, options('node'))).toMatchObject({ name: 'other' })
+  await nodes.patch(caller, 'other', { name: former!.name }, options(null))
+})

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Hono } from 'hono'
 import type { HttpEnv } from '../../../src/http/context.ts'
 import { serve, type Ask, type Served } from './harness.ts'
-import { csrf, session } from './small-app.ts'
+import { createSmallApp, csrf, session } from './small-app.ts'
 
 let served: Served
 const forms: URLSearchParams[] = []
@@ -101,4 +101,17 @@ describe('a session', () => {
     expect(String(answer.headers['set-cookie'])).toMatch(/__Host-novacron=; .*Max-Age=0/)
     expect(served.app.calls).toContain('signOut')
   })
+})
+
+test('a member without its state says that it cannot tell who somebody is; without a credential it is 401 as ever', async () => {
+  const app = createSmallApp()
+  const without = await serve({ app: { ...app, freshness: () => ({ ...app.freshness(), clusterName: '' }), identity: { ...app.identity, authenticateToken: async () => null, authenticateSession: async () => null } } })
+  try {
+    expect(await without.ask('/api/v1/vms')).toMatchObject({ status: 503, json: { code: 'NO_QUORUM' } })
+    expect(await without.ask('/api/v1/vms', { token: null, headers: { Cookie: `__Host-novacron=${session}` } })).toMatchObject({ status: 503 })
+    expect(await without.ask('/api/v1/vms', { token: null })).toMatchObject({ status: 401, json: { code: 'UNAUTHENTICATED' } })
+    expect(await without.ask('/healthz', { token: null })).toMatchObject({ status: 200 })
+  } finally {
+    await without.http.stop()
+  }
 })

@@ -76,8 +76,8 @@ export type ClusterNode = {
   readonly app: RunningApp
   readonly cluster: Cluster
   readonly vmController: VmController
-  /** `bootstrap` forms a new cluster of one, where nothing was written yet. */
-  start(options: { readonly bootstrap: boolean }): Promise<void>
+  /** `bootstrap` forms a new cluster of one, where nothing was written yet; `resumes`: it was a member before, so that an empty disk is a loss. */
+  start(options: { readonly bootstrap: boolean; readonly resumes?: boolean }): Promise<void>
   /** Guests go on. */
   stop(): Promise<void>
 }
@@ -117,10 +117,10 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
     app,
     cluster,
     vmController,
-    async start({ bootstrap }) {
+    async start(starting) {
       await storage.start()
       await hypervisor.start(stopping.signal)
-      await cluster.start({ bootstrap })
+      await cluster.start(starting)
       cluster.watch((event) => {
         if (event.kind === 'replaced' || (event.kind === 'applied' && event.events.some((each) => each.kind === 'node' || each.kind === 'cluster'))) setMembers(options, cluster, transport)
       })

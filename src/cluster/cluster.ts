@@ -3,9 +3,9 @@ import type { Command, CommandResult } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
 import type { NodeId } from '../model/id.ts'
 import type { Cancel } from '../ports/clock.ts'
-import type { Consensus } from '../ports/consensus.ts'
+import type { Consensus, ConsensusTrouble } from '../ports/consensus.ts'
 import type { RaftNode } from '../raft/node.ts'
-import type { ConfChange, LogIndex, Message, ProposeResult, Status, Term } from '../raft/types.ts'
+import type { ConfChange, LogIndex, Message, ProposeResult, Term } from '../raft/types.ts'
 import type { State } from '../state/state.ts'
 import { defaultCompactionBounds, type CompactionBounds } from './compaction.ts'
 import { Engine, type EngineOptions, type EnginePorts } from './engine.ts'
@@ -13,7 +13,9 @@ import { Fates } from './fates.ts'
 import { Leadership } from './leadership.ts'
 import { noQuorum, Proposer, outcomeLimitMs, type ProposeOptions } from './proposer.ts'
 import { Reader } from './reader.ts'
-import { decodeCommand, encodeJson, proposeMethod, statusMethod, type ProposeReply } from './request.ts'
+import { grantRenewal, Resync } from './resync.ts'
+import { decodeCommand, encodeJson, proposeMethod, renewMethod, statusMethod, type ProposeReply } from './request.ts'
+import { bestSuccessor } from './successor.ts'
 import { emptyConfiguration, type ClusterEvent, type ClusterStatus, type Halt } from './status.ts'
 
 export const defaultTickMs = 100
@@ -45,6 +47,7 @@ export class Cluster implements Consensus {
   readonly #fates = new Fates()
   readonly #proposer: Proposer
   readonly #reader: Reader
+  readonly #resync: Resync
   readonly #onHalted: (halt: Halt) => void
   readonly #watchers = new Set<(event: ClusterEvent) => void>()
   /** Commands that this node proposed, and those that came to nothing or whose outcome it does not know. */
@@ -76,20 +79,23 @@ export class Cluster implements Consensus {
     const parts = { engine: this.#engine, leadership: this.#leadership, fates: this.#fates }
     this.#proposer = new Proposer({ nodeId, electionMs: this.#electionMs }, ports, parts)
     this.#reader = new Reader(ports.clock, parts)
+    this.#resync = new Resync({ nodeId, onChange: () => this.#turned() }, ports, this.#engine)
   }
 
   /**
    * Opens the stores, restores the state and starts ticking. `bootstrap` forms a new cluster of one, where the log is fresh.
-   * A damaged log does not throw: the node is up, halted, and says why in `status`.
+   * `resumes`: this node was a member before, so that an empty disk is a loss. A damaged log does not throw: the node is up, takes no part, says why in
+   * `status`, and comes back by itself as soon as it has a leader's word.
    * @throws OperationalError STORAGE_FAILED where a store cannot be opened
    */
-  async start(options: { readonly bootstrap: boolean }): Promise<void> {
+  async start(options: { readonly bootstrap: boolean; readonly resumes?: boolean | undefined }): Promise<void> {
     await this.#engine.start(options)
     this.#turned()
   }
 
   /** Hands leadership over where this node has it, then takes no further part; pending proposals hear that their outcome is unknown. Closes the stores. */
   async stop(): Promise<void> {
+    this.#resync.stop()
     await this.#handOver()
     const stopping = this.#engine.stop()
     this.#abandon()
@@ -192,18 +198,27 @@ export class Cluster implements Consensus {
   }
 
   status(): ClusterStatus {
-    const halted = this.#engine.halted?.reason ?? null
+    const troubles = this.#troubles()
+    const halted = this.#engine.halted?.kind === 'damaged' ? (troubles[0]?.message ?? null) : (this.#engine.halted?.reason ?? null)
     const status = this.#engine.node?.status()
     if (status === undefined) {
       const { index, term } = this.state
       return {
         nodeId: this.#nodeId, role: 'follower', leaderId: null, term, commit: index, applied: index, firstIndex: index + 1, lastIndex: index,
-        logBytes: 0, configuration: emptyConfiguration, progress: {}, quorum: false, halted,
+        logBytes: 0, configuration: emptyConfiguration, progress: {}, quorum: false, halted, troubles,
       }
     }
     const { role, leader, term, commit, firstIndex, lastIndex, logBytes, configuration, progress } = status
     const quorum = this.#engine.isRunning && this.#leadership.hasQuorum(status)
-    return { nodeId: this.#nodeId, role, leaderId: leader, term, commit, applied: this.state.index, firstIndex, lastIndex, logBytes, configuration, progress, quorum, halted }
+    return { nodeId: this.#nodeId, role, leaderId: leader, term, commit, applied: this.state.index, firstIndex, lastIndex, logBytes, configuration, progress, quorum, halted, troubles }
+  }
+
+  #troubles(): readonly ConsensusTrouble[] {
+    const { disk } = this.#engine
+    const resync = this.#resync.trouble
+    const full: ConsensusTrouble = { type: 'DiskFull', message: 'There is no space for the Raft log: this node does not lead, and takes no writes, until there is some.', sinceMs: disk.sinceMs }
+    const hung: ConsensusTrouble = { type: 'DiskHung', message: 'The disk of the Raft log does not answer: this node does not lead, and takes no writes, until it does.', sinceMs: disk.sinceMs }
+    return [...(resync === null ? [] : [resync]), ...(disk.state === 'full' ? [full] : disk.state === 'hung' ? [hung] : [])]
   }
 
   /** Calls back synchronously and in order; see `ClusterEvent`. A listener must not throw. */
@@ -256,6 +271,8 @@ export class Cluster implements Consensus {
         if (reply.kind === 'appended') await this.#pause()
         return encodeJson(reply)
       }
+      case renewMethod:
+        return encodeJson(await grantRenewal(from, { engine: this.#engine, hasQuorum: () => this.status().quorum, change: (change) => this.changeConfiguration(change) }))
       case statusMethod:
         return encodeJson(this.status())
       default:
@@ -275,6 +292,7 @@ export class Cluster implements Consensus {
 
   #halted(halt: Halt): void {
     this.#abandon()
+    if (halt.kind === 'damaged') this.#resync.begin()
     this.#turned()
     this.#onHalted(halt)
   }
@@ -299,7 +317,7 @@ export class Cluster implements Consensus {
 /** Is there nothing between them that watchers are told of? Asked at every turn, so by identity where that suffices. */
 function saysTheSame(left: ClusterStatus, right: ClusterStatus): boolean {
   const parts = ['leaderId', 'term', 'role', 'quorum', 'configuration', 'halted'] as const
-  return parts.every((part) => left[part] === right[part])
+  return parts.every((part) => left[part] === right[part]) && left.troubles.length === right.troubles.length && left.troubles.every(({ type }, at) => type === right.troubles[at]?.type)
 }
 
 function requireAppended(outcome: ProposeResult, what: string): { readonly index: LogIndex; readonly term: number } {
@@ -315,12 +333,4 @@ function requireAppended(outcome: ProposeResult, what: string): { readonly index
 
 function notLeader(leader: string | null): OperationalError {
   return new OperationalError('STATE_CONFLICT', 'This node does not lead the cluster.', { data: { leader } })
-}
-
-/** The voter heard from whose log is longest; ids break ties. While the configuration is joint only the incoming half is asked: the core refuses others. */
-function bestSuccessor(status: Status): NodeId | null {
-  const candidates = Object.entries(status.progress)
-    .filter(([id]) => id !== status.id && status.configuration.voters.includes(id))
-    .sort(([leftId, left], [rightId, right]) => Number(right.recentActive) - Number(left.recentActive) || right.match - left.match || (leftId < rightId ? -1 : 1))
-  return (candidates[0]?.[0] as NodeId | undefined) ?? null
 }

@@ -7,16 +7,20 @@ import type { LogBatch, LogStore } from '../ports/log-store.ts'
 import type { StateStore, StateWrite } from '../ports/state-store.ts'
 import type { Transport } from '../ports/transport.ts'
 import { RaftNode } from '../raft/node.ts'
+import { defaultRaftOptions } from '../raft/options.ts'
 import type { Configuration, Entry, HardState, LogIndex, Message, ProposeResult, RaftId, RaftOptions, ReadState, Ready, Snapshot, SnapshotMeta, Term } from '../raft/types.ts'
 import { applyCommand, applyEmpty } from '../state/apply.ts'
 import { emptyState, stateHead, type State } from '../state/state.ts'
 import { Compaction, type CompactionBounds } from './compaction.ts'
+import { DiskWatch, type DiskState } from './disk-watch.ts'
 import { decodeEntryData, type DecodedEntry } from './entry.ts'
 import { configurationRecord, decodeImage, encodeImage, type DecodedImage } from './image.ts'
 import { Outbox } from './outbox.ts'
-import { recover, type Recovered } from './recovery.ts'
+import { baseAt, recover, type Recovered } from './recovery.ts'
 import { StateWriter } from './state-writer.ts'
+import { yieldLeadership } from './successor.ts'
 import { emptyConfiguration, type HaltKind } from './status.ts'
+import { WordWatch } from './word-watch.ts'
 
 export type EngineOptions = {
   readonly nodeId: RaftId
@@ -35,6 +39,9 @@ export type EnginePorts = {
   readonly transport: Transport
   readonly log: Log
 }
+
+/** A leader's word that this node votes no more, as of an entry that a majority without it holds: it may begin anew. */
+export type RenewalGrant = { readonly term: Term; readonly index: LogIndex; readonly leaderId: RaftId }
 
 export type AppliedEntry = {
   readonly index: LogIndex
@@ -70,6 +77,12 @@ export class Engine {
   /** Not worth a sync of its own: goes with the next batch. */
   #hardStateOwed: HardState | null = null
   #isLogFresh = false
+  /** Where a damaged log may begin anew: behind the state, if there is one. */
+  #renewalBase: SnapshotMeta | null = null
+  /** Up to where a renewed log has to be applied until this node is as good as the others. */
+  #renewedTo: LogIndex = 0
+  readonly #wordWatch: WordWatch
+  readonly #disk: DiskWatch
   #pumping: Promise<void> | null = null
   #halted: { readonly kind: HaltKind; readonly reason: string } | null = null
   #stopped = false
@@ -81,11 +94,19 @@ export class Engine {
     this.#ports = ports
     this.#listener = listener
     this.#compaction = new Compaction(options.compaction, 0)
+    const electionMs = options.tickMs * (options.raft.electionTicks ?? defaultRaftOptions.electionTicks)
+    this.#disk = new DiskWatch({ limitMs: electionMs, onChange: (state) => this.#diskChanged(state) }, ports.clock)
+    this.#wordWatch = new WordWatch(electionMs, ports.clock)
     this.#outbox = new Outbox(ports.clock, (message) => ports.transport.send(message))
     this.#writer = new StateWriter(
       {
         head: () => stateHead(this.#state),
         onError: (error) => this.#halt('storage', 'the state could not be written', error),
+        onFull: () => {
+          this.#disk.noteFull()
+          // Nothing waits for space at an orderly stop: the log has it all.
+          if (this.#stopped) this.#writer.freeze()
+        },
         onSynced: (index) => {
           this.#compaction.synced(index)
           this.schedule()
@@ -98,7 +119,14 @@ export class Engine {
   get state(): State {
     return this.#state
   }
-  /** Null before start, and for good where the log is damaged. */
+  get disk(): { readonly state: DiskState; readonly sinceMs: number; readonly waitingMs: number } {
+    return this.#disk
+  }
+  /** Where a renewed node is as good as the others again; null where it is, or never was renewed. */
+  get renewingTo(): LogIndex | null {
+    return this.#state.index < this.#renewedTo ? this.#renewedTo : null
+  }
+  /** Null before start, and while the log is damaged. */
   get node(): RaftNode | null {
     return this.#node
   }
@@ -110,30 +138,51 @@ export class Engine {
   }
 
   /** @throws OperationalError where a store cannot be opened or written */
-  async start(options: { readonly bootstrap: boolean }): Promise<void> {
-    const { nodeId, tickMs, compaction } = this.#options
+  async start(options: { readonly bootstrap: boolean; readonly resumes?: boolean | undefined }): Promise<void> {
+    const { nodeId } = this.#options
     this.#ports.logStore.watchFailure((error) => this.#halt('storage', 'the log could not be written', error))
-    const recovered = await recover({ nodeId, bootstrap: options.bootstrap }, this.#ports)
+    const recovered = await recover({ nodeId, ...options }, this.#ports)
     this.#state = recovered.state
-    if (recovered.kind === 'damaged') {
-      this.#halt('damaged', recovered.detail, null)
-      return
-    }
     const { superseded } = this.#options
-    if (superseded !== undefined) {
-      this.halt('superseded', superseded)
+    if (superseded !== undefined) return this.halt('superseded', superseded)
+    if (recovered.kind === 'damaged') {
+      this.#renewalBase = recovered.base
+      this.#suspend(recovered.detail)
       return
     }
-    this.#compaction = new Compaction(compaction, recovered.base.index)
-    this.#isLogFresh = recovered.hardState.term === 0 && recovered.entries.length === 0 && recovered.base.index === 0
-    this.#node = this.#createNode(recovered)
-    this.#configuration = this.#node.status().configuration
-    this.#cancelTick = this.#ports.clock.every(tickMs, () => this.#tick())
-    this.schedule()
+    this.#begin(recovered)
     await this.#pumping
     // Alone there is nobody to wait for.
     const { voters } = this.#configuration
     if (voters.length === 1 && voters[0] === nodeId) this.#guard((node) => node.campaign())
+  }
+
+  /**
+   * Begins anew after damage, behind the last state that could be read, or with nothing. What the node promised before binds it no more: the grant says
+   * that it does not vote, by an entry that was proposed after the damage and that a majority without this node holds.
+   */
+  async renew(grant: RenewalGrant): Promise<void> {
+    if (!this.#isSuspended) return
+    await this.#pumping
+    const base = this.#renewalBase
+    try {
+      if (base === null) {
+        this.#state = emptyState()
+        await this.#writer.replace({ head: stateHead(this.#state), records: [] })
+      } else await this.#writer.drain(true)
+      if (!this.#isSuspended) return
+      const beginning = { term: grant.term, vote: grant.leaderId, commit: base?.index ?? 0 }
+      const hardState = await this.#ports.logStore.renew({ hardState: beginning, base })
+      this.#halted = null
+      this.#renewedTo = grant.index
+      this.#begin({ kind: 'ready', state: this.#state, hardState, base: base ?? { index: 0, term: 0, configuration: emptyConfiguration }, entries: [] })
+    } catch (error) {
+      this.#halt('storage', 'the damaged log could not be renewed', error)
+      return
+    }
+    this.#ports.log.warn('the damaged log was put aside and begins anew', { base: base?.index ?? 0, upTo: grant.index, term: grant.term })
+    if (base === null) this.#listener.replaced(0)
+    this.#listener.turned()
   }
 
   /** Ends after the write under way; the stores are closed, what was applied is on disk. */
@@ -159,7 +208,13 @@ export class Engine {
       this.#ports.log.warn('snapshot refused: its image is not intact', { from: message.from, index: message.snapshot.index })
       return
     }
-    this.#guard((node) => node.step(message))
+    this.#guard((node) => {
+      node.step(message)
+      const detail = this.#wordWatch.heard(message, () => node.status())
+      if (detail === null) return
+      this.#renewalBase = baseAt(this.#state, this.#configuration)
+      this.#suspend(detail)
+    })
   }
 
   /** A client of this follower waits until the entry is applied there. */
@@ -209,7 +264,36 @@ export class Engine {
     return new RaftNode({ ...raft, id: nodeId, random }, { hardState, snapshot: base, entries, applied: state.index })
   }
 
+  #begin(recovered: Extract<Recovered, { kind: 'ready' }>): void {
+    const { compaction, tickMs } = this.#options
+    this.#compaction = new Compaction(compaction, recovered.base.index)
+    this.#isLogFresh = recovered.hardState.term === 0 && recovered.entries.length === 0 && recovered.base.index === 0
+    this.#hardStateOwed = null
+    this.#wordWatch.reset()
+    this.#node = this.#createNode(recovered)
+    this.#node.setElectable(this.#disk.state === 'good')
+    this.#configuration = this.#node.status().configuration
+    this.#cancelTick = this.#ports.clock.every(tickMs, () => this.#tick())
+    this.schedule()
+  }
+
+  get #isSuspended(): boolean {
+    return this.#halted?.kind === 'damaged' && !this.#stopped
+  }
+
+  /** The log is damaged: the node takes no part until it may begin anew. */
+  #suspend(detail: string): void {
+    if (this.#halted !== null) return
+    this.#halted = { kind: 'damaged', reason: detail }
+    this.#cancelTick?.()
+    this.#outbox.stop()
+    this.#node = null
+    this.#ports.log.error('the Raft log is damaged; this node does not vote until it has re-synced', { detail })
+    this.#listener.halted('damaged', detail, null)
+  }
+
   #tick(): void {
+    this.#disk.look()
     this.#guard((node) => node.tick())
     this.#listener.turned()
   }
@@ -267,12 +351,28 @@ export class Engine {
     }
   }
 
-  async #writeLog(batch: LogBatch): Promise<void> {
+  /** What is full or hangs makes a bad leader: it yields at once, and campaigns no more until the disk goes on (statement 44). */
+  #diskChanged(state: DiskState): void {
+    const node = this.#node
+    this.#ports.log.warn(state === 'good' ? 'the disk goes on' : 'the disk does not take what is written', { disk: state, waitingMs: this.#disk.waitingMs })
+    node?.setElectable(state === 'good')
+    if (node === null || state === 'good') return
+    const yielded = yieldLeadership(node, this.#ports.transport)
+    if (yielded !== null) this.#ports.log.warn('this node leads no more, for its disk', { disk: state, to: yielded.to })
+  }
+
+  /** Durable when it resolves, unless the node was stopped meanwhile. */
+  async #persist(what: string, write: () => Promise<void>): Promise<void> {
     try {
-      await this.#ports.logStore.write(batch)
+      await this.#disk.persist(write, () => this.isRunning)
     } catch (error) {
-      throw new StorageFault('the log could not be written', { cause: error })
+      throw new StorageFault(what, { cause: error })
     }
+  }
+
+  async #writeLog(batch: LogBatch): Promise<void> {
+    await this.#persist('the log could not be written', () => this.#ports.logStore.write(batch))
+    if (!this.isRunning) return
     this.#isLogFresh = false
     if (batch.hardState !== null && batch.hardState === this.#hardStateOwed) this.#hardStateOwed = null
   }
@@ -310,13 +410,12 @@ export class Engine {
       const owed = this.#hardStateOwed ?? { term, vote: null, commit: 0 }
       await this.#writeLog({ hardState: { ...owed, commit: 0 }, entries: [], base: null })
     }
-    try {
-      const records = [...decoded.image.records, configurationRecord({ index, configuration })]
-      await this.#writer.replace({ head: decoded.image.head, records })
-    } catch (error) {
-      throw new StorageFault('the state could not be replaced', { cause: error })
-    }
+    const records = [...decoded.image.records, configurationRecord({ index, configuration })]
+    await this.#persist('the state could not be replaced', () => this.#writer.replace({ head: decoded.image.head, records }))
+    // Where it has come to be suspended meanwhile, the state on disk is not the one in memory.
+    if (!this.isRunning) this.#renewalBase = null
     await this.#writeLog({ hardState: this.#hardStateOwed, entries, base: { meta, discardSuffix: true } })
+    if (!this.isRunning) return
     this.#state = decoded.state
     this.#configuration = configuration
     this.#compaction.reset(index)
@@ -385,7 +484,7 @@ export class Engine {
   }
 
   #halt(kind: HaltKind, reason: string, cause: unknown): void {
-    if (this.#halted !== null) return
+    if (this.#halted !== null && !this.#isSuspended) return
     this.#halted = { kind, reason }
     this.#cancelTick?.()
     this.#outbox.stop()

@@ -3,10 +3,22 @@ import type { Command } from '../model/command.ts'
 import { parseCommand } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
 import type { LogIndex, Term } from '../raft/types.ts'
+import type { RenewalGrant } from './engine.ts'
 
 /** Method names; append only. */
 export const proposeMethod = 'propose'
 export const statusMethod = 'status'
+/** Asked by a node whose log is damaged: it wants to be no voter any more, and to begin anew. */
+export const renewMethod = 'renew'
+
+/** All but `renewed` mean: go on waiting. */
+export type RenewReply =
+  | ({ readonly kind: 'renewed' } & RenewalGrant)
+  | { readonly kind: 'notLeader'; readonly leader: string | null }
+  /** The asked node is in the same trouble. */
+  | { readonly kind: 'damaged' }
+  /** Another change of membership is under way, or this one did not get a majority in time. */
+  | { readonly kind: 'notNow'; readonly reason: string }
 
 /** A leader's answer to a forwarded command. All but `appended` mean: surely not appended. */
 export type ProposeReply =
@@ -39,15 +51,8 @@ export function encodeJson(value: unknown): Uint8Array {
 
 /** Null where it is no reply that we know. */
 export function decodeProposeReply(body: Uint8Array): ProposeReply | null {
-  let reply: Readonly<Record<string, unknown>>
-  try {
-    const parsed: unknown = JSON.parse(decoder.decode(body))
-    if (typeof parsed !== 'object' || parsed === null) return null
-    reply = parsed as Readonly<Record<string, unknown>>
-  } catch {
-    // Bytes of another version, or garbage.
-    return null
-  }
+  const reply = decodeObject(body)
+  if (reply === null) return null
   const { kind, index, term, leader } = reply
   switch (kind) {
     case 'appended':
@@ -60,5 +65,34 @@ export function decodeProposeReply(body: Uint8Array): ProposeReply | null {
       return { kind }
     default:
       return null
+  }
+}
+
+/** Null where it is no reply that we know. */
+export function decodeRenewReply(body: Uint8Array): RenewReply | null {
+  const reply = decodeObject(body)
+  if (reply === null) return null
+  const { kind, index, term, leader, leaderId, reason } = reply
+  switch (kind) {
+    case 'renewed':
+      return Number.isSafeInteger(index) && Number.isSafeInteger(term) && typeof leaderId === 'string' ? { kind, index: index as number, term: term as number, leaderId } : null
+    case 'notLeader':
+      return { kind, leader: typeof leader === 'string' ? leader : null }
+    case 'damaged':
+      return { kind }
+    case 'notNow':
+      return { kind, reason: typeof reason === 'string' ? reason : '' }
+    default:
+      return null
+  }
+}
+
+/** Null for bytes of another version, or garbage. */
+function decodeObject(body: Uint8Array): Readonly<Record<string, unknown>> | null {
+  try {
+    const parsed: unknown = JSON.parse(decoder.decode(body))
+    return typeof parsed === 'object' && parsed !== null ? (parsed as Readonly<Record<string, unknown>>) : null
+  } catch {
+    return null
   }
 }

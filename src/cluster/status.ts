@@ -1,6 +1,7 @@
 // What the cluster engine says about itself: its status, and the stream of events for those who follow it.
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
+import type { ConsensusTrouble } from '../ports/consensus.ts'
 import type { Configuration, LogIndex, Progress, RaftId, Role, Term } from '../raft/types.ts'
 
 export type ClusterStatus = {
@@ -20,12 +21,14 @@ export type ClusterStatus = {
   readonly quorum: boolean
   /** Why this node takes no part any more; null while all is well. */
   readonly halted: string | null
+  /** Empty while all is well. */
+  readonly troubles: readonly ConsensusTrouble[]
 }
 
 export type HaltKind =
   /** A write or sync failed: final for the process. */
   | 'storage'
-  /** The log lost or changed something acknowledged: the node must rejoin under a new identity. */
+  /** The log lost or changed something acknowledged: the node takes no part until it has re-synced from its peers, which it does by itself. */
   | 'damaged'
   /** The cluster was founded anew without this node. */
   | 'superseded'

@@ -27,13 +27,17 @@ type StoredHead = { readonly format: number; readonly sequence: number; readonly
  */
 export async function openLocalLevel(options: { readonly directory: string }): Promise<LocalStore & { close(): Promise<void> }> {
   const { directory } = options
+  return new LocalLevel(await openParts(directory))
+}
+
+async function openParts(directory: string): Promise<LocalLevelParts> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const database = await openDatabase(join(directory, 'level'))
   try {
     const proof = await openSequenceProof(join(directory, 'proof'))
     try {
       const { sequence, sums } = await verify(directory, database, proof)
-      return new LocalLevel({ directory, database, proof, sequence, sums })
+      return { directory, database, proof, sequence, sums }
     } catch (error) {
       await proof.close()
       throw error instanceof OperationalError ? error : damaged(directory, `it cannot be read: ${String(error)}`)
@@ -53,7 +57,9 @@ type LocalLevelParts = {
 }
 
 class LocalLevel implements LocalStore {
-  readonly #parts: LocalLevelParts
+  #parts: LocalLevelParts
+  /** There was no space for the last write: what is on the disk is read anew before the next. */
+  #isTorn = false
   #sequence: number
   #last: Promise<void> = Promise.resolve()
   #failure: OperationalError | null = null
@@ -91,22 +97,33 @@ class LocalLevel implements LocalStore {
   }
 
   async #write(note: (sums: RecordSums) => void, operation: Operation): Promise<void> {
-    const { database, proof, sums, directory } = this.#parts
     const turn = this.#last.then(async () => {
       if (this.#failure !== null) throw this.#failure
       try {
+        if (this.#isTorn) await this.#reopen()
+        const { database, proof, sums } = this.#parts
         note(sums)
         this.#sequence += 1
         const head: StoredHead = { format, sequence: this.#sequence, records: sums.value }
         await database.batch([operation, { type: 'put', key: localKeyspaces.head, value: renderCheckedJson(head) }], { sync: true })
         await proof.prove(this.#sequence)
       } catch (error) {
-        this.#failure = writeFailure(directory, error)
-        throw this.#failure
+        const failure = error instanceof OperationalError ? error : writeFailure(this.#parts.directory, error)
+        this.#isTorn = failure.code === 'STORAGE_FULL'
+        if (!this.#isTorn) this.#failure = failure
+        throw failure
       }
     })
     this.#last = turn.catch(() => undefined)
     return turn
+  }
+
+  async #reopen(): Promise<void> {
+    await this.#parts.database.close()
+    await this.#parts.proof.close()
+    this.#parts = await openParts(this.#parts.directory)
+    this.#sequence = this.#parts.sequence
+    this.#isTorn = false
   }
 }
 

@@ -4,6 +4,15 @@ import type { Event } from '../model/event.ts'
 import type { ConfChange, Configuration, LogIndex, Progress, Role, Term } from '../raft/types.ts'
 import type { Cancel } from './clock.ts'
 
+/** What ails this node's part in consensus. Types are words for people and machines: append only. */
+export type ConsensusTrouble = {
+  /** LogDamaged: does not vote, waits for a leader's word. Resyncing: has that, and catches up. DiskFull, DiskHung: does not lead. */
+  readonly type: 'LogDamaged' | 'Resyncing' | 'DiskFull' | 'DiskHung'
+  readonly message: string
+  /** Wall clock of this node. */
+  readonly sinceMs: number
+}
+
 export type ConsensusStatus = {
   readonly role: Role
   readonly leaderId: string | null
@@ -18,6 +27,8 @@ export type ConsensusStatus = {
   readonly quorum: boolean
   /** Why this node takes no part any more; null while it does. */
   readonly halted: string | null
+  /** Empty while all is well. */
+  readonly troubles: readonly ConsensusTrouble[]
 }
 
 /** What a watcher is told, in the order of application. */

@@ -28,6 +28,8 @@ export class Core {
   /** Leader: data bytes appended and not committed (statement 17). */
   uncommittedBytes = 0
   transferee: RaftId | null = null
+  /** The engine's word: false while its disk would make a bad leader of this node. It still votes. */
+  isElectable = true
   /** Leader: its own entries up to here have an acknowledgement by itself under way. */
   selfAcknowledged: LogIndex = 0
   /** Leader: peers may have something to be sent; heartbeats are due. Both are turned into messages when a Ready is built. */
@@ -54,9 +56,9 @@ export class Core {
     return this.log.configuration
   }
 
-  /** May this node campaign? Only a voter, or one leaving with a duty left, whose state is not about to be replaced. */
+  /** May this node campaign? Only a voter, or one leaving with a duty left, whose state is not about to be replaced, and whose engine does not object. */
   get isPromotable(): boolean {
-    return (isVoter(this.configuration, this.id) || this.isDeparting) && this.log.incoming === null
+    return this.isElectable && (isVoter(this.configuration, this.id) || this.isDeparting) && this.log.incoming === null
   }
 
   /**

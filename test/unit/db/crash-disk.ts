@@ -91,6 +91,13 @@ export class CrashDisk implements LogFiles {
     this.#rename((names) => names.delete(name))
   }
 
+  async putAside(): Promise<void> {
+    await this.#operation()
+    this.#pendingNames = []
+    this.#durableNames.clear()
+    this.#names.clear()
+  }
+
   async syncDirectory(): Promise<void> {
     await this.#operation()
     for (const change of this.#pendingNames) change(this.#durableNames)

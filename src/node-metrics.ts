@@ -4,6 +4,7 @@ import { measureLogStore, type MeasuredLogStore } from './cluster/measured-log-s
 import { countGossip, type CountedGossip } from './gossip/counted-gossip.ts'
 import { Metrics, type ApplianceFigures } from './gossip/metrics.ts'
 import type { NodeId } from './model/id.ts'
+import type { NodeTrouble } from './model/node.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Consensus } from './ports/consensus.ts'
 import type { Hypervisor } from './ports/hypervisor.ts'
@@ -31,12 +32,14 @@ export function createNodeMetrics(nodeId: NodeId, ports: ReturnType<typeof watch
   const appliance = (): ApplianceFigures => {
     const status = cluster.status()
     const { writes, seconds, p99Seconds } = ports.logStore.measured()
+    const has = (type: NodeTrouble) => (status.troubles.some((trouble) => trouble.type === type) ? 1 : 0)
     return {
       raftTerm: status.term, raftCommitIndex: status.commit, raftAppliedIndex: status.applied, raftLagEntries: Math.max(0, status.commit - status.applied),
       raftLogEntries: status.lastIndex - status.firstIndex + 1, raftLogBytes: ports.logStore.sizeBytes(),
       raftIsLeader: status.role === 'leader' ? 1 : 0, raftHasQuorum: status.quorum ? 1 : 0, raftElections: elections(),
       raftProposals: cluster.proposals.begun, raftProposalFailures: cluster.proposals.failed,
       raftAppends: writes, raftAppendSeconds: seconds, raftAppendP99Seconds: p99Seconds,
+      raftLogDamaged: has('LogDamaged'), raftResyncing: has('Resyncing'), raftDiskFull: has('DiskFull'), raftDiskHung: has('DiskHung'), raftAppendWaitSeconds: cluster.diskWaitMs / 1000,
       httpRequests: http.requests, httpErrors: http.errors, httpSeconds: http.seconds,
       gossipSent: ports.gossip.counts.sent, gossipReceived: ports.gossip.counts.received,
     }

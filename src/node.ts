@@ -5,6 +5,7 @@ import { ImageController } from './controllers/image.ts'
 import { ImageFetcher } from './controllers/image-fetcher.ts'
 import { farewellMethod, MembershipController, type MembershipOptions } from './controllers/membership.ts'
 import { NodeController } from './controllers/node.ts'
+import { NodeTroubleController } from './controllers/node-trouble.ts'
 import { VmController } from './controllers/vm.ts'
 import { ImageImporter } from './operations/import-image.ts'
 import { Attendance } from './gossip/attendance.ts'
@@ -107,11 +108,11 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
   const nodeController = new NodeController({ nodeId }, { ...shared, announcement: () => announcementOf(options, ports) })
   const controllers: { start(): void; stop(): void }[] = [
     nodeController,
+    new NodeTroubleController({ nodeId }, shared),
     new MembershipController({ nodeId, ...options.membership }, { ...shared, transport }),
     new ImageController({ nodeId }, { ...shared, storage, supply: imageFetcher, hosts: () => imageHostsOf(nodeId, cluster, presence) }),
+    new ImageImporter({ nodeId }, { ...shared, storage, source: appPorts.imageSource, onProgress: (id, heard) => progress.report(id, heard) }),
   ]
-  const importer = new ImageImporter({ nodeId }, { ...shared, storage, source: appPorts.imageSource, onProgress: (id, heard) => progress.report(id, heard) })
-  controllers.push(importer)
   const stopping = new AbortController()
   return {
     app,

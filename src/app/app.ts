@@ -103,5 +103,6 @@ function readinessOf(context: AppContext): string | null {
   const status = context.ports.consensus.status()
   if (status.halted !== null) return status.halted
   if (context.state.tables.node.get(context.nodeId) === undefined) return 'has not caught up with its cluster yet'
-  return status.quorum ? null : 'has no quorum'
+  const reason = context.unreadiness(context.nodeId)
+  return reason === '' ? null : reason
 }

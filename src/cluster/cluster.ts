@@ -252,6 +252,11 @@ export class Cluster implements Consensus {
     this.#engine.halt('superseded', reason)
   }
 
+  /** How long the durable write under way has taken so far, in milliseconds. */
+  get diskWaitMs(): number {
+    return this.#engine.disk.waitingMs
+  }
+
   /** Sizes of what waits, for metrics and tests. */
   waiting(): { readonly proposals: number; readonly reads: number } {
     return { proposals: this.#fates.size, reads: this.#reader.waiting }

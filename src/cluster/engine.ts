@@ -288,7 +288,7 @@ export class Engine {
     this.#cancelTick?.()
     this.#outbox.stop()
     this.#node = null
-    this.#ports.log.error('the Raft log is damaged; this node does not vote until it has re-synced', { detail })
+    this.#ports.log.warn('the Raft log is damaged; this node does not vote until it has re-synced', { detail })
     this.#listener.halted('damaged', detail, null)
   }
 

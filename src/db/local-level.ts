@@ -6,7 +6,7 @@ import type { LocalStore } from '../ports/state-store.ts'
 import { parseCheckedJson, renderCheckedJson } from './checked-json.ts'
 import { localKeyspaces, rangeOf } from './keyspace.ts'
 import type { Database } from './level-open.ts'
-import { openDatabase, writeFailure } from './level-open.ts'
+import { openDatabase, quarantineDirectory, writeFailure } from './level-open.ts'
 import type { RecordSum } from './record-sum.ts'
 import { RecordSums } from './record-sum.ts'
 import type { SequenceProof } from './sequence-proof.ts'
@@ -20,14 +20,27 @@ import { openSequenceProof } from './sequence-proof.ts'
 const format = 1
 type StoredHead = { readonly format: number; readonly sequence: number; readonly records: RecordSum }
 
+export type LocalLevelOptions = {
+  readonly directory: string
+  /**
+   * Told when something acknowledged is missing, which nobody else has. The directory is put aside and the store begins empty: the Raft log stands on its
+   * own proof, and nothing starts here before this node has been as far as a leader. Without it such a store is not opened.
+   */
+  readonly onDamage?: (damage: { readonly detail: string; readonly movedTo: string }) => void
+}
+
 /**
  * Opens the node's local store.
- * @throws OperationalError STORAGE_FAILED; with `data.damaged` if something acknowledged is missing: nobody else has it, so the node must
- * come back under a new identity (put the directory aside with `quarantineDirectory` and join again).
+ * @throws OperationalError STORAGE_FULL, or STORAGE_FAILED; with `data.damaged` if something acknowledged is missing
  */
-export async function openLocalLevel(options: { readonly directory: string }): Promise<LocalStore & { close(): Promise<void> }> {
-  const { directory } = options
-  return new LocalLevel(await openParts(directory))
+export async function openLocalLevel({ directory, onDamage }: LocalLevelOptions): Promise<LocalStore & { close(): Promise<void> }> {
+  try {
+    return new LocalLevel(await openParts(directory))
+  } catch (error) {
+    if (onDamage === undefined || !(error instanceof OperationalError) || error.data['damaged'] !== true) throw error
+    onDamage({ detail: error.message, movedTo: await quarantineDirectory(directory) })
+    return new LocalLevel(await openParts(directory))
+  }
 }
 
 async function openParts(directory: string): Promise<LocalLevelParts> {
@@ -157,7 +170,7 @@ async function provenSequence(directory: string, proof: SequenceProof, sequence:
 }
 
 function damaged(directory: string, detail: string): OperationalError {
-  return new OperationalError('STORAGE_FAILED', `The node's local store in ${directory} is damaged: ${detail}. The node has to join again under a new identity.`, {
+  return new OperationalError('STORAGE_FAILED', `The node's local store in ${directory} is damaged: ${detail}.`, {
     data: { damaged: true },
   })
 }

@@ -4,7 +4,7 @@ import { bringSchema } from './bring.ts'
 import { commandIdSchema, imageIdSchema, labelsSchema, nameSchema, nodeIdSchema, operationIdSchema, projectIdSchema, tokenIdSchema, userIdSchema, vmIdSchema } from './id.ts'
 import { imageCopiesSchema, imageSpecSchema, imageUrlBytesMax } from './image.ts'
 import { bandwidthMiBpsMax, moveOutputsSchema } from './migration.ts'
-import { nodeAnnouncementSchema, nodeSpecSchema } from './node.ts'
+import { nodeAnnouncementSchema, nodeSpecSchema, nodeTroubles } from './node.ts'
 import { projectSpecSchema } from './project.ts'
 import { bindingsMax, roleBindingSchema, roleSchema, storedScopeSchema } from './role.ts'
 import { actorSchema, userSpecSchema } from './user.ts'
@@ -145,6 +145,8 @@ export const commandPayloads = {
   /** No new VMs, and those that are there move away. */
   'node.drain': z.strictObject({ id: nodeIdSchema, operationId: operationIdSchema, concurrency: z.number().int().min(1).max(8), ...guardSchema }),
   'node.uncordon': z.strictObject({ id: nodeIdSchema, ...guardSchema }),
+  /** From the node itself, for the events: what ails its part in consensus, or that it is over. */
+  'node.trouble': z.strictObject({ id: nodeIdSchema, trouble: z.enum(nodeTroubles), isOver: z.boolean(), message: z.string().max(1000) }),
 } as const
 export type CommandType = keyof typeof commandPayloads
 export type CommandPayload<Type extends CommandType> = z.output<(typeof commandPayloads)[Type]>

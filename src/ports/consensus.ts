@@ -1,13 +1,13 @@
 // What engines beside the cluster's own may ask of consensus; `src/cluster` is the one implementation.
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
+import type { NodeTrouble } from '../model/node.ts'
 import type { ConfChange, Configuration, LogIndex, Progress, Role, Term } from '../raft/types.ts'
 import type { Cancel } from './clock.ts'
 
-/** What ails this node's part in consensus. Types are words for people and machines: append only. */
+/** What ails this node's part in consensus. LogDamaged: does not vote, waits for a leader's word. Resyncing: has that, and catches up. DiskFull, DiskHung: does not lead. */
 export type ConsensusTrouble = {
-  /** LogDamaged: does not vote, waits for a leader's word. Resyncing: has that, and catches up. DiskFull, DiskHung: does not lead. */
-  readonly type: 'LogDamaged' | 'Resyncing' | 'DiskFull' | 'DiskHung'
+  readonly type: NodeTrouble
   readonly message: string
   /** Wall clock of this node. */
   readonly sinceMs: number

@@ -108,6 +108,7 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
     case 'node.forget':
     case 'node.drain':
     case 'node.uncordon':
+    case 'node.trouble':
       return applyToNode(transaction, command)
     case 'user.create':
     case 'user.add':

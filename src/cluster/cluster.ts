@@ -25,6 +25,11 @@ const defaultHeartbeatTicks = 2
 /** How long an orderly stop waits for another node to lead. */
 const handOverLimitMs = 500
 const watchersMax = 1024
+const noTroubles: readonly ConsensusTrouble[] = []
+const diskTroubles = {
+  full: { type: 'DiskFull', message: 'There is no space for the Raft log: this node does not lead, and takes no writes, until there is some.' },
+  hung: { type: 'DiskHung', message: 'The disk of the Raft log does not answer: this node does not lead, and takes no writes, until it does.' },
+} as const
 
 export type ClusterOptions = {
   readonly nodeId: NodeId
@@ -213,12 +218,13 @@ export class Cluster implements Consensus {
     return { nodeId: this.#nodeId, role, leaderId: leader, term, commit, applied: this.state.index, firstIndex, lastIndex, logBytes, configuration, progress, quorum, halted, troubles }
   }
 
+  /** Asked at every turn: nothing is made while all is well. */
   #troubles(): readonly ConsensusTrouble[] {
-    const { disk } = this.#engine
+    const { state, sinceMs } = this.#engine.disk
     const resync = this.#resync.trouble
-    const full: ConsensusTrouble = { type: 'DiskFull', message: 'There is no space for the Raft log: this node does not lead, and takes no writes, until there is some.', sinceMs: disk.sinceMs }
-    const hung: ConsensusTrouble = { type: 'DiskHung', message: 'The disk of the Raft log does not answer: this node does not lead, and takes no writes, until it does.', sinceMs: disk.sinceMs }
-    return [...(resync === null ? [] : [resync]), ...(disk.state === 'full' ? [full] : disk.state === 'hung' ? [hung] : [])]
+    if (resync === null && state === 'good') return noTroubles
+    const disk: readonly ConsensusTrouble[] = state === 'good' ? [] : [{ ...diskTroubles[state], sinceMs }]
+    return resync === null ? disk : [resync, ...disk]
   }
 
   /** Calls back synchronously and in order; see `ClusterEvent`. A listener must not throw. */

@@ -18,6 +18,7 @@ export class DiskWatch {
   readonly #onChange: (state: DiskState) => void
   #beganMs: number | null = null
   #isFull = false
+  #isFullForOther = false
   #state: DiskState = 'good'
   #sinceMs = 0
 
@@ -52,21 +53,22 @@ export class DiskWatch {
       } catch (error) {
         this.#beganMs = null
         if (!isFull(error)) throw error
-        this.noteFull()
+        this.#ended(true)
       }
       await new Promise<void>((resolve) => this.#clock.after(fullRetryMs, resolve))
     }
     return false
   }
 
-  /** Somebody else found no space on the same disk. */
-  noteFull(): void {
-    this.#ended(true)
+  /** Somebody else, who tries again as long as it takes, found no space on the same disk, or found some at last. */
+  noteOther(isFull: boolean): void {
+    this.#isFullForOther = isFull
+    this.look()
   }
 
   /** Looks how long the write under way has taken. */
   look(): void {
-    const next: DiskState = this.#isFull ? 'full' : this.waitingMs >= this.#limitMs ? 'hung' : 'good'
+    const next: DiskState = this.#isFull || this.#isFullForOther ? 'full' : this.waitingMs >= this.#limitMs ? 'hung' : 'good'
     if (next === this.#state) return
     this.#state = next
     this.#sinceMs = this.#clock.nowMs()

@@ -102,10 +102,10 @@ export class Engine {
       {
         head: () => stateHead(this.#state),
         onError: (error) => this.#halt('storage', 'the state could not be written', error),
-        onFull: () => {
-          this.#disk.noteFull()
+        onFull: (isFull) => {
+          this.#disk.noteOther(isFull)
           // Nothing waits for space at an orderly stop: the log has it all.
-          if (this.#stopped) this.#writer.freeze()
+          if (isFull && this.#stopped) this.#writer.freeze()
         },
         onSynced: (index) => {
           this.#compaction.synced(index)

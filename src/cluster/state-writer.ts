@@ -15,8 +15,8 @@ export type StateWriterOptions = {
   readonly head: () => StateHead
   /** Final. */
   readonly onError: (error: unknown) => void
-  /** There is no space: it is tried again, with what was to be written. */
-  readonly onFull: () => void
+  /** There is no space, and it is tried again with what was to be written; false: now there was. */
+  readonly onFull: (isFull: boolean) => void
   readonly onSynced: (index: LogIndex) => void
 }
 
@@ -25,7 +25,7 @@ export class StateWriter {
   readonly #clock: Clock
   readonly #headNow: () => StateHead
   readonly #onError: (error: unknown) => void
-  readonly #onFull: () => void
+  readonly #onFull: (isFull: boolean) => void
   readonly #onSynced: (index: LogIndex) => void
   /** By table and id: of several writes to one record only the last counts. */
   #pending = new Map<string, StateWrite>()
@@ -114,6 +114,7 @@ export class StateWriter {
   }
 
   async #write(batch: { readonly head: StateHead; readonly writes: readonly StateWrite[]; readonly sync: boolean }): Promise<void> {
+    let wasFull = false
     for (;;) {
       try {
         await this.#store.write(batch)
@@ -125,7 +126,8 @@ export class StateWriter {
           this.#onError(error)
           return
         }
-        this.#onFull()
+        wasFull = true
+        this.#onFull(true)
         await new Promise<void>((resolve) => this.#clock.after(fullRetryMs, resolve))
         if (!this.#failed) continue
         this.#flight = null
@@ -133,6 +135,7 @@ export class StateWriter {
       }
     }
     this.#flight = null
+    if (wasFull) this.#onFull(false)
     if (batch.sync) this.#onSynced(batch.head.index)
     this.#begin()
   }

@@ -90,6 +90,23 @@ describe('a disk', () => {
     expect(node.halts).toEqual([])
   })
 
+  it('44: full under the state alone, on all nodes at once, while nobody leads and nothing is logged: they are electable again when there is space', async () => {
+    const sim = await SimCluster.formed(3)
+    for (let at = 0; at < 3; at += 1) await sim.settle(leaderOf(sim).cluster.propose(revokeSession(`s${at}`)))
+    // The batches of the state come later than the log's, which are durable by now.
+    for (const node of sim.nodes) node.disk.faults.full = true
+    sim.network.partition(sim.nodes.map((node) => [node.nodeId]))
+    await sim.runFor(100)
+    expect(sim.nodes.some((node) => node.cluster.status().troubles.length > 0)).toBe(true)
+    await sim.runFor(5000)
+    for (const node of sim.nodes) node.disk.faults.full = false
+    await sim.runFor(1000)
+    sim.network.heal()
+    await sim.until(() => sim.leader !== undefined && sim.nodes.every((node) => node.cluster.status().troubles.length === 0))
+    await sim.runFor(500)
+    await sim.settle(leaderOf(sim).cluster.propose(revokeSession('after')))
+  })
+
   it('44: full while the state is written, or replaced by a snapshot, loses nothing', async () => {
     const sim = await SimCluster.formed(3, { compaction: { entriesMax: 10, bytesMax: 1_000_000 } })
     const behind = sim.node(2)

@@ -54,7 +54,8 @@ const tables = () => filesOf('state', /\.(ldb|log)$/)
 /** `told`: it is a loss of something acknowledged, which has to be shown. */
 const damages: readonly { readonly name: string; readonly told: boolean; readonly make: () => void }[] = [
   { name: 'the Raft log is wiped', told: true, make: () => rmSync(directory('raft'), { recursive: true }) },
-  { name: 'a bit of the Raft log is flipped', told: true, make: () => segments().slice(0, 1).forEach(flip) },
+  // A young log's few records are in its proof too, and made good from there.
+  { name: 'a bit of the Raft log is flipped', told: false, make: () => segments().slice(0, 1).forEach(flip) },
   { name: 'the Raft log is cut to half', told: true, make: () => segments().slice(0, 1).forEach((path) => truncateSync(path, 4096)) },
   { name: 'the state tables are wiped', told: true, make: () => rmSync(directory('state'), { recursive: true }) },
   { name: 'the state tables are filled with nothing', told: true, make: () => tables().forEach((path) => writeFileSync(path, Buffer.alloc(statSync(path).size))) },

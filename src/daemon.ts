@@ -10,7 +10,7 @@ import { finishDeparture, readDeparture } from './departure.ts'
 import { systemRandom } from './drivers/crypto/random.ts'
 import { createVault } from './drivers/crypto/vault.ts'
 import { systemClock } from './drivers/host/clock.ts'
-import { runDoctor, type StateView } from './drivers/host/doctor.ts'
+import { judgeTroubles, runDoctor, type StateView } from './drivers/host/doctor.ts'
 import { keepFootprintSmall, runtimeFootprint } from './drivers/host/footprint.ts'
 import { createLog } from './drivers/host/log.ts'
 import { LogMemory } from './drivers/host/log-memory.ts'
@@ -33,6 +33,7 @@ import { resetPassword } from './reset-password.ts'
 import type { Log } from './ports/log.ts'
 import { version } from './version.ts'
 
+const fullRetryMs = 5_000
 const assetsDirectory = join(import.meta.dirname, '../ui/assets')
 
 /** Runs until the signal fires. @throws where the node cannot be opened at all */
@@ -46,7 +47,7 @@ export async function runDaemon(config: Config, signal: AbortSignal): Promise<vo
   await mkdir(config.dataDir, { recursive: true, mode: 0o711 })
   const departure = await readDeparture(config.dataDir)
   if (departure !== null) await finishDeparture(config.dataDir, departure)
-  const host = await openHost(config, { log, logLines: () => memory.lines() }, mdns === null ? null : discoveryOf(mdns))
+  const host = await whenThereIsSpace({ log, signal }, () => openHost(config, { log, logLines: () => memory.lines() }, mdns === null ? null : discoveryOf(mdns)))
   let http: Http | null = null
   const certificate = await openApplianceCertificate(config, systemClock.nowMs())
   const notice: ApplianceNotice = { name: config.name, address: httpAddressOf(config), fingerprint: certificate.fingerprint, version }
@@ -62,7 +63,7 @@ export async function runDaemon(config: Config, signal: AbortSignal): Promise<vo
   } })
   const stop = Promise.withResolvers<void>()
   signal.addEventListener('abort', () => stop.resolve(), { once: true })
-  await formation.resume(await readMembership(config.dataDir))
+  await whenThereIsSpace({ log, signal }, async () => formation.resume(await readMembership(config.dataDir)))
   mdns?.start()
   if (formation.member === null) mdns?.announce(notice)
   const control = controlOf(formation, certificate.fingerprint)
@@ -84,6 +85,19 @@ export async function runDaemon(config: Config, signal: AbortSignal): Promise<vo
   await host.local.close()
 }
 
+/** A full disk lets no store be opened: it is tried again, rather than to end the process and be started again for ever. */
+async function whenThereIsSpace<T>({ log, signal }: { readonly log: Log; readonly signal: AbortSignal }, open: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await open()
+    } catch (error) {
+      if (signal.aborted || !(error instanceof OperationalError) || error.code !== 'STORAGE_FULL') throw error
+      log.error('the disk is full; the node starts as soon as there is space', { error: error.message })
+      await new Promise<void>((resolve) => systemClock.after(fullRetryMs, resolve))
+    }
+  }
+}
+
 /** A libvirtd that has just started takes seconds to learn what its QEMU can: it begins before the node becomes a member. */
 async function introduceLibvirt(host: Host, signal: AbortSignal): Promise<void> {
   const hypervisor = host.createHypervisor()
@@ -101,7 +115,7 @@ async function openHost(config: Config, { log, logLines }: Pick<Host, 'log' | 'l
   // QEMU runs as another user and has to reach its disks under here; what is private is so by its own mode.
   await mkdir(config.dataDir, { recursive: true, mode: 0o711 })
   const identity = await openIdentity(config.dataDir, { nowMs: systemClock.nowMs(), random: systemRandom })
-  const local = await openLocalLevel({ directory: join(config.dataDir, 'local') })
+  const local = await openLocalLevel({ directory: join(config.dataDir, 'local'), onDamage: (damage) => log.error('the local store is damaged; it was put aside and begins empty', damage) })
   const { socket } = config.libvirt
   const storage = new LocalStorage({ directory: join(config.dataDir, 'storage') }, { log })
   await storage.start()
@@ -147,7 +161,8 @@ function controlOf(formation: Formation, fingerprint: string): Control {
       const abort = new AbortController()
       await hypervisor.start(abort.signal)
       try {
-        return await runDoctor({ dataDirectory: config.dataDir, hypervisor, clock: host.clock, state: stateViewOf(formation.member) })
+        const troubles = formation.member?.node.cluster.status().troubles ?? []
+        return [...(await runDoctor({ dataDirectory: config.dataDir, hypervisor, clock: host.clock, state: stateViewOf(formation.member) })), ...judgeTroubles(troubles)]
       } finally {
         abort.abort()
         await hypervisor.stop()
@@ -169,10 +184,10 @@ function keepEvidence({ member, host }: Formation): void {
 }
 
 /**
- * A failed disk or a bug ends the process: systemd starts it again, from what is on the disk. A damaged log, a state that differs or a command of a newer version
- * would be the same after a restart: the node stays up and says so.
+ * A failed disk or a bug ends the process: systemd starts it again, from what is on the disk. A damaged log, which comes back by itself, a state that differs and
+ * a command of a newer version would be the same after a restart: the node stays up and says so.
  */
 function exitOnFault(halt: Halt, log: Log): void {
-  log.error('node halted', { kind: halt.kind, reason: halt.reason, cause: halt.cause instanceof Error ? halt.cause.stack : String(halt.cause) })
+  log[halt.kind === 'damaged' ? 'warn' : 'error']('node halted', { kind: halt.kind, reason: halt.reason, cause: halt.cause instanceof Error ? halt.cause.stack : String(halt.cause) })
   if (halt.kind === 'storage' || halt.kind === 'assertion') process.exit(1)
 }

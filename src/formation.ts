@@ -83,7 +83,7 @@ export class Formation {
   async resume(record: MembershipRecord | null): Promise<void> {
     this.#departure = await readDeparture(this.#host.config.dataDir)
     if (await this.#changeOver()) return this.resume(await readMembership(this.#host.config.dataDir))
-    if (record !== null) await this.#open(record, false)
+    if (record !== null) await this.#open(record, { bootstrap: false, resumes: true })
   }
 
   async stop(): Promise<void> {
@@ -153,7 +153,7 @@ export class Formation {
       // Until the membership is written all of it is nobody's: a crash leaves a host in no cluster.
       await this.#forget()
       await writeRestored(this.#host, state)
-      const member = await this.#open(record, false)
+      const member = await this.#open(record, { bootstrap: false, resumes: true })
       try {
         await writeMembership(this.#host.config.dataDir, record)
       } catch (error) {
@@ -182,7 +182,7 @@ export class Formation {
         refounded = await writeRecovered(this.#host)
       } finally {
         // In the new cluster, or still in the former one.
-        await this.#open(record, false)
+        await this.#open(record, { bootstrap: false, resumes: true })
       }
       const { droppedNodes, lostVms, lostImages } = refounded
       if (!(await this.#until(() => this.#member?.node.cluster.status().quorum === true))) throw new OperationalError('OUTCOME_UNKNOWN', 'The cluster was founded anew, but does not lead itself yet; look at "novacron cluster status".')
@@ -256,7 +256,7 @@ export class Formation {
       token: { id: this.#newId() as TokenId, name: firstTokenName, secretHash: vault.sha256Hex(secret) },
     })
     await this.#forget()
-    const member = await this.#open(record, true)
+    const member = await this.#open(record, { bootstrap: true, resumes: false })
     try {
       const result = await member.node.cluster.propose(command, {})
       if (result.kind === 'refused') throw new OperationalError(result.code, result.message)
@@ -297,7 +297,7 @@ export class Formation {
     }
     // Before the node takes part: from here on it is this member and no other, whatever happens.
     await writeMembership(config.dataDir, record)
-    const member = await this.#open(record, false)
+    const member = await this.#open(record, { bootstrap: false, resumes: false })
     const caughtUp = await this.#until(() => member.node.cluster.state.tables.node.has(identity.nodeId) && member.node.cluster.status().quorum)
     if (!caughtUp) throw new OperationalError('OUTCOME_UNKNOWN', 'The node was admitted, but has not caught up yet. It goes on trying; look at "novacron node list".')
     return { nodeId: identity.nodeId, name: config.name }
@@ -340,7 +340,7 @@ export class Formation {
     await forgetLog(local)
   }
 
-  async #open(record: MembershipRecord, bootstrap: boolean): Promise<Member> {
+  async #open(record: MembershipRecord, how: { readonly bootstrap: boolean; readonly resumes: boolean }): Promise<Member> {
     const { clock, log, vault, identity } = this.#host
     const farewell = () => {
       // The one who says so waits for an answer.
@@ -349,7 +349,7 @@ export class Formation {
     const superseded = await readSuperseded(this.#host.config.dataDir)
     this.#superseding = superseded !== null
     const member: Member = await openMember(this.#host, record, {
-      bootstrap, onHalted: this.#ways.onHalted, onFarewell: farewell,
+      ...how, onHalted: this.#ways.onHalted, onFarewell: farewell,
       superseded: superseded === null ? null : supersededReason(superseded), onSuperseded: (by) => this.#supersede(member, by),
     })
     this.#member = member

@@ -106,7 +106,17 @@ export function httpAddressOf(config: Config): string {
   return `${config.advertise}:${config.listen.port}`
 }
 
-export type OpenOptions = { readonly bootstrap: boolean; readonly onHalted: (halt: Halt) => void; /** Why it shall take no part. */ readonly superseded: string | null; readonly onSuperseded: (by: { readonly nodeId: string; readonly epoch: number }) => void; /** This node is no member any more. */ readonly onFarewell: () => void }
+export type OpenOptions = {
+  readonly bootstrap: boolean
+  /** It was a member before. */
+  readonly resumes: boolean
+  readonly onHalted: (halt: Halt) => void
+  /** Why it shall take no part. */
+  readonly superseded: string | null
+  readonly onSuperseded: (by: { readonly nodeId: string; readonly epoch: number }) => void
+  /** This node is no member any more. */
+  readonly onFarewell: () => void
+}
 
 /** Images are fetched neither from private addresses nor from the members'. */
 function imageSourceOf(config: Config, node: () => ClusterNode): HttpImageSource {
@@ -159,7 +169,7 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
   )
   const member = new Member(node, p2p, { relay, membersFile, record })
   try {
-    await node.start({ bootstrap: options.bootstrap })
+    await node.start({ bootstrap: options.bootstrap, resumes: options.resumes })
   } catch (error) {
     // What failed to start may fail to stop; the first fault is the one to be told.
     await member.stop().catch((reason: unknown) => log.warn('a node that did not start did not stop either', { error: String(reason) }))

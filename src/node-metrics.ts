@@ -4,6 +4,7 @@ import { measureLogStore, type MeasuredLogStore } from './cluster/measured-log-s
 import { countGossip, type CountedGossip } from './gossip/counted-gossip.ts'
 import { Metrics, type ApplianceFigures } from './gossip/metrics.ts'
 import type { NodeId } from './model/id.ts'
+import type { NodeTrouble } from './model/node.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Consensus } from './ports/consensus.ts'
 import type { Hypervisor } from './ports/hypervisor.ts'
@@ -32,6 +33,7 @@ export function createNodeMetrics(nodeId: NodeId, ports: ReturnType<typeof watch
     const status = cluster.status()
     const { timing } = cluster.report()
     const { writes, seconds, p99Seconds } = ports.logStore.measured()
+    const has = (type: NodeTrouble) => (status.troubles.some((trouble) => trouble.type === type) ? 1 : 0)
     return {
       raftTerm: status.term, raftCommitIndex: status.commit, raftAppliedIndex: status.applied, raftLagEntries: Math.max(0, status.commit - status.applied),
       raftLogEntries: status.lastIndex - status.firstIndex + 1, raftLogBytes: ports.logStore.sizeBytes(),
@@ -39,6 +41,7 @@ export function createNodeMetrics(nodeId: NodeId, ports: ReturnType<typeof watch
       raftProposals: cluster.proposals.begun, raftProposalFailures: cluster.proposals.failed,
       raftAppends: writes, raftAppendSeconds: seconds, raftAppendP99Seconds: p99Seconds,
       raftHeartbeatSeconds: timing.heartbeatMs / 1000, raftElectionSeconds: timing.electionMs / 1000,
+      raftLogDamaged: has('LogDamaged'), raftResyncing: has('Resyncing'), raftDiskFull: has('DiskFull'), raftDiskHung: has('DiskHung'), raftAppendWaitSeconds: cluster.diskWaitMs / 1000,
       httpRequests: http.requests, httpErrors: http.errors, httpSeconds: http.seconds,
       gossipSent: ports.gossip.counts.sent, gossipReceived: ports.gossip.counts.received,
     }

@@ -7,6 +7,7 @@ import { ImageController } from './controllers/image.ts'
 import { ImageFetcher } from './controllers/image-fetcher.ts'
 import { farewellMethod, MembershipController, type MembershipOptions } from './controllers/membership.ts'
 import { NodeController } from './controllers/node.ts'
+import { NodeTroubleController } from './controllers/node-trouble.ts'
 import { VmController } from './controllers/vm.ts'
 import { ImageImporter } from './operations/import-image.ts'
 import { Attendance } from './gossip/attendance.ts'
@@ -82,8 +83,8 @@ export type ClusterNode = {
   readonly app: RunningApp
   readonly cluster: Cluster
   readonly vmController: VmController
-  /** `bootstrap` forms a new cluster of one, where nothing was written yet. */
-  start(options: { readonly bootstrap: boolean }): Promise<void>
+  /** `bootstrap` forms a new cluster of one, where nothing was written yet; `resumes`: it was a member before, so that an empty disk is a loss. */
+  start(options: { readonly bootstrap: boolean; readonly resumes?: boolean }): Promise<void>
   /** Guests go on. */
   stop(): Promise<void>
 }
@@ -114,21 +115,21 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
   const controllers: { start(): void; stop(): void }[] = [
     nodeController,
     new DivergenceController({ nodeId }, shared),
+    new NodeTroubleController({ nodeId }, shared),
     new MembershipController({ nodeId, ...options.membership }, { ...shared, transport }),
     new ImageController({ nodeId }, { ...shared, storage, supply: imageFetcher, hosts: () => imageHostsOf(nodeId, cluster, presence) }),
+    new ImageImporter({ nodeId }, { ...shared, storage, source: appPorts.imageSource, onProgress: (id, heard) => progress.report(id, heard) }),
   ]
-  const importer = new ImageImporter({ nodeId }, { ...shared, storage, source: appPorts.imageSource, onProgress: (id, heard) => progress.report(id, heard) })
-  controllers.push(importer)
   const stopping = new AbortController()
   const work = workOf({ controllers, operations, vmController })
   return {
     app,
     cluster,
     vmController,
-    async start({ bootstrap }) {
+    async start(starting) {
       await storage.start()
       await hypervisor.start(stopping.signal)
-      await cluster.start({ bootstrap })
+      await cluster.start(starting)
       followCluster(options, { cluster, transport, work })
       const handler = cluster.handle()
       await transport.start({

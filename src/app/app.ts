@@ -110,5 +110,6 @@ function readinessOf(context: AppContext): string | null {
   if (status.halted !== null) return status.halted
   if (status.divergence !== null) return divergenceText(status.divergence)
   if (context.state.tables.node.get(context.nodeId) === undefined) return 'has not caught up with its cluster yet'
-  return status.quorum ? null : 'has no quorum'
+  const reason = context.unreadiness(context.nodeId)
+  return reason === '' ? null : reason
 }

@@ -1,7 +1,9 @@
 // What the use cases stand on, and the small questions all of them ask of it.
 import { uuidV7, type NodeId } from '../model/id.ts'
+import { sampleAgeMsMax } from '../model/metrics.ts'
+import { nodeTroubles, type NodeTrouble } from '../model/node.ts'
 import type { Clock, Random } from '../ports/clock.ts'
-import type { Consensus } from '../ports/consensus.ts'
+import type { Consensus, ConsensusTrouble } from '../ports/consensus.ts'
 import type { Discovery } from '../ports/discovery.ts'
 import type { History } from '../ports/history.ts'
 import type { Hypervisor } from '../ports/hypervisor.ts'
@@ -50,6 +52,13 @@ export const presenceAgeMsMax = 5_000
 const freshAgeMsMax = 1_800
 const readinessCacheMs = 50
 
+const troubleReasons: Readonly<Record<NodeTrouble, string>> = {
+  LogDamaged: 'has a damaged Raft log and waits to be taken back',
+  Resyncing: 'catches up after damage to its Raft log',
+  DiskFull: 'has no space for its Raft log',
+  DiskHung: 'has a disk that does not answer',
+}
+
 export class AppContext {
   readonly nodeId: NodeId
   readonly version: string
@@ -84,6 +93,12 @@ export class AppContext {
     return nodeId === null ? null : (this.state.tables.node.get(nodeId)?.name ?? null)
   }
 
+  /** False without quorum, and where this node's part in consensus ails: a proposal says so itself. */
+  get takesWrites(): boolean {
+    const { quorum, troubles } = this.ports.consensus.status()
+    return quorum && troubles.length === 0
+  }
+
   /** Empty where the node is ready; else why not. Looked at anew at most every 50 ms: a list of VMs asks for each. */
   unreadiness(nodeId: string): string {
     const nowMs = this.ports.clock.monotonicMs()
@@ -102,15 +117,30 @@ export class AppContext {
     return presence === null ? { ms: this.ports.clock.monotonicMs() - this.#startedMs, everHeard: false } : { ms: presence.ageMs, everHeard: true }
   }
 
+  /** What ails the node's part in consensus, as it says itself: of others as their metrics told lately. */
+  troublesOf(nodeId: string): readonly Pick<ConsensusTrouble, 'type' | 'message' | 'sinceMs'>[] {
+    if (nodeId === this.nodeId) return this.ports.consensus.status().troubles
+    const { history } = this.ports
+    const heard = history?.node(nodeId) ?? null
+    if (heard === null || history === null || history === undefined || history.nowMs() - heard.heardMs > sampleAgeMsMax) return []
+    const { raftLogDamaged, raftResyncing, raftDiskFull, raftDiskHung } = heard.figures
+    const flags: Readonly<Record<NodeTrouble, number>> = { LogDamaged: raftLogDamaged, Resyncing: raftResyncing, DiskFull: raftDiskFull, DiskHung: raftDiskHung }
+    return nodeTroubles.filter((type) => flags[type] === 1).map((type) => ({ type, message: `It ${troubleReasons[type]}.`, sinceMs: heard.heardMs }))
+  }
+
   #lookAt(nodeId: string): string {
     const status = this.ports.consensus.status()
     if (nodeId === this.nodeId) {
       if (status.halted !== null) return status.halted
+      const [trouble] = status.troubles
+      if (trouble !== undefined) return troubleReasons[trouble.type]
       return status.quorum ? '' : 'has no quorum'
     }
     const divergence = this.state.tables.node.get(nodeId)?.divergence
     if (divergence !== undefined) return `has stopped: its state differs from the cluster's at index ${divergence.index} or before`
     if (!this.ports.transport.peers().some((peer) => peer.nodeId === nodeId && peer.connected)) return 'is not connected'
+    const [trouble] = this.troublesOf(nodeId)
+    if (trouble !== undefined) return troubleReasons[trouble.type]
     const presence = this.ports.presence.of(nodeId)
     if (presence !== null && presence.ageMs > presenceAgeMsMax) return `was last heard of ${Math.round(presence.ageMs / 1000)} s ago`
     return ''

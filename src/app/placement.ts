@@ -11,7 +11,7 @@ import { orThrow } from './write.ts'
 export type Place = { readonly nodeId: NodeId; readonly view: PlacementView | null }
 
 /**
- * @returns the node, and what was thought of each; without quorum this node and no view, for no node is in touch: the proposal then says so itself
+ * @returns the node, and what was thought of each; where this node takes no writes, itself and no view: the proposal then says so
  * @throws REFERENCE_MISSING, NO_FIT with a reason for each node
  */
 export function findPlace(context: AppContext, vm: ToPlace & { readonly name: string }): Place {
@@ -19,7 +19,7 @@ export function findPlace(context: AppContext, vm: ToPlace & { readonly name: st
   const fresh = planPlacement(context.state, vm, context.freshNodeIds())
   const placement = fresh.kind === 'placed' ? fresh : planPlacement(context.state, vm, context.readyNodeIds())
   if (placement.kind === 'placed') return { nodeId: placement.nodeId as NodeId, view: viewOf(placement) }
-  if (!context.ports.consensus.status().quorum) return { nodeId: context.nodeId, view: null }
+  if (!context.takesWrites) return { nodeId: context.nodeId, view: null }
   const reasons = placement.reasons.map((each) => `${each.node} ${each.reason}`).join('; ')
   throw new OperationalError('NO_FIT', `${vm.name} fits on no node: ${reasons}. Nothing was done.`, {
     data: { fields: placement.reasons.map((each) => ({ path: 'spec.placement', message: `${each.node} ${each.reason}` })) },

@@ -88,7 +88,7 @@ export function presentNode(context: AppContext, node: StoredNode): Node {
       load: presence?.load ?? null,
       lastSeenAt: presence === null ? null : isoTime(context.ports.clock.nowMs() - presence.ageMs),
       rttMs: peer?.rttMs ?? null,
-      conditions: [...divergenceConditions(node), ...leavingConditions(node), ...drainConditions(context, node)],
+      conditions: [...divergenceConditions(node), ...leavingConditions(node), ...troubleConditions(context, node.id), ...drainConditions(context, node)],
     },
   }
 }
@@ -102,6 +102,11 @@ function divergenceConditions({ divergence }: StoredNode): Condition[] {
 function leavingConditions({ leaving, id }: StoredNode): Condition[] {
   if (leaving === undefined) return []
   return [{ type: 'Leaving', status: 'true', reason: 'removed', message: `${leaving.actor} removes it${leaving.force ? ' by force' : ''}.`, sinceMs: leaving.sinceMs, cause: { commandId: id, actor: leaving.actor } }]
+}
+
+/** What ails its part in consensus. */
+function troubleConditions(context: AppContext, nodeId: string): Condition[] {
+  return context.troublesOf(nodeId).map(({ type, message, sinceMs }) => ({ type, status: 'true', reason: type, message, sinceMs }))
 }
 
 /** A drain that runs, or what is left of one that is over: it stays closed until somebody opens it. */

@@ -42,7 +42,7 @@ function requireHost(context: AppContext, vm: StoredVm): void {
   const ref = vm.project === defaultProject ? vm.name : `${vm.project}.${vm.name}`
   if (host === undefined && vm.lost !== undefined) throw new OperationalError('STATE_CONFLICT', `${vm.name} cannot be migrated: its host ${vm.lost.node} was removed. Begin it anew elsewhere: novacron vm recover ${ref}. Nothing was done.`)
   // A node that is cut off itself says NO_QUORUM instead.
-  if (host === undefined || !context.ports.consensus.status().quorum) return
+  if (host === undefined || !context.takesWrites) return
   const unready = context.unreadiness(host)
   if (unready === '') return
   throw new OperationalError('STATE_CONFLICT', `${vm.name} cannot be migrated: its host ${context.nodeName(host) ?? host} ${unready}. Bring the host back; or, once you have made sure that it is off, begin anew elsewhere: novacron vm recover ${ref}. Nothing was done.`)
@@ -79,7 +79,7 @@ function namedTarget(context: AppContext, vm: StoredVm, asked: { readonly node: 
   if (node === undefined) throw new OperationalError('REFERENCE_MISSING', `There is no node ${asked.node.slice(0, 80)}.`, { data: { fields: [{ path: 'node', message: 'does not exist' }] } })
   const unready = context.unreadiness(node.id)
   // A node that is cut off itself says NO_QUORUM instead.
-  if (unready !== '' && context.ports.consensus.status().quorum && reasonAgainst(context.state, vm, node.id, true) === null) {
+  if (unready !== '' && context.takesWrites && reasonAgainst(context.state, vm, node.id, true) === null) {
     throw new OperationalError('NO_FIT', `${vm.name} cannot move to ${node.name}: it ${unready}. Nothing was done.`, { data: { fields: [{ path: 'node', message: unready }] } })
   }
   if (node.spec.draining === true && drainOf(context.state, node.id) === undefined) {

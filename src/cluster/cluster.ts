@@ -4,9 +4,9 @@ import { OperationalError } from '../model/error.ts'
 import type { NodeId } from '../model/id.ts'
 import type { Compacted, MemberReport, Timing } from '../model/member.ts'
 import type { Cancel } from '../ports/clock.ts'
-import type { Agreement, Consensus, StateHistory } from '../ports/consensus.ts'
+import type { Agreement, Consensus, ConsensusTrouble, StateHistory } from '../ports/consensus.ts'
 import type { RaftNode } from '../raft/node.ts'
-import type { ConfChange, LogIndex, Message, ProposeResult, Status, Term } from '../raft/types.ts'
+import type { ConfChange, LogIndex, Message, ProposeResult, Term } from '../raft/types.ts'
 import type { State } from '../state/state.ts'
 import { Checkpoints, defaultCheckpointBounds, type CheckpointBounds } from './checkpoint.ts'
 import { defaultCompactionBounds, type CompactionBounds } from './compaction.ts'
@@ -19,8 +19,10 @@ import { MemberDesk } from './member-desk.ts'
 import { noQuorum, Proposer, outcomeLimitMs, type ProposeOptions } from './proposer.ts'
 import { leaseOf } from './read-lease.ts'
 import { Reader } from './reader.ts'
-import { checkpointMethod, decodeCommand, encodeJson, proposeMethod, statusMethod, type ProposeReply } from './request.ts'
+import { grantRenewal, Resync } from './resync.ts'
+import { checkpointMethod, decodeCommand, encodeJson, proposeMethod, renewMethod, statusMethod, type ProposeReply } from './request.ts'
 import { Succession } from './succession.ts'
+import { bestSuccessor } from './successor.ts'
 import { timingDefault } from './timing.ts'
 import { emptyConfiguration, type ClusterEvent, type ClusterStatus, type Halt } from './status.ts'
 
@@ -31,6 +33,11 @@ const defaultHeartbeatTicks = 2
 /** How long an orderly stop waits for another node to lead. */
 const handOverLimitMs = 500
 const watchersMax = 1024
+const noTroubles: readonly ConsensusTrouble[] = []
+const diskTroubles = {
+  full: { type: 'DiskFull', message: 'There is no space for the Raft log: this node does not lead, and takes no writes, until there is some.' },
+  hung: { type: 'DiskHung', message: 'The disk of the Raft log does not answer: this node does not lead, and takes no writes, until it does.' },
+} as const
 
 export type ClusterOptions = {
   readonly nodeId: NodeId
@@ -63,6 +70,7 @@ export class Cluster implements Consensus {
   readonly #desk: MemberDesk
   readonly #succession: Succession
   readonly #checkpoints: Checkpoints
+  readonly #resync: Resync
   readonly #onHalted: (halt: Halt) => void
   readonly #watchers = new Set<(event: ClusterEvent) => void>()
   /** Commands that this node proposed, and those that came to nothing or whose outcome it does not know. */
@@ -103,14 +111,16 @@ export class Cluster implements Consensus {
     const own = { report: () => this.report(), lead: (to: string) => this.transferLeadership(to), compact: () => cutLog(this.#engine, ports) }
     this.#desk = new MemberDesk({ nodeId, electionMs: this.#electionMs }, ports, { leadership: this.#leadership, own })
     this.#checkpoints = new Checkpoints({ nodeId, bounds: checkpoints }, ports, this.#engine)
+    this.#resync = new Resync({ nodeId, onChange: () => this.#turned() }, ports, this.#engine)
   }
 
   /**
    * Opens the stores, restores the state and starts ticking. `bootstrap` forms a new cluster of one, where the log is fresh.
-   * A damaged log does not throw: the node is up, halted, and says why in `status`.
+   * `resumes`: this node was a member before, so that an empty disk is a loss. A damaged log does not throw: the node is up, takes no part, says why in
+   * `status`, and comes back by itself as soon as it has a leader's word.
    * @throws OperationalError STORAGE_FAILED where a store cannot be opened
    */
-  async start(options: { readonly bootstrap: boolean }): Promise<void> {
+  async start(options: { readonly bootstrap: boolean; readonly resumes?: boolean | undefined }): Promise<void> {
     await this.#engine.start(options)
     this.#turned()
   }
@@ -118,6 +128,7 @@ export class Cluster implements Consensus {
   /** Hands leadership over where this node has it, then takes no further part; pending proposals hear that their outcome is unknown. Closes the stores. */
   async stop(): Promise<void> {
     this.#succession.stop()
+    this.#resync.stop()
     await this.#handOver()
     const stopping = this.#engine.stop()
     this.#abandon()
@@ -240,19 +251,20 @@ export class Cluster implements Consensus {
   }
 
   status(): ClusterStatus {
-    const halted = this.#engine.halted?.reason ?? null
+    const troubles = this.#troubles()
+    const halted = this.#engine.halted?.kind === 'damaged' ? (troubles[0]?.message ?? null) : (this.#engine.halted?.reason ?? null)
     const { divergence } = this.#engine
     const status = this.#engine.node?.status()
     if (status === undefined) {
       const { index, term } = this.state
       return {
         nodeId: this.#nodeId, role: 'follower', leaderId: null, term, commit: index, applied: index, firstIndex: index + 1, lastIndex: index,
-        logBytes: 0, configuration: emptyConfiguration, progress: {}, quorum: false, halted, divergence,
+        logBytes: 0, configuration: emptyConfiguration, progress: {}, quorum: false, halted, divergence, troubles,
       }
     }
     const { role, leader, term, commit, firstIndex, lastIndex, logBytes, configuration, progress } = status
     const quorum = this.#engine.isRunning && this.#leadership.hasQuorum(status)
-    return { nodeId: this.#nodeId, role, leaderId: leader, term, commit, applied: this.state.index, firstIndex, lastIndex, logBytes, configuration, progress, quorum, halted, divergence }
+    return { nodeId: this.#nodeId, role, leaderId: leader, term, commit, applied: this.state.index, firstIndex, lastIndex, logBytes, configuration, progress, quorum, halted, divergence, troubles }
   }
 
   /** What comparing this node's state with the others' has shown so far. */
@@ -263,6 +275,15 @@ export class Cluster implements Consensus {
   /** Of this node: the past that it remembers, with at most so many entries. */
   history(entriesMax: number): StateHistory {
     return this.#engine.history(entriesMax)
+  }
+
+  /** Asked at every turn: nothing is made while all is well. */
+  #troubles(): readonly ConsensusTrouble[] {
+    const { state, sinceMs } = this.#engine.disk
+    const resync = this.#resync.trouble
+    if (resync === null && state === 'good') return noTroubles
+    const disk: readonly ConsensusTrouble[] = state === 'good' ? [] : [{ ...diskTroubles[state], sinceMs }]
+    return resync === null ? disk : [resync, ...disk]
   }
 
   /** Calls back synchronously and in order; see `ClusterEvent`. A listener must not throw. */
@@ -297,6 +318,11 @@ export class Cluster implements Consensus {
     this.#engine.halt('superseded', reason)
   }
 
+  /** How long the durable write under way has taken so far, in milliseconds. */
+  get diskWaitMs(): number {
+    return this.#engine.disk.waitingMs
+  }
+
   /** Sizes of what waits, for metrics and tests. */
   waiting(): { readonly proposals: number; readonly reads: number } {
     return { proposals: this.#fates.size, reads: this.#reader.waiting }
@@ -318,6 +344,8 @@ export class Cluster implements Consensus {
       }
       case checkpointMethod:
         return this.#checkpoints.answer(from, body)
+      case renewMethod:
+        return encodeJson(await grantRenewal(from, { engine: this.#engine, hasQuorum: () => this.status().quorum, change: (change) => this.changeConfiguration(change) }))
       case statusMethod:
         return encodeJson(this.status())
       default: {
@@ -342,6 +370,7 @@ export class Cluster implements Consensus {
   #halted(halt: Halt): void {
     this.#abandon()
     this.#succession.stop()
+    if (halt.kind === 'damaged') this.#resync.begin()
     this.#turned()
     this.#onHalted(halt)
   }
@@ -366,7 +395,7 @@ export class Cluster implements Consensus {
 /** Is there nothing between them that watchers are told of? Asked at every turn, so by identity where that suffices. */
 function saysTheSame(left: ClusterStatus, right: ClusterStatus): boolean {
   const parts = ['leaderId', 'term', 'role', 'quorum', 'configuration', 'halted', 'divergence'] as const
-  return parts.every((part) => left[part] === right[part])
+  return parts.every((part) => left[part] === right[part]) && left.troubles.length === right.troubles.length && left.troubles.every(({ type }, at) => type === right.troubles[at]?.type)
 }
 
 /** Null where writes are not timed, or none was made. */
@@ -389,12 +418,4 @@ function requireAppended(outcome: ProposeResult, what: string): { readonly index
 
 function notLeader(leader: string | null): OperationalError {
   return new OperationalError('STATE_CONFLICT', 'This node does not lead the cluster.', { data: { leader } })
-}
-
-/** The voter heard from whose log is longest; ids break ties. While the configuration is joint only the incoming half is asked: the core refuses others. */
-function bestSuccessor(status: Status): NodeId | null {
-  const candidates = Object.entries(status.progress)
-    .filter(([id]) => id !== status.id && status.configuration.voters.includes(id))
-    .sort(([leftId, left], [rightId, right]) => Number(right.recentActive) - Number(left.recentActive) || right.match - left.match || (leftId < rightId ? -1 : 1))
-  return (candidates[0]?.[0] as NodeId | undefined) ?? null
 }

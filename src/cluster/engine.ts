@@ -1,28 +1,32 @@
 // Turns the core's Readys into effects: sends, syncs, applies, and keeps log and state store in their order.
-import { divergenceText, type Checkpoint, type Divergence } from '../model/checkpoint.ts'
-import type { Command, CommandResult } from '../model/command.ts'
-import type { Event } from '../model/event.ts'
+import { divergenceText, type Divergence } from '../model/checkpoint.ts'
 import type { Cancel, Clock, Random } from '../ports/clock.ts'
 import type { StateHistory } from '../ports/consensus.ts'
 import type { Log } from '../ports/log.ts'
-import type { LogBatch, LogStore } from '../ports/log-store.ts'
+import type { LogStore } from '../ports/log-store.ts'
 import type { StateStore, StateWrite } from '../ports/state-store.ts'
 import type { Transport } from '../ports/transport.ts'
 import { RaftNode } from '../raft/node.ts'
 import { defaultRaftOptions } from '../raft/options.ts'
-import type { Configuration, ElectionPriority, Entry, HardState, LogIndex, Message, ProposeResult, RaftId, RaftOptions, ReadState, Ready, Snapshot, SnapshotMeta, Term } from '../raft/types.ts'
-import { applyCommand, applyEmpty } from '../state/apply.ts'
+import type { Configuration, ElectionPriority, Entry, LogIndex, Message, ProposeResult, RaftId, RaftOptions, Ready, Snapshot, SnapshotMeta } from '../raft/types.ts'
 import { emptyState, stateHead, type State } from '../state/state.ts'
+import { applyEntry } from './apply-entry.ts'
 import { Compaction, type CompactionBounds } from './compaction.ts'
-import { decodeEntryData, type DecodedEntry } from './entry.ts'
+import { DiskWatch, type DiskState } from './disk-watch.ts'
+import type { EngineListener } from './engine-listener.ts'
+import type { DecodedEntry } from './entry.ts'
 import { Fitness } from './fitness.ts'
 import { History } from './history.ts'
 import { HashTrail } from './hash-trail.ts'
 import { configurationRecord, decodeImage, divergenceRecord, encodeImage, type DecodedImage } from './image.ts'
+import { Journal, StorageFault } from './journal.ts'
 import { Outbox } from './outbox.ts'
-import { recover, type Recovered } from './recovery.ts'
+import { baseAt, recover, type Recovered } from './recovery.ts'
+import type { RenewalGrant } from './request.ts'
 import { StateWriter } from './state-writer.ts'
+import { yieldLeadership } from './successor.ts'
 import { emptyConfiguration, type HaltKind } from './status.ts'
+import { WordWatch } from './word-watch.ts'
 
 export type EngineOptions = {
   readonly nodeId: RaftId
@@ -42,27 +46,6 @@ export type EnginePorts = {
   readonly log: Log
 }
 
-export type AppliedEntry = {
-  readonly index: LogIndex
-  readonly term: Term
-  readonly timeMs: number
-  readonly command: Command | null
-  readonly result: CommandResult | null
-  readonly events: readonly Event[]
-}
-
-/** Called synchronously, in order. */
-export type EngineListener = {
-  applied(entry: AppliedEntry): void
-  replaced(index: LogIndex): void
-  read(state: ReadState): void
-  /** A tick passed or a Ready was handled: anything in the status may have changed. */
-  turned(): void
-  halted(kind: HaltKind, reason: string, cause: unknown): void
-  /** Applied as the entry of that index. */
-  checkpoint(index: LogIndex, checkpoint: Checkpoint): void
-}
-
 export class Engine {
   readonly #options: EngineOptions
   readonly #ports: EnginePorts
@@ -75,10 +58,14 @@ export class Engine {
   #images = new WeakMap<Uint8Array, DecodedImage>()
   /** What this node has encoded itself need not be decoded again. */
   readonly #commands = new WeakMap<Uint8Array, DecodedEntry>()
-  /** Not worth a sync of its own: goes with the next batch. */
-  #hardStateOwed: HardState | null = null
-  #isLogFresh = false
   #isInstalling = false
+  /** Where a damaged log may begin anew: behind the state, if there is one. */
+  #renewalBase: SnapshotMeta | null = null
+  /** Up to where a renewed log has to be applied until this node is as good as the others. */
+  #renewedTo: LogIndex = 0
+  readonly #wordWatch: WordWatch
+  readonly #disk: DiskWatch
+  readonly #journal: Journal
   #pumping: Promise<void> | null = null
   #halted: { readonly kind: HaltKind; readonly reason: string } | null = null
   #stopped = false
@@ -94,12 +81,21 @@ export class Engine {
     this.#ports = ports
     this.#listener = listener
     this.#compaction = new Compaction(options.compaction, 0)
-    this.#fitness = new Fitness({ tickMs: options.tickMs, electionMs: options.tickMs * (options.raft.electionTicks ?? defaultRaftOptions.electionTicks) }, ports.clock)
+    const electionMs = options.tickMs * (options.raft.electionTicks ?? defaultRaftOptions.electionTicks)
+    this.#fitness = new Fitness({ tickMs: options.tickMs, electionMs }, ports.clock)
+    this.#disk = new DiskWatch({ limitMs: electionMs, onChange: (state) => this.#diskChanged(state) }, ports.clock)
+    this.#journal = new Journal(ports.logStore, { disk: this.#disk, fitness: this.#fitness }, () => this.isRunning)
+    this.#wordWatch = new WordWatch(electionMs, ports.clock)
     this.#outbox = new Outbox(ports.clock, (message) => ports.transport.send(message))
     this.#writer = new StateWriter(
       {
         head: () => stateHead(this.#state),
         onError: (error) => this.#halt('storage', 'the state could not be written', error),
+        onFull: (isFull) => {
+          this.#disk.noteOther(isFull)
+          // Nothing waits for space at an orderly stop: the log has it all.
+          if (isFull && this.#stopped) this.#writer.freeze()
+        },
         onSynced: (index) => {
           this.#compaction.synced(index)
           this.schedule()
@@ -112,16 +108,23 @@ export class Engine {
   get state(): State {
     return this.#state
   }
-  /** Null before start, and for good where the log is damaged. */
+  get disk(): { readonly state: DiskState; readonly sinceMs: number; readonly waitingMs: number } {
+    return this.#disk
+  }
+  /** Where a renewed node is as good as the others again; null where it is, or never was renewed. */
+  get renewingTo(): LogIndex | null {
+    return this.#state.index < this.#renewedTo ? this.#renewedTo : null
+  }
+  /** Null before start, and while the log is damaged. */
   get node(): RaftNode | null {
     return this.#node
   }
   get halted(): { readonly kind: HaltKind; readonly reason: string } | null {
     return this.#halted
   }
-  /** Low after a stall or a slow write: others had better lead. */
+  /** Low after a stall or a slow write: others had better lead. None while the disk takes nothing. */
   get priority(): ElectionPriority {
-    return this.#fitness.priority
+    return this.#disk.state === 'good' ? this.#fitness.priority : 'none'
   }
   get trail(): HashTrail {
     return this.#trail
@@ -137,10 +140,10 @@ export class Engine {
   }
 
   /** @throws OperationalError where a store cannot be opened or written */
-  async start(options: { readonly bootstrap: boolean }): Promise<void> {
-    const { nodeId, tickMs, compaction } = this.#options
+  async start(options: { readonly bootstrap: boolean; readonly resumes?: boolean | undefined }): Promise<void> {
+    const { nodeId } = this.#options
     this.#ports.logStore.watchFailure((error) => this.#halt('storage', 'the log could not be written', error))
-    const recovered = await recover({ nodeId, bootstrap: options.bootstrap }, this.#ports)
+    const recovered = await recover({ nodeId, ...options }, this.#ports)
     this.#state = recovered.state
     this.#trail.reset(this.#state.index, this.#state.digest)
     if (recovered.kind === 'diverged') {
@@ -148,26 +151,46 @@ export class Engine {
       this.#halt('diverged', divergenceText(recovered.divergence), null)
       return
     }
-    if (recovered.kind === 'damaged') {
-      this.#halt('damaged', recovered.detail, null)
-      return
-    }
     const { superseded } = this.#options
-    if (superseded !== undefined) {
-      this.halt('superseded', superseded)
+    if (superseded !== undefined) return this.halt('superseded', superseded)
+    if (recovered.kind === 'damaged') {
+      this.#renewalBase = recovered.base
+      this.#suspend(recovered.detail)
       return
     }
-    this.#compaction = new Compaction(compaction, recovered.base.index)
-    this.#isLogFresh = recovered.hardState.term === 0 && recovered.entries.length === 0 && recovered.base.index === 0
-    this.#node = this.#createNode(recovered)
-    this.#configuration = this.#node.status().configuration
-    this.#history.reset(this.#state, this.#configuration)
-    this.#cancelTick = this.#ports.clock.every(tickMs, () => this.#tick())
-    this.schedule()
+    this.#begin(recovered)
     await this.#pumping
     // Alone there is nobody to wait for.
     const { voters } = this.#configuration
     if (voters.length === 1 && voters[0] === nodeId) this.#guard((node) => node.campaign())
+  }
+
+  /**
+   * Begins anew after damage, behind the last state that could be read, or with nothing. What the node promised before binds it no more: the grant says
+   * that it does not vote, by an entry that was proposed after the damage and that a majority without this node holds.
+   */
+  async renew(grant: RenewalGrant): Promise<void> {
+    if (!this.#isSuspended) return
+    await this.#pumping
+    const base = this.#renewalBase
+    try {
+      if (base === null) {
+        this.#state = emptyState()
+        await this.#writer.replace({ head: stateHead(this.#state), records: [] })
+      } else await this.#writer.drain(true)
+      if (!this.#isSuspended) return
+      const beginning = { term: grant.term, vote: grant.leaderId, commit: base?.index ?? 0 }
+      const hardState = await this.#ports.logStore.renew({ hardState: beginning, base })
+      this.#halted = null
+      this.#renewedTo = grant.index
+      this.#begin({ kind: 'ready', state: this.#state, hardState, base: base ?? { index: 0, term: 0, configuration: emptyConfiguration }, entries: [] })
+    } catch (error) {
+      this.#halt('storage', 'the damaged log could not be renewed', error)
+      return
+    }
+    this.#ports.log.warn('the damaged log was put aside and begins anew', { base: base?.index ?? 0, upTo: grant.index, term: grant.term })
+    if (base === null) this.#listener.replaced(0)
+    this.#listener.turned()
   }
 
   /** Ends after the write under way; the stores are closed, what was applied is on disk. */
@@ -193,7 +216,13 @@ export class Engine {
       this.#ports.log.warn('snapshot refused: its image is not intact', { from: message.from, index: message.snapshot.index })
       return
     }
-    this.#guard((node) => node.step(message))
+    this.#guard((node) => {
+      node.step(message)
+      const detail = this.#wordWatch.heard(message, () => node.status())
+      if (detail === null) return
+      this.#renewalBase = baseAt(this.#state, this.#configuration)
+      this.#suspend(detail)
+    })
   }
 
   /** A client of this follower waits until the entry is applied there. */
@@ -270,10 +299,40 @@ export class Engine {
     return new RaftNode({ ...raft, id: nodeId, random }, { hardState, snapshot: base, entries, applied: state.index })
   }
 
+  #begin(recovered: Extract<Recovered, { kind: 'ready' }>): void {
+    const { compaction, tickMs } = this.#options
+    this.#compaction = new Compaction(compaction, recovered.base.index)
+    this.#journal.begin(recovered.hardState.term === 0 && recovered.entries.length === 0 && recovered.base.index === 0)
+    this.#wordWatch.reset()
+    this.#node = this.#createNode(recovered)
+    this.#node.setElectionPriority(this.priority)
+    this.#configuration = this.#node.status().configuration
+    this.#trail.reset(this.#state.index, this.#state.digest)
+    this.#history.reset(this.#state, this.#configuration)
+    this.#cancelTick = this.#ports.clock.every(tickMs, () => this.#tick())
+    this.schedule()
+  }
+
+  get #isSuspended(): boolean {
+    return this.#halted?.kind === 'damaged' && !this.#stopped
+  }
+
+  /** The log is damaged: the node takes no part until it may begin anew. */
+  #suspend(detail: string): void {
+    if (this.#halted !== null) return
+    this.#halted = { kind: 'damaged', reason: detail }
+    this.#cancelTick?.()
+    this.#outbox.stop()
+    this.#node = null
+    this.#ports.log.warn('the Raft log is damaged; this node does not vote until it has re-synced', { detail })
+    this.#listener.halted('damaged', detail, null)
+  }
+
   #tick(): void {
+    this.#disk.look()
     this.#fitness.ticked()
     this.#guard((node) => {
-      node.setElectionPriority(this.#fitness.priority)
+      node.setElectionPriority(this.priority)
       node.tick()
     })
     this.#listener.turned()
@@ -309,12 +368,12 @@ export class Engine {
     for (const message of ready.messages) this.#send(node, message)
     // The transport packs what came in one turn: it leaves before the disk's threads are woken, for the others' disks take as long as ours.
     await Promise.resolve()
-    this.#hardStateOwed = ready.hardState ?? this.#hardStateOwed
+    this.#journal.owe(ready.hardState)
     if (ready.snapshot !== null) {
       this.#isInstalling = true
       await this.#install(ready.snapshot, ready.entries)
       this.#isInstalling = false
-    } else if (ready.mustSync) await this.#writeLog({ hardState: this.#hardStateOwed, entries: ready.entries, base: null })
+    } else if (ready.mustSync) await this.#journal.write({ entries: ready.entries, base: null })
     if (!this.isRunning) return
     // With entries the leader waits for the answers; without, a client of this node waits for what is applied.
     const answersFirst = ready.entries.length > 0
@@ -335,14 +394,14 @@ export class Engine {
     }
   }
 
-  async #writeLog(batch: LogBatch): Promise<void> {
-    try {
-      await this.#fitness.watch(this.#ports.logStore.write(batch))
-    } catch (error) {
-      throw new StorageFault('the log could not be written', { cause: error })
-    }
-    this.#isLogFresh = false
-    if (batch.hardState !== null && batch.hardState === this.#hardStateOwed) this.#hardStateOwed = null
+  /** What is full or hangs makes a bad leader: it yields at once, and campaigns no more until the disk goes on (statement 44). */
+  #diskChanged(state: DiskState): void {
+    const node = this.#node
+    this.#ports.log.warn(state === 'good' ? 'the disk goes on' : 'the disk does not take what is written', { disk: state, waitingMs: this.#disk.waitingMs })
+    node?.setElectionPriority(this.priority)
+    if (node === null || state === 'good') return
+    const yielded = yieldLeadership(node, this.#ports.transport)
+    if (yielded !== null) this.#ports.log.warn('this node leads no more, for its disk', { disk: state, to: yielded.to })
   }
 
   #send(node: RaftNode, message: Message): void {
@@ -373,18 +432,17 @@ export class Engine {
     if (decoded === undefined) throw new Error(`snapshot ${snapshot.index} was not checked when it came`)
     const { index, term, configuration } = snapshot
     const meta: SnapshotMeta = { index, term, configuration }
-    if (this.#isLogFresh) {
+    if (this.#journal.isFresh) {
       // A state beside a log that was never written would look like damage.
-      const owed = this.#hardStateOwed ?? { term, vote: null, commit: 0 }
-      await this.#writeLog({ hardState: { ...owed, commit: 0 }, entries: [], base: null })
+      const owed = this.#journal.owed ?? { term, vote: null, commit: 0 }
+      await this.#journal.write({ hardState: { ...owed, commit: 0 }, entries: [], base: null })
     }
-    try {
-      const records = [...decoded.image.records, configurationRecord({ index, configuration })]
-      await this.#writer.replace({ head: decoded.image.head, records })
-    } catch (error) {
-      throw new StorageFault('the state could not be replaced', { cause: error })
-    }
-    await this.#writeLog({ hardState: this.#hardStateOwed, entries, base: { meta, discardSuffix: true } })
+    const records = [...decoded.image.records, configurationRecord({ index, configuration })]
+    await this.#journal.persist('the state could not be replaced', () => this.#writer.replace({ head: decoded.image.head, records }))
+    // Where it has come to be suspended meanwhile, the state on disk is not the one in memory.
+    if (!this.isRunning) this.#renewalBase = null
+    await this.#journal.write({ entries, base: { meta, discardSuffix: true } })
+    if (!this.isRunning) return
     this.#state = decoded.state
     this.#divergence = null
     this.#configuration = configuration
@@ -398,10 +456,14 @@ export class Engine {
     const writes: StateWrite[] = []
     let bytes = 0
     for (const entry of committed) {
-      const applied = this.#applyEntry(node, entry)
-      if (applied === null) break
+      const applied = applyEntry(entry, { node, state: this.#state, commands: this.#commands, listener: this.#listener })
+      if (applied.kind === 'unknown') {
+        this.#halt('unknownCommand', applied.detail, null)
+        break
+      }
+      this.#configuration = applied.configuration ?? this.#configuration
       this.#trail.note(entry.index, this.#state.digest)
-      writes.push(...applied)
+      writes.push(...applied.writes)
       bytes += entry.data.length
     }
     if (committed.length === 0) return
@@ -411,46 +473,6 @@ export class Engine {
     this.#writer.add(writes, isMarked)
   }
 
-  /** What is to be written of it; null where this version cannot apply it and the node halts. */
-  #applyEntry(node: RaftNode, entry: Entry): readonly StateWrite[] | null {
-    const { index, term } = entry
-    const state = this.#state
-    if (entry.kind === 'config') {
-      this.#configuration = node.applyConfChange(entry)
-      this.#applyNothing(entry, state.timeMs)
-      return [configurationRecord({ index, configuration: this.#configuration })]
-    }
-    if (entry.data.length === 0) {
-      this.#applyNothing(entry, state.timeMs)
-      return []
-    }
-    const decoded = this.#commands.get(entry.data) ?? decodeEntryData(entry.data)
-    switch (decoded.kind) {
-      case 'unknown':
-        this.#halt('unknownCommand', `entry ${index} cannot be applied by this version: ${decoded.detail}`, null)
-        return null
-      case 'checkpoint':
-        this.#applyNothing(entry, decoded.timeMs)
-        this.#listener.checkpoint(index, decoded.checkpoint)
-        return []
-      case 'ignorable':
-        this.#applyNothing(entry, decoded.timeMs)
-        return []
-      case 'command': {
-        const { command, timeMs } = decoded
-        const { result, writes, events } = applyCommand(state, { index, term, timeMs, command })
-        this.#listener.applied({ index, term, timeMs: state.timeMs, command, result, events })
-        return writes
-      }
-    }
-  }
-
-  #applyNothing(entry: Entry, timeMs: number): void {
-    const { index, term } = entry
-    applyEmpty(this.#state, { index, term, timeMs })
-    this.#listener.applied({ index, term, timeMs: this.#state.timeMs, command: null, result: null, events: [] })
-  }
-
   async #compact(node: RaftNode): Promise<void> {
     if (!this.#compaction.isPossible) return
     const { firstIndex, lastIndex, logBytes, progress } = node.status()
@@ -458,13 +480,13 @@ export class Engine {
     if (meta === null) return
     // The core may have to remember more than that (it was removed, and is needed once more): then the disk has to remember it, too.
     if (node.compact(meta.index) < meta.index) return
-    await this.#writeLog({ hardState: this.#hardStateOwed, entries: [], base: { meta, discardSuffix: false } })
+    await this.#journal.write({ entries: [], base: { meta, discardSuffix: false } })
     this.#history.cut(meta.index)
     this.#ports.log.debug('log compacted', { index: meta.index })
   }
 
   #halt(kind: HaltKind, reason: string, cause: unknown): void {
-    if (this.#halted !== null) return
+    if (this.#halted !== null && !this.#isSuspended) return
     this.#halted = { kind, reason }
     this.#cancelTick?.()
     this.#outbox.stop()
@@ -474,6 +496,3 @@ export class Engine {
     this.#listener.halted(kind, reason, cause)
   }
 }
-
-/** A write to one of the stores failed: final for this process. */
-class StorageFault extends Error {}

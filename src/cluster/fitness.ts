@@ -32,7 +32,7 @@ export class Fitness {
   }
 
   /** A durable write, with an eye on how long it takes. */
-  async watch(write: Promise<void>): Promise<void> {
+  async watch(write: Promise<unknown>): Promise<void> {
     const beganMs = this.#clock.monotonicMs()
     await write
     const nowMs = this.#clock.monotonicMs()

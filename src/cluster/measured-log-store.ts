@@ -15,6 +15,7 @@ export function measureLogStore(store: LogStore, clock: Clock): MeasuredLogStore
   return {
     open: () => store.open(),
     close: () => store.close(),
+    renew: (beginning) => store.renew(beginning),
     watchFailure: (listener) => store.watchFailure(listener),
     sizeBytes: () => store.sizeBytes(),
     async write(batch) {

@@ -62,6 +62,8 @@ export class Proposer {
     const nowMs = this.#ports.clock.monotonicMs()
     const limits: Limits = { startMs: nowMs, endMs: nowMs + Math.min(options.timeoutMs ?? outcomeLimitMs, outcomeLimitMs), signal: options.signal }
     if (this.#fates.size >= pendingProposalsMax) throw overloaded()
+    // Whoever leads, this node would not get to apply it.
+    if (this.#engine.disk.state !== 'good') throw diskTrouble(this.#engine.disk.state)
     // As it will be read back from the log, with every default filled in: an entry that cannot be read would halt every node.
     const complete = decodeCommand(encodeCommand(command))
     for (;;) {
@@ -80,6 +82,7 @@ export class Proposer {
 
   /** As leader: stamps and appends a parsed command; for this node's own clients and for followers. */
   append(command: Command): ProposeReply {
+    if (this.#engine.disk.state !== 'good') return { kind: 'overloaded' }
     const timeMs = Math.max(this.#ports.clock.nowMs(), this.#stampMs, this.#engine.state.timeMs)
     const data = encodeEntryData(timeMs, command)
     if (data.length > entryBytesMax) return { kind: 'tooLarge' }
@@ -211,4 +214,9 @@ function outcomeUnknown(): OperationalError {
 
 function overloaded(): OperationalError {
   return new OperationalError('OVERLOADED', 'Too many commands wait for the disks. Nothing was changed; try again in a moment.', { data: { retryAfterSeconds: 1 } })
+}
+
+function diskTrouble(state: 'full' | 'hung'): OperationalError {
+  const what = state === 'full' ? 'The disk of this node is full' : 'The disk of this node does not answer'
+  return new OperationalError('OVERLOADED', `${what}, so it takes no writes. Nothing was changed; try again in a moment, or at another node.`, { data: { retryAfterSeconds: 2 } })
 }

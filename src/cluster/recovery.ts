@@ -3,19 +3,24 @@ import type { Divergence } from '../model/checkpoint.ts'
 import type { LogStore } from '../ports/log-store.ts'
 import type { StateStore } from '../ports/state-store.ts'
 import { encodeConfChange } from '../raft/confchange-codec.ts'
-import type { Entry, HardState, RaftId, SnapshotMeta } from '../raft/types.ts'
+import type { Configuration, Entry, HardState, RaftId, SnapshotMeta } from '../raft/types.ts'
 import { emptyState, importState, stateHead, type State } from '../state/state.ts'
 import { splitRecords, type StoredConfiguration } from './image.ts'
 import { emptyConfiguration } from './status.ts'
 
 export type Recovered =
   | { readonly kind: 'ready'; readonly state: State; readonly hardState: HardState; readonly base: SnapshotMeta; readonly entries: readonly Entry[] }
-  /** The node must neither vote nor truncate nor serve; `state` is the last one readable, for a look. */
-  | { readonly kind: 'damaged'; readonly state: State; readonly detail: string }
+  /**
+   * The node must neither vote nor truncate; `state` is the last one readable. `base` names it where the log may begin anew behind it: what
+   * was applied was committed. Null: nothing is left to begin with.
+   */
+  | { readonly kind: 'damaged'; readonly state: State; readonly base: SnapshotMeta | null; readonly detail: string }
   /** Its state was found not to be the cluster's: as bad as damage, but the tables are whole. */
   | { readonly kind: 'diverged'; readonly state: State; readonly divergence: Divergence }
 
 type Stores = { readonly logStore: LogStore; readonly stateStore: StateStore }
+/** `resumes`: this node was a member before, so that an empty disk is a loss. */
+export type RecoveryOptions = { readonly nodeId: RaftId; readonly bootstrap: boolean; readonly resumes?: boolean | undefined }
 type LoadedState = { readonly state: State; readonly stored: boolean; readonly configuration: StoredConfiguration | null; readonly divergence: Divergence | null }
 
 /**
@@ -28,24 +33,35 @@ type LoadedState = { readonly state: State; readonly stored: boolean; readonly c
  * Only the last leaves the state ahead of the log, or with another term at its index: then the state is the newer truth (it was
  * committed by a quorum) and the log begins anew behind it. A base beyond the state, or no log beside a state, is damage.
  */
-export async function recover(options: { readonly nodeId: RaftId; readonly bootstrap: boolean }, stores: Stores): Promise<Recovered> {
+export async function recover(options: RecoveryOptions, stores: Stores): Promise<Recovered> {
   const recovery = await stores.logStore.open()
   const loaded = await loadState(stores.stateStore)
-  if (loaded === null) return { kind: 'damaged', state: emptyState(), detail: 'the state tables cannot be read or do not have their hash' }
+  if (loaded === null) return { kind: 'damaged', state: emptyState(), base: null, detail: 'the state tables cannot be read or do not have their hash' }
   const { state, stored, divergence } = loaded
   if (divergence !== null) return { kind: 'diverged', state, divergence }
   switch (recovery.kind) {
     case 'damaged':
-      return { kind: 'damaged', state, detail: recovery.detail }
+      return damaged(loaded, recovery.detail)
     case 'fresh':
-      if (stored) return { kind: 'damaged', state, detail: 'there is a state, but no log' }
+      if (stored && state.index > 0) return damaged(loaded, 'there is a state, but no log')
+      if (options.resumes === true) return damaged(loaded, 'nothing is left of the log, though this node was a member before')
       return options.bootstrap ? await bootstrap(options.nodeId, stores.logStore) : freshNode()
     case 'intact':
       if (recovery.base.index > state.index) {
-        return { kind: 'damaged', state, detail: `the state is at ${state.index}, before the log's base ${recovery.base.index}` }
+        return damaged(loaded, `the state is at ${state.index}, before the log's base ${recovery.base.index}`)
       }
       return await reconcile(recovery, loaded, stores)
   }
+}
+
+function damaged({ state, configuration }: LoadedState, detail: string): Recovered {
+  const isKnown = configuration !== null && configuration.index <= state.index
+  return { kind: 'damaged', state, base: isKnown ? baseAt(state, configuration.configuration) : null, detail }
+}
+
+/** What is applied was committed, so a log may begin behind it; null where nothing is applied. */
+export function baseAt({ index, term }: State, configuration: Configuration): SnapshotMeta | null {
+  return index === 0 ? null : { index, term, configuration }
 }
 
 async function loadState(store: StateStore): Promise<LoadedState | null> {
@@ -86,7 +102,7 @@ async function reconcile(log: IntactLog, loaded: LoadedState, { logStore, stateS
     return { kind: 'ready', state, base, entries, hardState: { ...log.hardState, commit } }
   }
   if (configuration === null || configuration.index > state.index) {
-    return { kind: 'damaged', state, detail: `the log does not hold the state's index ${state.index}, nor is its configuration known` }
+    return damaged(loaded, `the log does not hold the state's index ${state.index}, nor is its configuration known`)
   }
   const newBase: SnapshotMeta = { index: state.index, term: state.term, configuration: configuration.configuration }
   // Our term was below the snapshot's, so we cannot have voted in that one.

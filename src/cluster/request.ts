@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Command } from '../model/command.ts'
 import { parseCommand } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
-import type { LogIndex, Term } from '../raft/types.ts'
+import type { LogIndex, RaftId, Term } from '../raft/types.ts'
 
 /** Method names; append only. */
 export const proposeMethod = 'propose'
@@ -18,6 +18,20 @@ const hashQuestionSchema = z.strictObject({ index: z.number().int().positive(), 
 export type HashQuestion = z.output<typeof hashQuestionSchema>
 const hashReplySchema = z.strictObject({ hash: z.string().max(64).nullable() })
 export type HashReply = z.output<typeof hashReplySchema>
+/** Asked by a node whose log is damaged: it wants to be no voter any more, and to begin anew. */
+export const renewMethod = 'renew'
+
+/** A leader's word that this node votes no more, as of an entry that a majority without it holds: it may begin anew. */
+export type RenewalGrant = { readonly term: Term; readonly index: LogIndex; readonly leaderId: RaftId }
+
+/** All but `renewed` mean: go on waiting. */
+export type RenewReply =
+  | ({ readonly kind: 'renewed' } & RenewalGrant)
+  | { readonly kind: 'notLeader'; readonly leader: string | null }
+  /** The asked node is in the same trouble. */
+  | { readonly kind: 'damaged' }
+  /** Another change of membership is under way, or this one did not get a majority in time. */
+  | { readonly kind: 'notNow'; readonly reason: string }
 
 /** A leader's answer to a forwarded command. All but `appended` mean: surely not appended. */
 export type ProposeReply =
@@ -86,5 +100,34 @@ export function decodeProposeReply(body: Uint8Array): ProposeReply | null {
       return { kind }
     default:
       return null
+  }
+}
+
+/** Null where it is no reply that we know. */
+export function decodeRenewReply(body: Uint8Array): RenewReply | null {
+  const reply = decodeObject(body)
+  if (reply === null) return null
+  const { kind, index, term, leader, leaderId, reason } = reply
+  switch (kind) {
+    case 'renewed':
+      return Number.isSafeInteger(index) && Number.isSafeInteger(term) && typeof leaderId === 'string' ? { kind, index: index as number, term: term as number, leaderId } : null
+    case 'notLeader':
+      return { kind, leader: typeof leader === 'string' ? leader : null }
+    case 'damaged':
+      return { kind }
+    case 'notNow':
+      return { kind, reason: typeof reason === 'string' ? reason : '' }
+    default:
+      return null
+  }
+}
+
+/** Null for bytes of another version, or garbage. */
+function decodeObject(body: Uint8Array): Readonly<Record<string, unknown>> | null {
+  try {
+    const parsed: unknown = JSON.parse(decoder.decode(body))
+    return typeof parsed === 'object' && parsed !== null ? (parsed as Readonly<Record<string, unknown>>) : null
+  } catch {
+    return null
   }
 }

@@ -2,6 +2,7 @@
 import type { Cancel, Clock } from '../ports/clock.ts'
 import type { StateHead, StateStore, StateWrite } from '../ports/state-store.ts'
 import type { LogIndex } from '../raft/types.ts'
+import { fullRetryMs, isFull } from './disk-watch.ts'
 import type { StateImage } from './image.ts'
 
 /** Records waiting for the disk; beyond it `room` makes applying wait. */
@@ -10,11 +11,21 @@ export const pendingRecordsMax = 8192
 export const gatherMs = 20
 const gatherRecordsMax = 1024
 
+export type StateWriterOptions = {
+  readonly head: () => StateHead
+  /** Final. */
+  readonly onError: (error: unknown) => void
+  /** There is no space, and it is tried again with what was to be written; false: now there was. */
+  readonly onFull: (isFull: boolean) => void
+  readonly onSynced: (index: LogIndex) => void
+}
+
 export class StateWriter {
   readonly #store: StateStore
   readonly #clock: Clock
   readonly #headNow: () => StateHead
   readonly #onError: (error: unknown) => void
+  readonly #onFull: (isFull: boolean) => void
   readonly #onSynced: (index: LogIndex) => void
   /** By table and id: of several writes to one record only the last counts. */
   #pending = new Map<string, StateWrite>()
@@ -26,11 +37,12 @@ export class StateWriter {
   #failed = false
 
   /** `head` gives the head of the state as applied: it is asked with each addition, for more may be applied before the batch is cut. */
-  constructor(options: { head: () => StateHead; onError: (error: unknown) => void; onSynced: (index: LogIndex) => void }, { stateStore, clock }: { readonly stateStore: StateStore; readonly clock: Clock }) {
+  constructor(options: StateWriterOptions, { stateStore, clock }: { readonly stateStore: StateStore; readonly clock: Clock }) {
     this.#store = stateStore
     this.#clock = clock
     this.#headNow = options.head
     this.#onError = options.onError
+    this.#onFull = options.onFull
     this.#onSynced = options.onSynced
   }
 
@@ -102,15 +114,28 @@ export class StateWriter {
   }
 
   async #write(batch: { readonly head: StateHead; readonly writes: readonly StateWrite[]; readonly sync: boolean }): Promise<void> {
-    try {
-      await this.#store.write(batch)
-    } catch (error) {
-      this.#failed = true
-      this.#flight = null
-      this.#onError(error)
-      return
+    let wasFull = false
+    for (;;) {
+      try {
+        await this.#store.write(batch)
+        break
+      } catch (error) {
+        if (!isFull(error)) {
+          this.#failed = true
+          this.#flight = null
+          this.#onError(error)
+          return
+        }
+        wasFull = true
+        this.#onFull(true)
+        await new Promise<void>((resolve) => this.#clock.after(fullRetryMs, resolve))
+        if (!this.#failed) continue
+        this.#flight = null
+        return
+      }
     }
     this.#flight = null
+    if (wasFull) this.#onFull(false)
     if (batch.sync) this.#onSynced(batch.head.index)
     this.#begin()
   }

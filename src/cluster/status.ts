@@ -2,6 +2,7 @@
 import type { Divergence } from '../model/checkpoint.ts'
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
+import type { ConsensusTrouble } from '../ports/consensus.ts'
 import type { Configuration, LogIndex, Progress, RaftId, Role, Term } from '../raft/types.ts'
 
 export type ClusterStatus = {
@@ -23,12 +24,14 @@ export type ClusterStatus = {
   readonly halted: string | null
   /** This node's state is not that of the cluster, or seems not to be; null while all is well. */
   readonly divergence: Divergence | null
+  /** Empty while all is well. */
+  readonly troubles: readonly ConsensusTrouble[]
 }
 
 export type HaltKind =
   /** A write or sync failed: final for the process. */
   | 'storage'
-  /** The log lost or changed something acknowledged: the node must rejoin under a new identity. */
+  /** The log lost or changed something acknowledged: the node takes no part until it has re-synced from its peers, which it does by itself. */
   | 'damaged'
   /** The cluster was founded anew without this node. */
   | 'superseded'

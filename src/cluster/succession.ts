@@ -49,7 +49,7 @@ export class Succession {
     const { engine } = this.#parts
     engine.act((node) => {
       node.forgetLeader()
-      if (engine.priority !== 'low') node.campaign()
+      if (engine.priority === 'normal') node.campaign()
     })
   }
 }

@@ -6,7 +6,7 @@ import type { LocalStore } from '../ports/state-store.ts'
 import { parseCheckedJson, renderCheckedJson } from './checked-json.ts'
 import { localKeyspaces, rangeOf } from './keyspace.ts'
 import type { Database } from './level-open.ts'
-import { openDatabase, writeFailure } from './level-open.ts'
+import { openDatabase, quarantineDirectory, writeFailure } from './level-open.ts'
 import type { RecordSum } from './record-sum.ts'
 import { RecordSums } from './record-sum.ts'
 import type { SequenceProof } from './sequence-proof.ts'
@@ -20,20 +20,37 @@ import { openSequenceProof } from './sequence-proof.ts'
 const format = 1
 type StoredHead = { readonly format: number; readonly sequence: number; readonly records: RecordSum }
 
+export type LocalLevelOptions = {
+  readonly directory: string
+  /**
+   * Told when something acknowledged is missing, which nobody else has. The directory is put aside and the store begins empty: the Raft log stands on its
+   * own proof, and nothing starts here before this node has been as far as a leader. Without it such a store is not opened.
+   */
+  readonly onDamage?: (damage: { readonly detail: string; readonly movedTo: string }) => void
+}
+
 /**
  * Opens the node's local store.
- * @throws OperationalError STORAGE_FAILED; with `data.damaged` if something acknowledged is missing: nobody else has it, so the node must
- * come back under a new identity (put the directory aside with `quarantineDirectory` and join again).
+ * @throws OperationalError STORAGE_FULL, or STORAGE_FAILED; with `data.damaged` if something acknowledged is missing
  */
-export async function openLocalLevel(options: { readonly directory: string }): Promise<LocalStore & { close(): Promise<void> }> {
-  const { directory } = options
+export async function openLocalLevel({ directory, onDamage }: LocalLevelOptions): Promise<LocalStore & { close(): Promise<void> }> {
+  try {
+    return new LocalLevel(await openParts(directory))
+  } catch (error) {
+    if (onDamage === undefined || !(error instanceof OperationalError) || error.data['damaged'] !== true) throw error
+    onDamage({ detail: error.message, movedTo: await quarantineDirectory(directory) })
+    return new LocalLevel(await openParts(directory))
+  }
+}
+
+async function openParts(directory: string): Promise<LocalLevelParts> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const database = await openDatabase(join(directory, 'level'))
   try {
     const proof = await openSequenceProof(join(directory, 'proof'))
     try {
       const { sequence, sums } = await verify(directory, database, proof)
-      return new LocalLevel({ directory, database, proof, sequence, sums })
+      return { directory, database, proof, sequence, sums }
     } catch (error) {
       await proof.close()
       throw error instanceof OperationalError ? error : damaged(directory, `it cannot be read: ${String(error)}`)
@@ -53,7 +70,9 @@ type LocalLevelParts = {
 }
 
 class LocalLevel implements LocalStore {
-  readonly #parts: LocalLevelParts
+  #parts: LocalLevelParts
+  /** There was no space for the last write: what is on the disk is read anew before the next. */
+  #isTorn = false
   #sequence: number
   #last: Promise<void> = Promise.resolve()
   #failure: OperationalError | null = null
@@ -91,22 +110,33 @@ class LocalLevel implements LocalStore {
   }
 
   async #write(note: (sums: RecordSums) => void, operation: Operation): Promise<void> {
-    const { database, proof, sums, directory } = this.#parts
     const turn = this.#last.then(async () => {
       if (this.#failure !== null) throw this.#failure
       try {
+        if (this.#isTorn) await this.#reopen()
+        const { database, proof, sums } = this.#parts
         note(sums)
         this.#sequence += 1
         const head: StoredHead = { format, sequence: this.#sequence, records: sums.value }
         await database.batch([operation, { type: 'put', key: localKeyspaces.head, value: renderCheckedJson(head) }], { sync: true })
         await proof.prove(this.#sequence)
       } catch (error) {
-        this.#failure = writeFailure(directory, error)
-        throw this.#failure
+        const failure = error instanceof OperationalError ? error : writeFailure(this.#parts.directory, error)
+        this.#isTorn = failure.code === 'STORAGE_FULL'
+        if (!this.#isTorn) this.#failure = failure
+        throw failure
       }
     })
     this.#last = turn.catch(() => undefined)
     return turn
+  }
+
+  async #reopen(): Promise<void> {
+    await this.#parts.database.close()
+    await this.#parts.proof.close()
+    this.#parts = await openParts(this.#parts.directory)
+    this.#sequence = this.#parts.sequence
+    this.#isTorn = false
   }
 }
 
@@ -140,7 +170,7 @@ async function provenSequence(directory: string, proof: SequenceProof, sequence:
 }
 
 function damaged(directory: string, detail: string): OperationalError {
-  return new OperationalError('STORAGE_FAILED', `The node's local store in ${directory} is damaged: ${detail}. The node has to join again under a new identity.`, {
+  return new OperationalError('STORAGE_FAILED', `The node's local store in ${directory} is damaged: ${detail}.`, {
     data: { damaged: true },
   })
 }

@@ -2,6 +2,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { constants, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { quarantineDirectory } from './level-open.ts'
 
 /** An open file. Positions are explicit: nothing depends on a shared offset. */
 export interface LogFile {
@@ -24,6 +25,8 @@ export interface LogFiles {
   open(directory: string, name: string, options: { readonly create: boolean }): Promise<LogFile>
   rename(directory: string, from: string, to: string): Promise<void>
   remove(directory: string, name: string): Promise<void>
+  /** Takes the directory away with all that is in it, for a person to look at, durably; nothing where it holds nothing. */
+  putAside(directory: string): Promise<void>
   /** Names created, renamed and removed are durable when it resolves. */
   syncDirectory(directory: string): Promise<void>
 }
@@ -43,6 +46,9 @@ export const diskFiles: LogFiles = {
   open: async (directory, name, { create }) => openTwice(join(directory, name), create ? 'w+' : 'r+'),
   rename: async (directory, from, to) => rename(join(directory, from), join(directory, to)),
   remove: async (directory, name) => unlink(join(directory, name)),
+  putAside: async (directory) => {
+    if ((await readdir(directory)).length > 0) await quarantineDirectory(directory)
+  },
   syncDirectory,
 }
 

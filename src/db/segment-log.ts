@@ -2,7 +2,8 @@
 import { strict as assert } from 'node:assert'
 import { randomBytes } from 'node:crypto'
 import { OperationalError } from '../model/error.ts'
-import type { LogBatch, LogRecovery, LogStore } from '../ports/log-store.ts'
+import type { LogBatch, LogBeginning, LogRecovery, LogStore } from '../ports/log-store.ts'
+import type { HardState } from '../raft/types.ts'
 import { bothSettled, isFull, synced } from './log-failure.ts'
 import type { LogFile, LogFiles } from './log-files.ts'
 import { diskFiles } from './log-files.ts'
@@ -49,6 +50,7 @@ export function openSegmentLog(options: SegmentLogOptions, files: LogFiles = dis
  *   closed --open--> fresh --first write--> ready --write--> ready
  *                 \-> ready     |                \-failed sync-> failed (final)
  *                 \-> damaged   \--failed--> failed
+ *   fresh, ready, damaged --renew--> ready
  */
 type Phase = 'closed' | 'fresh' | 'ready' | 'damaged' | 'failed'
 
@@ -138,6 +140,23 @@ class SegmentLog implements LogStore {
     })
   }
 
+  async renew(beginning: LogBeginning): Promise<HardState> {
+    const { hardState, base } = beginning
+    await this.#exclusively(async () => {
+      assert(this.#phase !== 'closed' && this.#phase !== 'failed', `a log that is ${this.#phase} is not renewed`)
+      try {
+        if (this.#phase === 'ready') await this.#settle()
+        await this.#closeFiles()
+        await this.#files.putAside(this.#directory)
+        this.#phase = 'fresh'
+      } catch (error) {
+        throw this.#fail(error, 'write')
+      }
+    })
+    await this.write({ hardState, entries: [], base: base === null ? null : { meta: base, discardSuffix: true } })
+    return hardState
+  }
+
   watchFailure(listener: (error: unknown) => void): void {
     this.#listeners.push(listener)
   }
@@ -146,15 +165,20 @@ class SegmentLog implements LogStore {
     await this.#exclusively(async () => {
       // Records that could not be written are made again from their copies when the log is next opened.
       if (this.#phase === 'ready') await this.#settle().catch(() => undefined)
-      this.#callOff?.()
       this.#phase = 'closed'
-      for (const file of [this.#segment, this.#proof]) await file?.close()
-      this.#segment = null
-      this.#proof = null
-      this.#owed = []
-      this.#flight = null
-      this.#head = emptyHead()
+      await this.#closeFiles()
     })
+  }
+
+  async #closeFiles(): Promise<void> {
+    this.#callOff?.()
+    this.#callOff = null
+    for (const file of [this.#segment, this.#proof]) await file?.close()
+    this.#segment = null
+    this.#proof = null
+    this.#owed = []
+    this.#flight = null
+    this.#head = emptyHead()
   }
 
   sizeBytes(): number {

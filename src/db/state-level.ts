@@ -56,6 +56,8 @@ class StateLevel implements StateStore {
   /** Writes go one after the other: LevelDB's threads may otherwise swap two batches. */
   #last: Promise<void> = Promise.resolve()
   #failure: OperationalError | null = null
+  /** There was no space for the last write. */
+  #isTorn = false
 
   constructor(options: StateLevelOptions, database: Database) {
     this.#options = options
@@ -142,16 +144,26 @@ class StateLevel implements StateStore {
     return { type: 'put', key: stateKeyspaces.head, value: renderCheckedJson(stored) }
   }
 
+  /** A write for which there was no space leaves half of itself behind, which LevelDB cuts off when it opens. */
+  async #reopen(): Promise<void> {
+    await this.#database.close()
+    this.#database = await openDatabase(this.#options.directory)
+    this.#isTorn = false
+  }
+
   async #inTurn(action: () => Promise<void>): Promise<void> {
     assert(this.#loaded, 'the state is loaded before it is written')
     const turn = this.#last.then(async () => {
       if (this.#failure !== null) throw this.#failure
       try {
+        if (this.#isTorn) await this.#reopen()
         await action()
       } catch (error) {
-        // After a lost batch every later one would leave a hole.
-        this.#failure = writeFailure(this.#options.directory, error)
-        throw this.#failure
+        const failure = error instanceof OperationalError ? error : writeFailure(this.#options.directory, error)
+        this.#isTorn = failure.code === 'STORAGE_FULL'
+        // After a lost batch every later one would leave a hole. For want of space it is the caller's to write the same once more.
+        if (!this.#isTorn) this.#failure = failure
+        throw failure
       }
     })
     this.#last = turn.catch(() => undefined)

@@ -4,7 +4,7 @@ import { bringSchema } from './bring.ts'
 import { commandIdSchema, imageIdSchema, labelPatchSchema, labelsSchema, nameSchema, nodeIdSchema, operationIdSchema, projectIdSchema, tokenIdSchema, userIdSchema, vmIdSchema } from './id.ts'
 import { imageCopiesSchema, imageSpecSchema, imageUrlBytesMax } from './image.ts'
 import { bandwidthMiBpsMax, moveOutputsSchema } from './migration.ts'
-import { nodeAnnouncementSchema, nodeVotings } from './node.ts'
+import { nodeAnnouncementSchema, nodeTroubles, nodeVotings } from './node.ts'
 import { projectSpecSchema } from './project.ts'
 import { bindingsMax, roleBindingSchema, roleSchema, storedScopeSchema } from './role.ts'
 import { actorSchema, userSpecSchema } from './user.ts'
@@ -159,6 +159,8 @@ export const commandPayloads = {
     id: nodeIdSchema,
     divergence: z.strictObject({ index: z.number().int().positive(), hash: z.string().max(64), expected: z.string().max(64) }).nullable(),
   }),
+  /** From the node itself, for the events: what ails its part in consensus, or that it is over. */
+  'node.trouble': z.strictObject({ id: nodeIdSchema, trouble: z.enum(nodeTroubles), isOver: z.boolean(), message: z.string().max(1000) }),
 } as const
 export type CommandType = keyof typeof commandPayloads
 export type CommandPayload<Type extends CommandType> = z.output<(typeof commandPayloads)[Type]>

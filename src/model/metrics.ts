@@ -56,6 +56,11 @@ export const nodeFields = [
   gauge('vmsRunning', 'node_vms_running', 'VMs that run on the node'),
   gauge('raftHeartbeatSeconds', 'raft_heartbeat_seconds', 'Time between signs of life of a leader, as this node is configured', 1000),
   gauge('raftElectionSeconds', 'raft_election_timeout_seconds', 'Shortest time without a leader before this node seeks a new one; it is drawn up to twice that', 1000),
+  gauge('raftLogDamaged', 'raft_log_damaged', '1 while the Raft log is damaged, and this node waits to be taken back'),
+  gauge('raftResyncing', 'raft_resyncing', '1 while this node catches up after damage to its log'),
+  gauge('raftDiskFull', 'raft_disk_full', '1 while there is no space for the Raft log'),
+  gauge('raftDiskHung', 'raft_disk_hung', '1 while a write of the Raft log has taken longer than an election time-out'),
+  gauge('raftAppendWaitSeconds', 'raft_append_wait_seconds', 'How long the durable write of the Raft log that is under way has taken so far', 1e6),
 ] as const satisfies readonly MetricField[]
 export type NodeFigures = { readonly [Key in (typeof nodeFields)[number]['key']]: number }
 

@@ -38,6 +38,10 @@ export const nodeSpecPatchSchema = z.strictObject({ schedulable: z.boolean().opt
 
 export const nodeRoles = ['leader', 'voter', 'learner', 'none'] as const
 
+/** What may ail a node's part in consensus: see `ConsensusTrouble`. Append only. */
+export const nodeTroubles = ['LogDamaged', 'Resyncing', 'DiskFull', 'DiskHung'] as const
+export type NodeTrouble = (typeof nodeTroubles)[number]
+
 export const nodeStatusSchema = z.strictObject({
   role: z.enum(nodeRoles),
   ready: z.boolean(),

@@ -78,8 +78,10 @@ function planVoters(view: MembershipView): readonly string[] {
   const fillers = current.filter((member) => member.isLost || member.voting === 'never').toSorted((one, other) => Number(one.isLost) - Number(other.isLost))
   const chosen = choose([...live.filter(isVoter), ...promotable], { count: target, view })
   if (chosen.length < target) chosen.push(...fillers.slice(0, target - chosen.length))
-  // An even number bears no more losses than the odd one below it: the last to come waits, for another to come with it.
-  if (chosen.length % 2 === 0) dropOne(chosen, view)
+  // An even number bears no more losses than the odd one below it: the last to come waits, for another to come with it. But who votes is not
+  // dropped while another is on its way, as one that re-syncs: of two voters one would be left.
+  const isAwaited = chosen.length < target && chosen.every(isVoter) && willing.some((member) => !member.isLost && !isVoter(member))
+  if (chosen.length % 2 === 0 && !isAwaited) dropOne(chosen, view)
   const inTouch = chosen.filter((member) => !member.isLost).length
   return inTouch * 2 > chosen.length ? chosen.map((member) => member.id) : current.map((member) => member.id)
 }

@@ -3,9 +3,18 @@ import type { Checkpoint, Divergence } from '../model/checkpoint.ts'
 import type { Command, CommandResult } from '../model/command.ts'
 import type { Event } from '../model/event.ts'
 import type { Compacted, MemberReport } from '../model/member.ts'
+import type { NodeTrouble } from '../model/node.ts'
 import type { ConfChange, Configuration, LogIndex, Progress, Role, Term } from '../raft/types.ts'
 import type { Cancel } from './clock.ts'
 import type { StateHead, StateWrite } from './state-store.ts'
+
+/** What ails this node's part in consensus. LogDamaged: does not vote, waits for a leader's word. Resyncing: has that, and catches up. DiskFull, DiskHung: does not lead. */
+export type ConsensusTrouble = {
+  readonly type: NodeTrouble
+  readonly message: string
+  /** Wall clock of this node. */
+  readonly sinceMs: number
+}
 
 export type ConsensusStatus = {
   readonly role: Role
@@ -22,6 +31,8 @@ export type ConsensusStatus = {
   /** Why this node takes no part any more; null while it does. */
   readonly halted: string | null
   readonly divergence: Divergence | null
+  /** Empty while all is well. */
+  readonly troubles: readonly ConsensusTrouble[]
 }
 
 /** A node that was found to have another state than the cluster at an index. */

@@ -6,7 +6,7 @@ import type { Entry, HardState, SnapshotMeta } from '../raft/types.ts'
  * - fresh: nothing was ever written here.
  * - intact: everything acknowledged is there (an unacknowledged torn tail may have been cut).
  * - damaged: something acknowledged is missing, changed or older than the proof says: the node must neither vote nor truncate, and
- *   re-syncs from its peers under a new identity.
+ *   re-syncs from its peers (`renew`).
  */
 export type LogRecovery =
   | { readonly kind: 'fresh' }
@@ -28,6 +28,9 @@ export type LogBatch = {
   readonly base: { readonly meta: SnapshotMeta; readonly discardSuffix: boolean } | null
 }
 
+/** What a renewed log begins with: no entries. */
+export type LogBeginning = { readonly hardState: HardState; readonly base: SnapshotMeta | null }
+
 export interface LogStore {
   open(): Promise<LogRecovery>
   /**
@@ -35,6 +38,13 @@ export interface LogStore {
    * @throws OperationalError STORAGE_FAILED or STORAGE_FULL. A failed sync is final: the store refuses every later write.
    */
   write(batch: LogBatch): Promise<void>
+  /**
+   * Begins anew, whatever was found: what is there is put aside, for a person to look at, never repaired nor read again. Durable when it resolves;
+   * cut short by a crash it leaves a log that is fresh, damaged, or new. Returns the hard state it begins with: a vote that is known of
+   * otherwise (see `guardLog`) is kept.
+   * @throws like `write`
+   */
+  renew(beginning: LogBeginning): Promise<HardState>
   /** Calls once where something fails that no call waits for: final, as a failed sync in `write`. */
   watchFailure(listener: (error: unknown) => void): void
   close(): Promise<void>

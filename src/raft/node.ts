@@ -110,6 +110,20 @@ export class RaftNode {
     core.drawElectionTimeout()
   }
 
+  /** Leader: leads no more, in the same term; whoever campaigns first follows it. */
+  stepDown(): void {
+    const core = this.#core
+    if (core.role === 'leader') becomeFollower(core, core.term, null)
+  }
+
+  /** Leader: `id` has lost its log and begins anew; what it acknowledged before is forgotten, what it still holds is probed for. */
+  renewProgress(id: RaftId): void {
+    const core = this.#core
+    if (core.role !== 'leader' || id === core.id || !core.progress.has(id)) return
+    core.progress.set(id, core.newProgress(Math.max(core.log.lastIndex, 1), false))
+    if (core.transferee === id) core.transferee = null
+  }
+
   /** The last message to `id` was not delivered. */
   reportUnreachable(id: RaftId): void {
     const progress = this.#core.progress.get(id)

@@ -112,6 +112,7 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
     case 'node.lead':
     case 'node.compact':
     case 'node.diverge':
+    case 'node.trouble':
       return applyToNode(transaction, command)
     case 'user.create':
     case 'user.add':

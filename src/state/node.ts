@@ -1,6 +1,6 @@
 // Members of the cluster: admission by a join token, what they announce, and what an operator says of them.
 import type { CommandOf } from '../model/command.ts'
-import type { StoredNode } from '../model/node.ts'
+import type { NodeTrouble, StoredNode } from '../model/node.ts'
 import type { Outcome } from './apply.ts'
 import { recordDivergence } from './divergence.ts'
 import { drainNode, uncordonNode } from './drain.ts'
@@ -14,7 +14,7 @@ import { sayOfVm } from './vm-event.ts'
 
 export const nodesMax = 256
 
-export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.admitWith' | 'node.announce' | 'node.update' | 'node.rename' | 'node.remove' | 'node.forget' | 'node.drain' | 'node.uncordon' | 'node.vote' | 'node.lead' | 'node.compact' | 'node.diverge'>): Outcome {
+export function applyToNode(transaction: Transaction, command: CommandOf<'node.admit' | 'node.admitWith' | 'node.announce' | 'node.update' | 'node.rename' | 'node.remove' | 'node.forget' | 'node.drain' | 'node.uncordon' | 'node.vote' | 'node.lead' | 'node.compact' | 'node.diverge' | 'node.trouble'>): Outcome {
   switch (command.type) {
     case 'node.admit':
       return admit(transaction, command.payload)
@@ -47,6 +47,8 @@ export function applyToNode(transaction: Transaction, command: CommandOf<'node.a
       return compactNode(transaction, command.payload)
     case 'node.diverge':
       return recordDivergence(transaction, command.payload)
+    case 'node.trouble':
+      return tellTrouble(transaction, command.payload)
   }
 }
 
@@ -133,6 +135,20 @@ function rename(transaction: Transaction, payload: CommandOf<'node.rename'>['pay
   }
   say(transaction, { id: node.id, name: payload.name }, 'updated', `Node ${node.name} is called ${payload.name} now`, 'node.renamed')
   return { id: node.id }
+}
+
+/** Changes nothing of the node: its conditions are computed where they are read. */
+function tellTrouble(transaction: Transaction, { id, isOver, message, trouble }: CommandOf<'node.trouble'>['payload']): Outcome {
+  const node = transaction.require('node', id)
+  say(transaction, node, 'updated', isOver ? `Node ${node.name} is well again: ${troubleOver[trouble]}` : `Node ${node.name}: ${message}`, isOver ? 'node.recovered' : 'node.trouble')
+  return { id }
+}
+
+const troubleOver: Readonly<Record<NodeTrouble, string>> = {
+  LogDamaged: 'its damaged log was put aside, and it re-syncs from the others',
+  Resyncing: 'it has caught up with the others after damage to its log',
+  DiskFull: 'there is space for its log',
+  DiskHung: 'its disk goes on',
 }
 
 function say(transaction: Transaction, node: { id: string; name: string }, type: 'created' | 'updated', message: string, reason: string): void {

@@ -200,6 +200,27 @@ export function describeLogStore(name: string, createFixture: () => Promise<LogS
       })
     })
 
+    test('42: a renewed log begins anew, with nothing of what was there but a vote, and survives a crash', async () => {
+      await withStore(async (fixture) => {
+        for (const base of [meta(40, 2), null]) {
+          const store = fixture.make()
+          await store.open()
+          await store.write(batch({ hardState, base: { meta: meta(60, 2), discardSuffix: true }, entries: entries(61, 63, 3) }))
+          const begun = await store.renew({ hardState: { term: 7, vote: 'b', commit: base?.index ?? 0 }, base })
+          expect(begun).toEqual({ term: 7, vote: 'b', commit: base?.index ?? 0 })
+          const first = (base?.index ?? 0) + 1
+          await store.write(batch({ entries: entries(first, first + 1, 7) }))
+          await fixture.crash(store, store.write(batch({ entries: entries(first + 2, first + 2, 7) })))
+          const again = fixture.make()
+          const recovery = intact(await again.open())
+          expect(recovery.hardState).toEqual(begun)
+          expect(recovery.base).toEqual(base ?? { index: 0, term: 0, configuration: emptyConfiguration })
+          expect(recovery.entries.slice(0, 2)).toEqual(entries(first, first + 1, 7))
+          await again.close()
+        }
+      })
+    })
+
     test('gaps and a base that moves back are bugs of the caller', async () => {
       await withStore(async (fixture) => {
         const store = fixture.make()

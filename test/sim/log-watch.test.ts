@@ -17,7 +17,7 @@ async function opening(recovery: LogRecovery, options: { readonly isHarmed?: boo
   const store: LogStore = {
     open: async () => recovery,
     write: ({ entries }) => (entries[0]?.index === 3 ? new Promise(() => undefined) : Promise.resolve()),
-    watchFailure: () => undefined, close: async () => undefined, sizeBytes: () => 0,
+    renew: async ({ hardState }) => hardState, watchFailure: () => undefined, close: async () => undefined, sizeBytes: () => 0,
   }
   const watched = watch.around(store, () => true)
   await watched.write(batch(entry(1), entry(2)))

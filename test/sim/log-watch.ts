@@ -9,6 +9,8 @@ export class LogWatch {
   #acknowledged: Content | null = null
   /** Written, but not acknowledged: it may be there or not. */
   #underWay: LogBatch | null = null
+  /** A damaged log is put aside, for this one that begins anew: cut short it may be fresh or damaged still. */
+  #renewal: Content | null = null
   /** Something of it went bad at rest, or will be read from the wrong place: only then may it be found damaged. */
   isHarmed = false
   readonly #broken: (what: string) => void
@@ -52,6 +54,16 @@ export class LogWatch {
         this.#acknowledged = after(this.#acknowledged, batch)
         this.#underWay = null
       },
+      renew: async (beginning) => {
+        this.#renewal = { ...nothing, hardState: beginning.hardState, base: beginning.base ?? nothing.base }
+        const hardState = await store.renew(beginning)
+        if (!isAlive()) return hardState
+        this.#acknowledged = { ...this.#renewal, hardState }
+        this.#renewal = null
+        this.#underWay = null
+        this.isHarmed = false
+        return hardState
+      },
       watchFailure: (listener) => store.watchFailure(listener),
       close: () => store.close(),
       sizeBytes: () => store.sizeBytes(),
@@ -61,11 +73,14 @@ export class LogWatch {
   #opened(recovery: LogRecovery): void {
     const possible = [this.#acknowledged, ...(this.#underWay === null ? [] : [after(this.#acknowledged, this.#underWay)])]
     if (recovery.kind === 'damaged') {
-      if (!this.isHarmed) this.#broken(`finds its log damaged, which nobody harmed: ${recovery.detail}`)
+      if (!this.isHarmed && this.#renewal === null) this.#broken(`finds its log damaged, which nobody harmed: ${recovery.detail}`)
       return
     }
     const found = recovery.kind === 'fresh' ? null : recovery
-    if (!possible.some((content) => isSame(content, found))) {
+    // Its vote may be one that was remembered elsewhere, so of a renewed log the term counts.
+    const isRenewed = this.#renewal !== null && (found === null || (found.entries.length === 0 && found.base.index === this.#renewal.base.index && found.hardState.term >= this.#renewal.hardState.term))
+    this.#renewal = null
+    if (!isRenewed && !possible.some((content) => isSame(content, found))) {
       this.#broken(`finds ${describeContent(found)} in its log, which held ${possible.map(describeContent).join(' or ')}`)
     }
     this.#acknowledged = found

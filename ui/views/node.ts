@@ -13,7 +13,7 @@ import { nodeMembershipLinks } from './node-membership.ts'
 import { nodeDivergence, nodeSupport } from './node-support.ts'
 import { asOf } from './note.ts'
 import { fullnessMark, partsBar, ratioBar, vmCells } from './picture.ts'
-import { nodeStateWord, roleIcons, state, vmStateWords } from './state.ts'
+import { nodeStateWord, roleIcons, state, troublesOf, vmStateWords } from './state.ts'
 import { vmPath, vmSize } from './vm-words.ts'
 
 export type NodeDetails = {
@@ -38,9 +38,10 @@ ${data.charts}
 /** Live cells. */
 export function nodeHead(frame: Frame, node: Node): Html {
   const { status } = node
+  const troubles = troublesOf(node)
   const accelerator = status.accelerator === 'kvm' ? 'KVM' : status.accelerator === 'tcg' ? 'TCG, no hardware help' : status.accelerator
   return html`<div id="node-head"><div class="row title"><h1>${node.name}</h1>${state(frame, nodeStateWord(node), { pill: true })}<span class="pill">${icon(frame, roleIcons[status.role])}${status.role}</span>${asOf(frame)}</div><p>${many(status.capacity.cpus, 'thread')}, ${mebibytes(status.capacity.memoryMiB)} · <span class="mono">${status.addresses[0] ?? unknown}</span> · ${accelerator}</p>${
-    status.ready || status.reason === '' ? '' : html`<p>${icon(frame, 's-warn', 'warn')} ${status.reason}</p>`
+    troubles.length > 0 ? troubles.map(({ message }) => html`<p>${icon(frame, 's-warn', 'warn')} ${message}</p>`) : status.ready || status.reason === '' ? '' : html`<p>${icon(frame, 's-warn', 'warn')} ${status.reason}</p>`
   }${nodeDivergence(frame, node)}${nodeDrainWord(frame, node)}</div>`
 }
 

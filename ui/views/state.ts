@@ -1,6 +1,6 @@
 // Words of state: one icon shape, one word, one tone for each.
 import { html } from 'hono/html'
-import type { Node } from '../../src/model/node.ts'
+import type { Node, NodeTrouble } from '../../src/model/node.ts'
 import type { Operation, OperationState } from '../../src/model/operation.ts'
 import type { VmPhase } from '../../src/model/vm.ts'
 import type { Frame, Html } from './frame.ts'
@@ -42,8 +42,22 @@ export const roleIcons: Readonly<Record<Node['status']['role'], string>> = { lea
 /** What a node says of itself while it is in touch with no majority: others it cannot judge. */
 export const noQuorumReason = 'has no quorum'
 
+const troubleWords: Readonly<Record<NodeTrouble, StateWord>> = {
+  LogDamaged: { word: 'Log damaged', tone: 'bad', icon: 's-warn' },
+  Resyncing: { word: 'Re-syncing', tone: 'warn', icon: 's-busy', spin: true },
+  DiskFull: { word: 'Disk full', tone: 'bad', icon: 's-warn' },
+  DiskHung: { word: 'Disk hangs', tone: 'bad', icon: 's-warn' },
+}
+
+/** What ails its part in consensus, the gravest first. */
+export function troublesOf(node: Node): readonly { readonly word: StateWord; readonly message: string }[] {
+  return node.status.conditions.flatMap(({ type, message }) => (Object.hasOwn(troubleWords, type) ? [{ word: troubleWords[type as NodeTrouble], message }] : []))
+}
+
 export function nodeStateWord(node: Node): StateWord {
   if (node.status.conditions.some((condition) => condition.type === 'Leaving')) return { word: 'Leaving', tone: 'warn', icon: 's-maint' }
+  const [trouble] = troublesOf(node)
+  if (trouble !== undefined) return trouble.word
   if (!node.status.ready) {
     return node.status.lastSeenAt === null && node.status.version === ''
       ? { word: 'Joining', tone: 'go', icon: 's-busy', spin: true }

@@ -5,6 +5,7 @@ import { hostname as systemHostname } from 'node:os'
 import { join } from 'node:path'
 import { divergenceText, type Divergence } from '../../model/checkpoint.ts'
 import { namePattern } from '../../model/id.ts'
+import type { NodeTrouble } from '../../model/node.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Hypervisor, HypervisorInfo } from '../../ports/hypervisor.ts'
 
@@ -43,6 +44,17 @@ export async function runDoctor({ dataDirectory, hypervisor, clock, state }: Doc
     disk, await checkSpace(dataDirectory), await checkMemory(), await checkClock(clock), await checkMtu(), loop, await checkHypervisor(hypervisor, clock), checkHostname(systemHostname()),
     ...(state === undefined ? [] : [judgeState(state)]),
   ]
+}
+
+/** What a node that is a member says of its part in consensus. */
+export function judgeTroubles(troubles: readonly { readonly type: NodeTrouble; readonly message: string }[]): readonly DoctorCheck[] {
+  const advice: Readonly<Record<NodeTrouble, string>> = {
+    LogDamaged: 'It comes back by itself as soon as a majority of the voters without it has a leader. Look at the disk: what was damaged once will be again.',
+    Resyncing: 'Nothing is to be done.',
+    DiskFull: 'Free some space on the disk of the data directory.',
+    DiskHung: 'Look at the disk of the data directory, and at what else uses it.',
+  }
+  return troubles.map(({ type, message }) => ({ check: 'consensus', outcome: type === 'Resyncing' ? 'warning' : 'bad', measured: message, advice: advice[type] }))
 }
 
 async function checkSync(directory: string, clock: Clock): Promise<DoctorCheck> {

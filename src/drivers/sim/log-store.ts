@@ -1,7 +1,8 @@
 // The simulated Raft log: the contract of LogStore on a SimDisk, with slow, failing and full disks, crashes and damage.
 import { OperationalError } from '../../model/error.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { LogBatch, LogRecovery, LogStore } from '../../ports/log-store.ts'
+import type { LogBatch, LogBeginning, LogRecovery, LogStore } from '../../ports/log-store.ts'
+import type { HardState } from '../../raft/types.ts'
 import { applyLogBatch, DiskSession, type SimDisk } from './disk.ts'
 
 export class SimLogStore implements LogStore {
@@ -44,6 +45,23 @@ export class SimLogStore implements LogStore {
     } finally {
       this.#busy = false
     }
+  }
+
+  async renew({ hardState, base }: LogBeginning): Promise<HardState> {
+    await this.#session.alive()
+    if (this.#phase === 'closed') throw new Error('the log is not open')
+    const { log } = this.#disk
+    // What nobody votes twice by: the real one has it from the local store.
+    const former = log?.hardState ?? hardState
+    const kept = former.term > hardState.term ? { ...hardState, term: former.term, vote: former.vote } : former.term === hardState.term ? { ...hardState, vote: former.vote ?? hardState.vote } : hardState
+    await this.#session.begin()
+    // In one step, for want of a local store that remembers the vote in between.
+    await this.#session.sync(() => {
+      this.#disk.discardLog()
+      applyLogBatch(this.#disk, { hardState: kept, entries: [], base: base === null ? null : { meta: base, discardSuffix: true } })
+    })
+    this.#phase = 'open'
+    return kept
   }
 
   /** Here every failure is met by the call that caused it. */

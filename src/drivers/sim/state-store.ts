@@ -1,12 +1,11 @@
 // The simulated state tables and local store: on a SimDisk, with unsynced batches that a crash loses from some point on.
 import type { Clock } from '../../ports/clock.ts'
 import type { LocalStore, StateHead, StateStore, StateWrite } from '../../ports/state-store.ts'
-import type { OperationalError } from '../../model/error.ts'
 import { DiskSession, type DurableState, type SimDisk, type StateChange } from './disk.ts'
 
 type LoadedState = { readonly head: StateHead; readonly records: readonly StateWrite[] }
 
-/** One after the other; a failure is final, since later writes would leave a hole. */
+/** One after the other. */
 class Turns {
   #last: Promise<void> = Promise.resolve()
 
@@ -67,7 +66,7 @@ export class SimStateStore implements StateStore {
 
   async #write(sync: boolean, change: StateChange): Promise<void> {
     return this.#turns.take(async () => {
-      await beginOrFail(this.#session)
+      await this.#session.begin()
       this.#disk.stateUnsynced.push(change)
       if (!sync) return
       await this.#session.sync(() => {
@@ -117,22 +116,13 @@ export class SimLocalStore implements LocalStore {
 
   async #write(change: () => void): Promise<void> {
     return this.#turns.take(async () => {
-      await beginOrFail(this.#session)
+      await this.#session.begin()
       this.#disk.localInFlight = change
       await this.#session.sync(() => {
         this.#disk.localInFlight = null
         change()
       })
     })
-  }
-}
-
-/** As with LevelDB, even a full disk is final for these stores. */
-async function beginOrFail(session: DiskSession): Promise<void> {
-  try {
-    await session.begin()
-  } catch (error) {
-    throw session.fail(error as OperationalError)
   }
 }
 

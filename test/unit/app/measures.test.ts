@@ -32,7 +32,7 @@ function desk() {
   const port = { nowMs: () => time.nowMs, node: (id: string) => history.node(id), vm: (id: string) => history.vm(id), nodeIds: () => history.nodeIds(), vmIds: () => history.vmIds() }
   const ports = {
     clock: { nowMs: () => time.nowMs, monotonicMs: () => time.nowMs, after: () => () => undefined, every: () => () => undefined },
-    consensus: { state, status: () => ({ quorum: true, halted: null, divergence: null, leaderId: nodeId, configuration: { voters: [nodeId], learners: [] } }), agreement: () => ({ index: 7, dissenters: [] }), report: () => ({ lastIndex: 20, followers: { [nodeId]: { match: 17, heardMs: 40 }, gone: { match: 3, heardMs: null } } }) }, presence: { of: () => null }, history: port,
+    consensus: { state, status: () => ({ quorum: true, halted: null, divergence: null, troubles: [], leaderId: nodeId, configuration: { voters: [nodeId], learners: [] } }), agreement: () => ({ index: 7, dissenters: [] }), report: () => ({ lastIndex: 20, followers: { [nodeId]: { match: 17, heardMs: 40 }, gone: { match: 3, heardMs: null } } }) }, presence: { of: () => null }, history: port,
   } as unknown as AppPorts
   const context = new AppContext({ nodeId, version: '0' }, ports)
   const callerWith = (scope: string): Caller => ({ actor: { kind: 'user', id: adminId, name: 'anna', address: '' }, userId: adminId, userName: 'anna', bindings: [{ role: 'viewer', scope }], session: null })

@@ -50,7 +50,7 @@ beforeEach(() => {
     presence: { of: (id: string) => (typeof ages[nameOf(id)] === 'number' ? { load: null, ageMs: ages[nameOf(id)] } : null) },
     transport: { peers: () => Object.values(ids).map((id) => ({ nodeId: id, connected: ages[nameOf(id)] !== null })) },
     consensus: {
-      state, status: () => ({ quorum: true, halted: null, leaderId: nodeId, configuration: { voters: Object.values(ids), learners: [] } }), readBarrier: () => Promise.resolve(state.index), watch: () => () => undefined,
+      state, status: () => ({ quorum: true, halted: null, troubles: [], leaderId: nodeId, configuration: { voters: Object.values(ids), learners: [] } }), readBarrier: () => Promise.resolve(state.index), watch: () => () => undefined,
       propose: async (command: Command) => applyCommand(state, { index: state.index + 1, term: 1, timeMs: world.timeMs, command }).result,
     },
   } as unknown as AppPorts

@@ -28,7 +28,7 @@ describe('recovery', () => {
   it.each([
     ['a member that was away', false],
     ['a new member', true],
-  ])('survives a crash at every step of a snapshot installation: %s', async (_name, isNew) => {
+  ])('36, 37: survives a crash at every step of a snapshot installation: %s', async (_name, isNew) => {
     let replacedFirst = 0
     for (let step = 0; step < 40; step += 1) {
       const { sim, behind } = await withSnapshotUnderWay(1 + (step % 4), isNew)
@@ -44,7 +44,31 @@ describe('recovery', () => {
     expect(replacedFirst).toBeGreaterThan(0)
   })
 
-  it('loses nothing acknowledged when all crash at once, again and again', async () => {
+  it('38: refuses a snapshot whose image is damaged, keeps what it has, and gets another', async () => {
+    const sim = await SimCluster.formed(3, { ...smallLog, seed: 3 })
+    const behind = sim.node(2)
+    sim.crash(behind)
+    for (let at = 0; at < 60; at += 1) await sim.settle(sim.node(0).cluster.propose(revokeSession(`s${at}`)))
+    const { transport } = sim.leader as SimNode
+    const send = transport.send.bind(transport)
+    let damaged = 0
+    transport.send = (message, onSent) => {
+      if (message.kind !== 'snapshot' || damaged >= 3) return send(message, onSent)
+      damaged += 1
+      const data = Uint8Array.from(message.snapshot.data)
+      data[damaged * 100] = (data[damaged * 100] ?? 0) ^ 1
+      send({ ...message, snapshot: { ...message.snapshot, data } }, onSent)
+    }
+    const before = behind.disk.log?.base.index
+    await sim.boot(behind)
+    await sim.until(() => damaged > 0)
+    expect(behind.disk.log?.base.index).toBe(before)
+    await sim.until(() => isEven(sim), 30_000)
+    expect(damaged).toBe(3)
+    expect(behind.halts).toEqual([])
+  })
+
+  it('36, 41: loses nothing acknowledged when all crash at once, again and again', async () => {
     const sim = await SimCluster.formed(3, { ...smallLog, seed: 7 })
     const acknowledged: string[] = []
     for (let round = 0; round < 12; round += 1) {

@@ -26,7 +26,7 @@ function scene() {
     },
   }
   const head = () => ({ index: state.index, term: 1, timeMs: 0, hash: '' })
-  const writer = new StateWriter({ head, onError: (error) => void errors.push(error), onSynced: (index) => void synced.push(index) }, { stateStore, clock: new SimClock(queue) })
+  const writer = new StateWriter({ head, onError: (error) => void errors.push(error), onFull: () => undefined, onSynced: (index) => void synced.push(index) }, { stateStore, clock: new SimClock(queue) })
   const apply = (id: string, sync = false) => {
     state.index += 1
     writer.add([{ table: 'vm', id, value: { at: state.index } }], sync)

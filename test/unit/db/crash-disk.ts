@@ -131,6 +131,13 @@ export class CrashDisk implements LogFiles {
     this.#rename((names) => names.delete(name))
   }
 
+  async putAside(): Promise<void> {
+    await this.#operation()
+    this.#pendingNames = []
+    this.#durableNames.clear()
+    this.#names.clear()
+  }
+
   async syncDirectory(): Promise<void> {
     const epoch = this.#epoch
     await this.#operation(epoch)

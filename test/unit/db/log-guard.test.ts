@@ -62,3 +62,42 @@ test('a crash between log and local store is no damage', async () => {
   await cp(join(directory, 'local-older'), join(directory, 'local'), { recursive: true })
   expect((await live('between')).kind).toBe('intact')
 })
+
+test('43: a log set back to a copy of the same term that lacks entries is damaged, where the commit had been remembered', async () => {
+  const directory = join(root, 'entries', 'log')
+  const at = (commit: number) => batch({ hardState: { term: 1, vote: null, commit }, entries: entries(commit + 1, commit + 1, 1) })
+  await live('entries', [at(0), at(1)])
+  await cp(directory, `${directory}-older`, { recursive: true })
+  await live('entries', [at(2), at(3), at(4)])
+  expect((await live('entries')).kind).toBe('intact')
+  await rm(directory, { recursive: true })
+  await cp(`${directory}-older`, directory, { recursive: true })
+  expect(await live('entries')).toEqual({ kind: 'damaged', detail: 'the log ends at entry 2, this node had held entry 4' })
+})
+
+test.each([
+  { what: 'an older term', grant: 1, begun: { term: 2, vote: 'c', commit: 0 } },
+  { what: 'the same term', grant: 2, begun: { term: 2, vote: 'c', commit: 0 } },
+  { what: 'a newer term', grant: 3, begun: { term: 3, vote: 'leader', commit: 0 } },
+])('3: a log that was wiped and renewed in $what keeps the vote that the node had given', async ({ what, grant, begun }) => {
+  await live(what, [term1, batch({ hardState: { term: 2, vote: 'c', commit: 0 } })])
+  await rm(join(root, what, 'log'), { recursive: true })
+  const local = await openLocalLevel({ directory: join(root, what, 'local') })
+  const store = guardLog(openSegmentLog({ directory: join(root, what, 'log') }), local)
+  expect((await store.open()).kind).toBe('damaged')
+  expect(await store.renew({ hardState: { term: grant, vote: 'leader', commit: 0 }, base: null })).toEqual(begun)
+  await store.close()
+  await local.close()
+  expect(await live(what)).toMatchObject({ kind: 'intact', hardState: begun, entries: [] })
+})
+
+test('42: what is renewed is put aside, not deleted', async () => {
+  await live('aside', [term1])
+  const local = await openLocalLevel({ directory: join(root, 'aside', 'local') })
+  const store = guardLog(openSegmentLog({ directory: join(root, 'aside', 'log') }), local)
+  await store.open()
+  await store.renew({ hardState: { term: 5, vote: null, commit: 0 }, base: null })
+  await store.close()
+  await local.close()
+  expect(await openSegmentLog({ directory: join(root, 'aside', 'log.damaged-1') }).open()).toMatchObject({ kind: 'intact', entries: entries(1, 3, 1) })
+})

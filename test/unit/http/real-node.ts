@@ -19,6 +19,7 @@ import { featureLevel } from '../../../src/model/feature-level.ts'
 import { uuidV7, type NodeId, type TokenId, type UserId } from '../../../src/model/id.ts'
 import { createNode, type ClusterNode } from '../../../src/node.ts'
 import type { HostMeter } from '../../../src/ports/meter.ts'
+import type { RaftOptions } from '../../../src/raft/types.ts'
 import { clock, recordingLog, type LogLine } from './harness.ts'
 
 export type RealNode = {
@@ -37,7 +38,7 @@ const newId = () => uuidV7(clock.nowMs(), systemRandom.bytes(10))
 const load = { cpuRatio: 0.1, memoryUsedBytes: 1, memoryTotalBytes: 2 ** 35, storageUsedBytes: 1, storageTotalBytes: 2 ** 40, loopDelayMs: 1, uptimeSeconds: 1 }
 
 /** A cluster of one, formed as `novacron cluster init` does. */
-export async function startRealNode({ meter, ...size }: { readonly cpus?: number; readonly memoryMiB?: number; readonly meter?: HostMeter } = {}): Promise<RealNode> {
+export async function startRealNode({ meter, raft, ...size }: { readonly cpus?: number; readonly memoryMiB?: number; readonly meter?: HostMeter; readonly raft?: Partial<RaftOptions> } = {}): Promise<RealNode> {
   const lines: LogLine[] = []
   const log = recordingLog(lines)
   const random = systemRandom
@@ -48,7 +49,7 @@ export async function startRealNode({ meter, ...size }: { readonly cpus?: number
   const machine = new SimMachine({ clock, random, ...size })
   machine.faults.bootMs = 50
   const pool = new SimPool()
-  const node = createNode({ nodeId, version: '0.1.0', peerAddress: 'n1:7000', httpAddress: 'n1:8443', members: [] }, {
+  const node = createNode({ nodeId, version: '0.1.0', peerAddress: 'n1:7000', httpAddress: 'n1:8443', members: [], ...(raft === undefined ? {} : { cluster: { raft } }) }, {
     clock, random, log, vault, logStore: new SimLogStore({ disk, clock }), stateStore: new SimStateStore({ disk, clock }),
     ...new SimNetwork({ clock, random }).endpoint(nodeId), hypervisor: new SimHypervisor({ machine }, { epochs: new SimLocalStore({ disk, clock }), clock, random }),
     storage: new SimStorage({ clock, random, pool }), probe: { load: async () => load }, ...(meter === undefined ? {} : { meter }),

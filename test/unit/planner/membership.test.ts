@@ -52,6 +52,8 @@ describe('membership', () => {
     ['one that returns stays a learner', configuration('abd', 'c'), { members: 'abcd' }, 'abd/c'],
     ['of five, two lost: three vote', configuration('abcde'), { members: 'abcde', lost: 'de' }, 'abc/de'],
     ['of five, one lost: three vote', configuration('abcde'), { members: 'abcde', lost: 'e' }, 'abc/de'],
+    ['43: of two voters none is dropped while a third re-syncs', configuration('ab', 'c'), { members: 'abc', behind: 'c' }, 'ab/c'],
+    ['43: and it votes again as soon as it has', configuration('ab', 'c'), { members: 'abc', fresh: 'c' }, 'abc/'],
     ['who is no member leaves', configuration('abc'), { members: 'ab' }, 'a/b'],
     ['who is removed is replaced in the same step', configuration('abc', 'd'), { members: 'abd' }, 'abd/'],
     ['a learner that is removed', configuration('abc', 'd'), { members: 'abc' }, 'abc/'],

@@ -56,3 +56,18 @@ test('a node is renamed; a name that is taken is told at its field', async () =>
   expect(refused.status).toBe(409)
   expect(await refused.text()).toMatch(/value="n1"[^>]*>.*id="node-rename-name-err">.*name is taken\./)
 })
+
+describe('what ails a node', () => {
+  test('42, 44: stands as its state, in the list and on its page, with the whole sentence', async () => {
+    const pages = makePages()
+    const [first] = pages.app.scene.nodes
+    if (first === undefined) throw new Error('there is no node')
+    for (const [type, word] of [['LogDamaged', 'Log damaged'], ['Resyncing', 'Re-syncing'], ['DiskFull', 'Disk full'], ['DiskHung', 'Disk hangs']] as const) {
+      pages.app.scene.nodes = [{ ...first, status: { ...first.status, ready: false, reason: 'x', conditions: [{ type, status: 'true', reason: type, message: `Because <${type}>.`, sinceMs: 0 }] } }]
+      expect(await (await pages.get('/nodes')).text()).toContain(word)
+      const page = await (await pages.get('/nodes/n1')).text()
+      expect(page).toContain(word)
+      expect(page).toContain(`Because &lt;${type}&gt;.`)
+    }
+  })
+})

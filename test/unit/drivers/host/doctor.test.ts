@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { systemRandom } from '../../../../src/drivers/crypto/random.ts'
 import { systemClock } from '../../../../src/drivers/host/clock.ts'
-import { checkHostname, doctorLimits, judgeHypervisor, judgeLoop, judgeMtu, judgeState, judgeSync, runDoctor } from '../../../../src/drivers/host/doctor.ts'
+import { checkHostname, doctorLimits, judgeHypervisor, judgeLoop, judgeMtu, judgeState, judgeSync, judgeTroubles, runDoctor } from '../../../../src/drivers/host/doctor.ts'
 import { SimHypervisor } from '../../../../src/drivers/sim/hypervisor.ts'
 import { SimMachine } from '../../../../src/drivers/sim/machine.ts'
 import type { Clock } from '../../../../src/ports/clock.ts'
@@ -73,4 +73,12 @@ test('a state that differs is bad, and what to do is told', () => {
   expect(judgeState({ divergence: differs, comparedIndex: 5, appliedIndex: 9 })).toMatchObject({ outcome: 'bad', measured: 'differs at index 7 or before: a here, b in the cluster', advice: expect.stringContaining('novacron support-bundle') })
   expect(judgeState({ divergence: null, comparedIndex: 5, appliedIndex: 9 })).toMatchObject({ outcome: 'good', advice: '' })
   expect(judgeState({ divergence: null, comparedIndex: 0, appliedIndex: 9 })).toMatchObject({ outcome: 'good', measured: expect.stringContaining('not compared') })
+})
+
+test('42, 44: what ails the part in consensus is told with what to do', () => {
+  expect(judgeTroubles([])).toEqual([])
+  expect(judgeTroubles([{ type: 'Resyncing', message: 'It catches up.' }, { type: 'DiskFull', message: 'There is no space.' }])).toMatchObject([
+    { check: 'consensus', outcome: 'warning', measured: 'It catches up.' },
+    { check: 'consensus', outcome: 'bad', measured: 'There is no space.', advice: 'Free some space on the disk of the data directory.' },
+  ])
 })

@@ -31,3 +31,17 @@ test('CPU, memory, cards and whole disks; bridges, partitions and loops are not 
   expect(figures.processResidentBytes).toBeGreaterThan(1e6)
   expect(figures.processCpuSeconds).toBeGreaterThan(0)
 })
+
+test('12: a stall of the event loop shows in the figures of its period, and not in the next', async () => {
+  const meter = new LinuxMeter({ storage: async () => ({ usedBytes: 3, totalBytes: 4 }), stateDirectory: join(directory, 'state'), procDirectory: directory })
+  const pass = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+  await pass(300)
+  const until = performance.now() + 700
+  while (performance.now() < until);
+  await pass(300)
+  expect((await meter.read()).loopDelayP99Seconds).toBeGreaterThan(0.4)
+  await pass(300)
+  const calm = await meter.read()
+  meter.stop()
+  expect(calm.loopDelayP99Seconds).toBeLessThan(0.4)
+})

@@ -1,0 +1,70 @@
+// Says in the cluster's events what ailed this node's part in consensus, and when it was over: as soon as a leader can be reached.
+import { makeCommand } from '../model/command.ts'
+import { uuidV7, type NodeId } from '../model/id.ts'
+import type { Cancel, Clock, Random } from '../ports/clock.ts'
+import type { Consensus, ConsensusTrouble } from '../ports/consensus.ts'
+import type { Log } from '../ports/log.ts'
+import type { StateHolder } from '../state/state.ts'
+
+const retryMs = 1_000
+/** Words waiting for a leader; of a disk that comes and goes the oldest are forgotten. */
+const waitingMax = 16
+
+type Word = { readonly type: ConsensusTrouble['type']; readonly isOver: boolean; readonly message: string }
+export type NodeTroublePorts = { readonly clock: Clock; readonly random: Random; readonly log: Log; readonly consensus: Consensus & StateHolder }
+
+export class NodeTroubleController {
+  readonly #nodeId: NodeId
+  readonly #ports: NodeTroublePorts
+  #present = new Map<Word['type'], ConsensusTrouble>()
+  #waiting: Word[] = []
+  #busy = false
+  #unwatch: Cancel | null = null
+  #cancel: Cancel | null = null
+
+  constructor(options: { readonly nodeId: NodeId }, ports: NodeTroublePorts) {
+    this.#nodeId = options.nodeId
+    this.#ports = ports
+  }
+
+  start(): void {
+    const { consensus, clock } = this.#ports
+    this.#look(consensus.status().troubles)
+    this.#unwatch = consensus.watch((notice) => {
+      if (notice.kind === 'status') this.#look(consensus.status().troubles)
+    })
+    this.#cancel = clock.every(retryMs, () => void this.#say())
+  }
+
+  stop(): void {
+    this.#unwatch?.()
+    this.#cancel?.()
+  }
+
+  #look(troubles: readonly ConsensusTrouble[]): void {
+    const next = new Map(troubles.map((trouble) => [trouble.type, trouble]))
+    const begun = troubles.filter(({ type }) => !this.#present.has(type)).map(({ type, message }): Word => ({ type, isOver: false, message }))
+    const over = [...this.#present.values()].filter(({ type }) => !next.has(type)).map(({ type, message }): Word => ({ type, isOver: true, message }))
+    this.#present = next
+    this.#waiting = [...this.#waiting, ...over, ...begun].slice(-waitingMax)
+  }
+
+  /** One after the other, each until it is said; after an unknown outcome perhaps twice. */
+  async #say(): Promise<void> {
+    const { consensus, clock, random, log } = this.#ports
+    const node = consensus.state.tables.node.get(this.#nodeId)
+    if (this.#busy || node === undefined) return
+    this.#busy = true
+    try {
+      for (let word = this.#waiting[0]; word !== undefined; word = this.#waiting[0]) {
+        const head = { id: uuidV7(clock.nowMs(), random.bytes(10)), actor: { kind: 'node' as const, id: this.#nodeId, name: node.name, address: '' } }
+        await consensus.propose(makeCommand('node.trouble', head, { id: this.#nodeId, trouble: word.type, isOver: word.isOver, message: word.message }), {})
+        this.#waiting = this.#waiting.filter((each) => each !== word)
+      }
+    } catch (error) {
+      log.debug('what ails this node could not be told yet', { error: String(error) })
+    } finally {
+      this.#busy = false
+    }
+  }
+}

@@ -75,7 +75,7 @@ async function open(): Promise<Formation> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const config: Config = {
     name, dataDir, advertise: host, listen: { host, port: httpPort }, peer: { host, port: peerPort },
-    migration: { host, port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', imageSources: { allowPrivate: [] }, consensus: { ...timingDefault, ...start.consensus }, logLevel: 'info', discovery: false, lab: true,
+    migration: { host, port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', imageSources: { allowPrivate: [] }, consensus: { ...timingDefault, leaseReads: false, ...start.consensus }, logLevel: 'info', discovery: false, lab: true,
   }
   const log = createLog({ level: config.logLevel, fields: { node: name } })
   const identity = await openIdentity(dataDir, { nowMs: clock.nowMs(), random })

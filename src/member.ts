@@ -157,7 +157,7 @@ export async function openMember(host: Host, record: MembershipRecord, options: 
     {
       nodeId: identity.nodeId as NodeId, version: host.version, members: kept.length > 0 ? kept : record.members, onMembers: (members) => membersFile.note(members),
       peerAddress: peerAddressOf(config), httpAddress: httpAddressOf(config), onHalted: options.onHalted, onFarewell: options.onFarewell, onSuperseded: options.onSuperseded,
-      cluster: { ...ticksOf(config.consensus), replacement: config.consensus, ...(options.superseded === null ? {} : { superseded: options.superseded }) }, membership: config.consensus,
+      cluster: { ...ticksOf(config.consensus), replacement: config.consensus, leaseReads: config.consensus.leaseReads, ...(options.superseded === null ? {} : { superseded: options.superseded }) }, membership: config.consensus,
     },
     {
       clock, random: host.random, log,

@@ -36,7 +36,7 @@ beforeEach(async () => {
   const machine = new SimMachine({ clock, random })
   host = {
     config: {
-      name: 'n1', dataDir, listen: { host: '127.0.0.1', port: 8443 }, peer: { host: '127.0.0.1', port }, advertise: '127.0.0.1', migration: { host: '127.0.0.1', port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', imageSources: { allowPrivate: [] }, consensus: timingDefault, logLevel: 'info', discovery: false, lab: false,
+      name: 'n1', dataDir, listen: { host: '127.0.0.1', port: 8443 }, peer: { host: '127.0.0.1', port }, advertise: '127.0.0.1', migration: { host: '127.0.0.1', port: 0, directory: join(dataDir, 'migration') }, libvirt: {}, accelerator: 'auto', imageSources: { allowPrivate: [] }, consensus: { ...timingDefault, leaseReads: false }, logLevel: 'info', discovery: false, lab: false,
     },
     log: recordingLog([]), identity, local: await openLocalLevel({ directory: join(dataDir, 'local') }), storage: new SimStorage({ clock, random }),
     createHypervisor: () => new SimHypervisor({ machine }, { epochs: memoryLocalStore(), clock, random }),

@@ -4,7 +4,7 @@ import type { RaftNode } from '../raft/node.ts'
 import type { Configuration, Entry } from '../raft/types.ts'
 import { applyCommand, applyEmpty } from '../state/apply.ts'
 import type { State } from '../state/state.ts'
-import type { EngineListener } from './engine-listener.ts'
+import type { EngineListener } from './engine-ports.ts'
 import { decodeEntryData, type DecodedEntry } from './entry.ts'
 import { configurationRecord } from './image.ts'
 

@@ -133,6 +133,8 @@ export class Checkpoints {
 
   #decide({ index, hash }: HashQuestion, known: ReadonlyMap<string, string>, right: string): void {
     const { log } = this.#ports
+    // A snapshot, or a log begun anew, has taken the place of the state that was asked about.
+    if (this.#engine.trail.at(index) !== hash) return
     if (right !== hash) {
       const divergence: Divergence = { phase: 'stopped', index, hash, expected: right }
       log.error('this node has another state than the cluster and stops', { index, hash, expected: right, advice: divergenceText(divergence) })

@@ -1,19 +1,16 @@
 // Turns the core's Readys into effects: sends, syncs, applies, and keeps log and state store in their order.
 import { divergenceText, type Divergence } from '../model/checkpoint.ts'
-import type { Cancel, Clock, Random } from '../ports/clock.ts'
+import type { Cancel } from '../ports/clock.ts'
 import type { StateHistory } from '../ports/consensus.ts'
-import type { Log } from '../ports/log.ts'
-import type { LogStore } from '../ports/log-store.ts'
-import type { StateStore, StateWrite } from '../ports/state-store.ts'
-import type { Transport } from '../ports/transport.ts'
+import type { StateWrite } from '../ports/state-store.ts'
 import { RaftNode } from '../raft/node.ts'
 import { defaultRaftOptions } from '../raft/options.ts'
-import type { Configuration, ElectionPriority, Entry, LogIndex, Message, ProposeResult, RaftId, RaftOptions, Ready, Snapshot, SnapshotMeta } from '../raft/types.ts'
+import type { Configuration, ElectionPriority, Entry, LogIndex, Message, ProposeResult, RaftId, Ready, Snapshot, SnapshotMeta } from '../raft/types.ts'
 import { emptyState, stateHead, type State } from '../state/state.ts'
 import { applyEntry } from './apply-entry.ts'
-import { Compaction, type CompactionBounds } from './compaction.ts'
-import { DiskWatch, type DiskState } from './disk-watch.ts'
-import type { EngineListener } from './engine-listener.ts'
+import { Compaction } from './compaction.ts'
+import { DiskWatch, isFull, type DiskState } from './disk-watch.ts'
+import type { EngineListener, EngineOptions, EnginePorts } from './engine-ports.ts'
 import type { DecodedEntry } from './entry.ts'
 import { Fitness } from './fitness.ts'
 import { History } from './history.ts'
@@ -27,24 +24,6 @@ import { StateWriter } from './state-writer.ts'
 import { yieldLeadership } from './successor.ts'
 import { emptyConfiguration, type HaltKind } from './status.ts'
 import { WordWatch } from './word-watch.ts'
-
-export type EngineOptions = {
-  readonly nodeId: RaftId
-  readonly tickMs: number
-  readonly compaction: CompactionBounds
-  /** Why it shall take no part from the start on. */
-  readonly superseded?: string | undefined
-  /** Departures from the core's production values. */
-  readonly raft: Partial<Omit<RaftOptions, 'id' | 'random'>>
-}
-export type EnginePorts = {
-  readonly clock: Clock
-  readonly random: Random
-  readonly logStore: LogStore
-  readonly stateStore: StateStore
-  readonly transport: Transport
-  readonly log: Log
-}
 
 export class Engine {
   readonly #options: EngineOptions
@@ -67,6 +46,7 @@ export class Engine {
   readonly #disk: DiskWatch
   readonly #journal: Journal
   #pumping: Promise<void> | null = null
+  #renewing: Promise<void> | null = null
   #halted: { readonly kind: HaltKind; readonly reason: string } | null = null
   #stopped = false
   #cancelTick: Cancel | null = null
@@ -171,6 +151,11 @@ export class Engine {
    */
   async renew(grant: RenewalGrant): Promise<void> {
     if (!this.#isSuspended) return
+    this.#renewing ??= this.#beginAnew(grant).finally(() => (this.#renewing = null))
+    await this.#renewing
+  }
+
+  async #beginAnew(grant: RenewalGrant): Promise<void> {
     await this.#pumping
     const base = this.#renewalBase
     try {
@@ -181,11 +166,15 @@ export class Engine {
       if (!this.#isSuspended) return
       const beginning = { term: grant.term, vote: grant.leaderId, commit: base?.index ?? 0 }
       const hardState = await this.#ports.logStore.renew({ hardState: beginning, base })
+      // It was stopped, or stopped for good, meanwhile.
+      if (!this.#isSuspended) return
       this.#halted = null
       this.#renewedTo = grant.index
       this.#begin({ kind: 'ready', state: this.#state, hardState, base: base ?? { index: 0, term: 0, configuration: emptyConfiguration }, entries: [] })
     } catch (error) {
-      this.#halt('storage', 'the damaged log could not be renewed', error)
+      // It is asked for again, and then there may be space.
+      if (isFull(error)) this.#ports.log.warn('there is no space to begin the log anew', { error: String(error) })
+      else this.#halt('storage', 'the damaged log could not be renewed', error)
       return
     }
     this.#ports.log.warn('the damaged log was put aside and begins anew', { base: base?.index ?? 0, upTo: grant.index, term: grant.term })
@@ -199,7 +188,9 @@ export class Engine {
     this.#cancelTick?.()
     this.#outbox.stop()
     await this.#pumping
-    if (this.#halted === null || this.#halted.kind === 'diverged') await this.#writer.drain(true)
+    await this.#renewing
+    // Where a snapshot took the place of the tables, or the node started as diverged, what is in memory is not their state.
+    if (!this.#isInstalling && (this.#halted === null || (this.#halted.kind === 'diverged' && this.#node !== null))) await this.#writer.drain(true)
     this.#writer.stop()
     await this.#ports.logStore.close()
     await this.#ports.stateStore.close()
@@ -221,7 +212,8 @@ export class Engine {
       const detail = this.#wordWatch.heard(message, () => node.status())
       if (detail === null) return
       this.#renewalBase = baseAt(this.#state, this.#configuration)
-      this.#suspend(detail)
+      // The log itself looks whole: the finding has to outlive a restart before the leader is asked to forget what this node had.
+      this.#suspend(detail, this.#ports.logStore.distrust?.('commit' in message ? message.commit : 0))
     })
   }
 
@@ -236,6 +228,8 @@ export class Engine {
    */
   demandCompaction(): LogIndex {
     const { index, term } = this.#state
+    // A snapshot that is being installed takes the place of log and state.
+    if (this.#isInstalling) return index
     this.#compaction.demand({ index, term, configuration: this.#configuration })
     this.#writer.add([], true)
     this.schedule()
@@ -304,6 +298,8 @@ export class Engine {
     this.#compaction = new Compaction(compaction, recovered.base.index)
     this.#journal.begin(recovered.hardState.term === 0 && recovered.entries.length === 0 && recovered.base.index === 0)
     this.#wordWatch.reset()
+    this.#divergence = null
+    this.#isInstalling = false
     this.#node = this.#createNode(recovered)
     this.#node.setElectionPriority(this.priority)
     this.#configuration = this.#node.status().configuration
@@ -318,14 +314,16 @@ export class Engine {
   }
 
   /** The log is damaged: the node takes no part until it may begin anew. */
-  #suspend(detail: string): void {
+  #suspend(detail: string, remembered?: Promise<void>): void {
     if (this.#halted !== null) return
     this.#halted = { kind: 'damaged', reason: detail }
     this.#cancelTick?.()
     this.#outbox.stop()
     this.#node = null
     this.#ports.log.warn('the Raft log is damaged; this node does not vote until it has re-synced', { detail })
-    this.#listener.halted('damaged', detail, null)
+    const tell = () => this.#isSuspended && this.#listener.halted('damaged', detail, null)
+    if (remembered === undefined) tell()
+    else remembered.then(tell, (error: unknown) => this.#halt('storage', 'the damage could not be remembered', error))
   }
 
   #tick(): void {
@@ -372,6 +370,7 @@ export class Engine {
     if (ready.snapshot !== null) {
       this.#isInstalling = true
       await this.#install(ready.snapshot, ready.entries)
+      if (!this.isRunning) return
       this.#isInstalling = false
     } else if (ready.mustSync) await this.#journal.write({ entries: ready.entries, base: null })
     if (!this.isRunning) return

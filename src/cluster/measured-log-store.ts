@@ -16,6 +16,7 @@ export function measureLogStore(store: LogStore, clock: Clock): MeasuredLogStore
     open: () => store.open(),
     close: () => store.close(),
     renew: (beginning) => store.renew(beginning),
+    ...(store.distrust === undefined ? {} : { distrust: store.distrust }),
     watchFailure: (listener) => store.watchFailure(listener),
     sizeBytes: () => store.sizeBytes(),
     async write(batch) {

@@ -1,8 +1,8 @@
 // How long things take in consensus: milliseconds of the configuration as ticks of the core.
 import type { Timing } from '../model/member.ts'
 
-/** Ticks between heartbeats: the grain in which election time-outs are drawn is half of one. */
-const heartbeatTicks = 2
+/** A tick a heartbeat: it is also the grain in which election time-outs are drawn, and each wakes an idle node. */
+const heartbeatTicks = 1
 
 export const timingDefault: Timing = { heartbeatMs: 200, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 }
 

@@ -64,6 +64,10 @@ export function guardLog(store: LogStore, local: LocalStore): LogStore {
       commit = beginning.base?.index ?? 0
       return hardState
     },
+    async distrust(index: LogIndex): Promise<void> {
+      commit = Math.max(commit, index)
+      await keep({ ...(remembered ?? { term: 0, vote: null }), commit })
+    },
     watchFailure: (listener) => store.watchFailure(listener),
     async close(): Promise<void> {
       await store.close()

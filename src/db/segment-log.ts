@@ -86,6 +86,8 @@ class SegmentLog implements LogStore {
   /** Acknowledged by their copies, not on their way to the segment yet. */
   #owed: Buffer[] = []
   #callOff: (() => void) | null = null
+  /** Once the write under way has ended, the next one is to begin. */
+  #flushWanted = false
   /** The write of records that nobody waits for. */
   #flight: Promise<void> | null = null
   readonly #listeners: ((error: unknown) => void)[] = []
@@ -132,7 +134,7 @@ class SegmentLog implements LogStore {
         await this.#append(batch)
         if (batch.base !== null) await this.#dropSegments()
       } catch (error) {
-        if (this.#phase === 'ready' && isFull(error) && (await this.#undoPartialWrite())) {
+        if (isFull(error) && (this.#phase === 'fresh' ? await this.#undoCreation() : this.#phase === 'ready' && (await this.#undoPartialWrite()))) {
           throw new OperationalError('STORAGE_FULL', `The disk of the Raft log in ${this.#directory} is full; nothing was written. Free some space.`, { cause: error })
         }
         throw this.#fail(error, 'write')
@@ -235,14 +237,22 @@ class SegmentLog implements LogStore {
   /** The batch is durable by its copy in the proof. Its record goes to the segment with others, and nobody waits for that but a batch that needs the copy's place. */
   #owe(bytes: Buffer): void {
     this.#owed.push(bytes)
-    this.#callOff ??= this.#later(owedMsMax, () => this.#flush())
+    this.#callOff ??= this.#later(owedMsMax, () => {
+      this.#callOff = null
+      this.#flush()
+    })
   }
 
   /** Begins to write what is owed, a turn later lest the job fight with what the turn has yet to do. */
   #flush(): void {
-    if (this.#flight !== null || this.#owed.length === 0 || this.#phase !== 'ready') return
+    if (this.#owed.length === 0 || this.#phase !== 'ready') return
     this.#callOff?.()
     this.#callOff = null
+    if (this.#flight !== null) {
+      this.#flushWanted = true
+      return
+    }
+    this.#flushWanted = false
     const { head, file, owed } = { head: this.#head, file: this.#current(), owed: this.#owed }
     this.#owed = []
     const upTo = head.position.sequence
@@ -251,7 +261,7 @@ class SegmentLog implements LogStore {
     this.#flight = flight.then(() => {
       this.#flight = null
       head.durable = upTo
-      if (this.#owed.length >= owedRecordsMax) this.#flush()
+      if (this.#flushWanted) this.#flush()
     })
     this.#flight.catch((error: unknown) => {
       if (this.#phase !== 'ready') return
@@ -369,6 +379,22 @@ class SegmentLog implements LogStore {
     assert(this.#proof !== null)
     await this.#proof.write([Buffer.alloc(slotCount * slotBytes - from)], from)
     await synced(this.#proof.sync())
+  }
+
+  /** A log that could not be made for want of space is none yet. False where that fails, too. */
+  async #undoCreation(): Promise<boolean> {
+    try {
+      for (const file of [this.#segment, this.#proof]) await file?.close()
+      this.#segment = null
+      this.#proof = null
+      this.#head = emptyHead()
+      const names = await this.#files.list(this.#directory)
+      // The proof last: records without one would look like damage.
+      for (const name of [segmentName(1), proofNewFileName, proofFileName]) if (names.includes(name)) await this.#remove([name])
+      return true
+    } catch {
+      return false
+    }
   }
 
   /** After a write for which there was no space: takes back what got through. False where that fails, too. */

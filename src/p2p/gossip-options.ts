@@ -10,6 +10,8 @@ export const gossipOptions: Partial<GossipsubOpts> = {
   ignoreDuplicatePublishError: true,
   fallbackToFloodsub: false,
   emitSelf: false,
+  // Every node publishes to all it is connected with; what the mesh mends may take a moment.
+  heartbeatInterval: 3000,
   // Tags would decide which connections are pruned; members' never are.
   tagMeshPeers: false,
   globalSignaturePolicy: 'StrictSign',

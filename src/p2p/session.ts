@@ -9,9 +9,9 @@ import { raftProtocol, requestProtocol } from './protocols.ts'
 import { RaftSender } from './raft-sender.ts'
 import { RequestClient } from './request-client.ts'
 
-const pingPeriodMs = 1_000
+const pingPeriodMs = 2_000
 /** A peer that answers no ping for this long is given up and dialled anew. */
-export const silentMsMax = 4_000
+export const silentMsMax = 3_000
 /** A peer that takes no Raft bytes for this long though there are some is given up too. */
 export const blockedMsMax = 5_000
 

@@ -1,5 +1,5 @@
 // Durable home of the Raft log and hard state. Damage is told from emptiness and from a torn tail; the core keeps the log in memory.
-import type { Entry, HardState, SnapshotMeta } from '../raft/types.ts'
+import type { Entry, HardState, LogIndex, SnapshotMeta } from '../raft/types.ts'
 
 /**
  * What opening found.
@@ -45,6 +45,8 @@ export interface LogStore {
    * @throws like `write`
    */
   renew(beginning: LogBeginning): Promise<HardState>
+  /** Others know that this log had held the entry, and it lacks it: durable when it resolves, so that opening finds it damaged until it is renewed. */
+  readonly distrust?: (index: LogIndex) => Promise<void>
   /** Calls once where something fails that no call waits for: final, as a failed sync in `write`. */
   watchFailure(listener: (error: unknown) => void): void
   close(): Promise<void>

@@ -64,6 +64,10 @@ export class LogWatch {
         this.isHarmed = false
         return hardState
       },
+      distrust: async (index) => {
+        this.isHarmed = true
+        await store.distrust?.(index)
+      },
       watchFailure: (listener) => store.watchFailure(listener),
       close: () => store.close(),
       sizeBytes: () => store.sizeBytes(),

@@ -117,6 +117,6 @@ describe('a leader whose process is killed', () => {
   })
 })
 
-test.each([[200, 1000, { tickMs: 100, raft: { heartbeatTicks: 2, electionTicks: 10 } }], [50, 500, { tickMs: 25, raft: { heartbeatTicks: 2, electionTicks: 20 } }], [300, 2000, { tickMs: 150, raft: { heartbeatTicks: 2, electionTicks: 13 } }]])('heartbeat %i ms, election %i ms', (heartbeatMs, electionMs, ticks) => {
+test.each([[200, 1000, { tickMs: 200, raft: { heartbeatTicks: 1, electionTicks: 5 } }], [50, 500, { tickMs: 50, raft: { heartbeatTicks: 1, electionTicks: 10 } }], [300, 2000, { tickMs: 300, raft: { heartbeatTicks: 1, electionTicks: 7 } }]])('heartbeat %i ms, election %i ms', (heartbeatMs, electionMs, ticks) => {
   expect(ticksOf({ heartbeatMs, electionMs })).toEqual(ticks)
 })

@@ -150,6 +150,37 @@ describe('crashes', () => {
     expect(asExpected(await openSegmentLog({ directory: 'log' }, disk).open()).entries).toEqual(entries(1, 5, 1).map(buffered))
   })
 
+  test('no record stays in the proof alone for long, also when the time comes while another write is under way', async () => {
+    const disk = new CrashDisk(randomOf(1))
+    const timers: (() => void)[] = []
+    const store = openSegmentLog({ directory: 'log', later: (_ms, action) => {
+      timers.push(action)
+      return () => undefined
+    } }, disk)
+    await store.open()
+    for (let index = 1; index <= 2; index += 1) await store.write(batch({ entries: entries(index, index, 1) }))
+    timers.pop()?.()
+    // The record before is on its way to the segment: what comes now has a time of its own, which comes while that still is.
+    const written = store.write(batch({ entries: entries(3, 3, 1) }))
+    await written
+    expect(timers).toHaveLength(1)
+    const before = disk.operations
+    timers.pop()?.()
+    await vi.waitFor(() => expect(disk.operations).toBeGreaterThan(before))
+  })
+
+  test('a disk that is full before there is a log is no failure either', async () => {
+    const disk = new CrashDisk(randomOf(2))
+    const store = openSegmentLog(options, disk)
+    await store.open()
+    disk.bytesFree = 1000
+    await expect(store.write(batch({ entries: entries(1, 3, 1) }))).rejects.toMatchObject({ code: 'STORAGE_FULL' })
+    disk.bytesFree = Infinity
+    await store.write(batch({ entries: entries(1, 3, 1) }))
+    disk.crash()
+    expect(asExpected(await openSegmentLog(options, disk).open()).entries).toEqual(entries(1, 3, 1).map(buffered))
+  })
+
   test('statement 44: a full disk is no failure: nothing was written, and it goes on when there is space', async () => {
     for (let free = 0; free < 6000; free += 250) {
       const random = randomOf(free + 1)

@@ -53,6 +53,29 @@ test.each([
   expect((await live(missing)).kind).toBe('damaged')
 })
 
+test('statement 43: a log that others know to lack something is damaged at every start until it is renewed', async () => {
+  const local = await openLocalLevel({ directory: join(root, 'distrusted', 'local') })
+  const opened = () => guardLog(openSegmentLog({ directory: join(root, 'distrusted', 'log') }), local)
+  const store = opened()
+  await store.open()
+  await store.write(term1)
+  await store.distrust?.(7)
+  await store.close()
+  for (let start = 0; start < 2; start += 1) {
+    const again = opened()
+    expect(await again.open()).toEqual({ kind: 'damaged', detail: 'the log ends at entry 3, this node had held entry 7' })
+    await again.close()
+  }
+  const renewed = opened()
+  await renewed.open()
+  await renewed.renew({ hardState: { term: 2, vote: null, commit: 0 }, base: null })
+  await renewed.close()
+  const after = opened()
+  expect((await after.open()).kind).toBe('intact')
+  await after.close()
+  await local.close()
+})
+
 test('a crash between log and local store is no damage', async () => {
   const directory = join(root, 'between')
   await live('between', [term1])

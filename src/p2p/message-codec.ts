@@ -50,6 +50,7 @@ export function encodeMessage(message: Message, writer: BinaryWriter): void {
       return writer.varint(message.hintTerm)
     case 'heartbeat':
       writer.varint(message.commit)
+      writer.varint(message.leaseMs ?? 0)
       return writer.text(message.context)
     case 'heartbeatResponse':
       writer.text(message.context)
@@ -98,8 +99,10 @@ function decodeBody(kind: Message['kind'], envelope: { from: string; to: string;
       return { ...envelope, kind, ...decodeAppend(envelope.term, reader) }
     case 'appendResponse':
       return { ...envelope, kind, index: ordinal(reader), reject: reader.boolean(), hintIndex: ordinal(reader), hintTerm: ordinal(reader) }
-    case 'heartbeat':
-      return { ...envelope, kind, commit: ordinal(reader), context: reader.text(contextBytesMax) }
+    case 'heartbeat': {
+      const [commit, leaseMs] = [ordinal(reader), ordinal(reader)]
+      return { ...envelope, kind, commit, context: reader.text(contextBytesMax), ...(leaseMs === 0 ? {} : { leaseMs }) }
+    }
     case 'heartbeatResponse':
       return { ...envelope, kind, context: reader.text(contextBytesMax), promise: reader.boolean() }
     case 'readIndex':

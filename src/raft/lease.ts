@@ -55,10 +55,12 @@ export function holdsLease(core: Core): boolean {
 
 /**
  * Follower: helps nobody to be elected, itself included, for one election time-out from now, whatever it may hear meanwhile. Also after a
- * restart, for it may have promised just before.
+ * restart, for it may have promised just before. A leader whose lease is longer than this node's own would be, as one with another election time-out
+ * has, gets no promise.
  */
-export function promiseLease(core: Core): boolean {
-  if (core.options.lease === null) return false
+export function promiseLease(core: Core, leaseMs = 0): boolean {
+  const { lease } = core.options
+  if (lease === null || lease.durationMs < leaseMs) return false
   core.promiseTicks = core.options.electionTicks
   return true
 }

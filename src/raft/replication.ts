@@ -73,7 +73,7 @@ export function handleHeartbeat(core: Core, message: Heartbeat): void {
   followSender(core, message)
   // A leader never names a commit beyond what we acknowledged; if it does, we lost our log: do not crash, do not commit.
   if (message.commit <= core.log.lastIndex) core.log.commitTo(message.commit)
-  core.send({ kind: 'heartbeatResponse', from: core.id, to: message.from, term: core.term, context: message.context, promise: promiseLease(core) })
+  core.send({ kind: 'heartbeatResponse', from: core.id, to: message.from, term: core.term, context: message.context, promise: promiseLease(core, message.leaseMs) })
 }
 
 /** Leader: a peer's answer to an append or a snapshot. */
@@ -198,6 +198,6 @@ function sendHeartbeats(core: Core): void {
     if (id === core.id) continue
     // Never beyond what the peer acknowledged: the rest of its log may still differ from ours.
     const commit = Math.min(progress.match, core.log.committed)
-    core.send({ kind: 'heartbeat', from: core.id, to: id, term: core.term, commit, context })
+    core.send({ kind: 'heartbeat', from: core.id, to: id, term: core.term, commit, context, ...(core.options.lease === null ? {} : { leaseMs: core.options.lease.durationMs }) })
   }
 }

@@ -68,7 +68,8 @@ export type Message = Envelope &
         readonly hintIndex: LogIndex
         readonly hintTerm: Term
       }
-    | { readonly kind: 'heartbeat'; readonly commit: LogIndex; readonly context: string }
+    /** `leaseMs`: how long a promise has to last for the leader to read by it; absent where it does not. */
+    | { readonly kind: 'heartbeat'; readonly commit: LogIndex; readonly context: string; readonly leaseMs?: number }
     /** `promise`: the sender elects nobody else for one election time-out, so a leader's lease may count on it. */
     | { readonly kind: 'heartbeatResponse'; readonly context: string; readonly promise: boolean }
     /** `snapshot.data` is empty when the core emits it: the engine attaches the image before sending. */

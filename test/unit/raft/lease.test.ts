@@ -54,6 +54,17 @@ describe('statement 24: lease reads', () => {
     expect(rig.reads).toEqual([{ context: 'r', index: 1 }])
   })
 
+  test('statement 24: a member whose own time-out is too short for the leader’s lease promises nothing', () => {
+    const follower = (ownMs: number) => {
+      const rig = new Rig({}, { lease: { durationMs: ownMs, monotonicMs: () => 0 } })
+      rig.receive({ kind: 'heartbeat', from: 'b', term: 1, leaseMs: durationMs })
+      return rig.take('heartbeatResponse')
+    }
+    expect(follower(durationMs)).toMatchObject([{ promise: true }])
+    expect(follower(durationMs - 1)).toMatchObject([{ promise: false }])
+    expect(new LeaseRig().tick().take('heartbeat')).toMatchObject([{ leaseMs: durationMs }, { leaseMs: durationMs }])
+  })
+
   test('statement 24: an answer without a promise, from a member without the flag, backs no lease', () => {
     expect(new LeaseRig().beat(['b', 'c'], false).readsAtOnce()).toBe(false)
   })

@@ -5,7 +5,6 @@ import type { IncomingMessage } from 'node:http'
 import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
-import { readBundle } from './bundle-file.ts'
 import { openControl, withSocket, type SocketOptions } from './control-client.ts'
 import { exitCodes, Failure, unreachableFailure } from './io.ts'
 import { escapeText } from './output.ts'
@@ -25,6 +24,8 @@ async function save(shell: Shell, file: string | undefined, options: SocketOptio
   const response = options.api === true ? await shell.client().open(path, {}, {}, shell.abandoned) : await openControl(options.socket, '/support-bundle')
   const target = file ?? nameOf(response)
   await write(response, target)
+  // Its words are parsed, which other commands need not load.
+  const { readBundle } = await import('./bundle-file.ts')
   let entries = 0
   let lines = 0
   const omitted: string[] = []

@@ -23,7 +23,7 @@ export async function sit(browser: Browser, options: SeatOptions = {}): Promise<
   page.on('console', (message) => {
     // Another lab on this machine that comes or goes makes Chromium drop what is under way; it is no fault of the page.
     if (message.text().includes('ERR_NETWORK_CHANGED')) return
-    if (message.type() === 'error' || message.type() === 'warning') troubles.push(`${page.url()}: ${message.text()}`)
+    if ((message.type() === 'error' || message.type() === 'warning') && !isAdvice(message.text())) troubles.push(`${page.url()}: ${message.text()}`)
   })
   page.on('pageerror', (error) => troubles.push(`${page.url()}: ${error.message}`))
   return { context, page, troubles }
@@ -57,4 +57,9 @@ export async function overhang(page: Page): Promise<number> {
 /** Text of the terminal on the page. */
 export async function screenText(page: Page): Promise<string> {
   return await page.locator('.xterm-rows').innerText()
+}
+
+/** Chromium's hint about noVNC's canvas, which comes or not as it draws by software. */
+function isAdvice(text: string): boolean {
+  return text.startsWith('Canvas2D: Multiple readback operations')
 }

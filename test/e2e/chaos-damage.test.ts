@@ -95,6 +95,7 @@ if (comesBack) await t.test('everything wiped: the host is a new appliance, in n
   chaos.start()
   t.equal((await lab.run('kill', victim)).code, 0)
   chaos.outside.add(victim)
+  await disk?.unmount()
   rmSync(lab.node(victim).dataDir, { recursive: true })
   t.equal((await lab.run('start', victim)).code, 0)
   await progress('two go on')

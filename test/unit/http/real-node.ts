@@ -37,6 +37,9 @@ export type RealNode = {
 const newId = () => uuidV7(clock.nowMs(), systemRandom.bytes(10))
 const load = { cpuRatio: 0.1, memoryUsedBytes: 1, memoryTotalBytes: 2 ** 35, storageUsedBytes: 1, storageTotalBytes: 2 ** 40, loopDelayMs: 1, uptimeSeconds: 1 }
 
+/** What moves the log by itself would look like what a request did. */
+const noCheckpoints = { entriesMax: Number.MAX_SAFE_INTEGER, periodMs: Number.MAX_SAFE_INTEGER }
+
 /** A cluster of one, formed as `novacron cluster init` does. */
 export async function startRealNode({ meter, raft, ...size }: { readonly cpus?: number; readonly memoryMiB?: number; readonly meter?: HostMeter; readonly raft?: Partial<RaftOptions> } = {}): Promise<RealNode> {
   const lines: LogLine[] = []
@@ -49,7 +52,7 @@ export async function startRealNode({ meter, raft, ...size }: { readonly cpus?: 
   const machine = new SimMachine({ clock, random, ...size })
   machine.faults.bootMs = 50
   const pool = new SimPool()
-  const node = createNode({ nodeId, version: '0.1.0', peerAddress: 'n1:7000', httpAddress: 'n1:8443', members: [], ...(raft === undefined ? {} : { cluster: { raft } }) }, {
+  const node = createNode({ nodeId, version: '0.1.0', peerAddress: 'n1:7000', httpAddress: 'n1:8443', members: [], cluster: { checkpoints: noCheckpoints, ...(raft === undefined ? {} : { raft }) } }, {
     clock, random, log, vault, logStore: new SimLogStore({ disk, clock }), stateStore: new SimStateStore({ disk, clock }),
     ...new SimNetwork({ clock, random }).endpoint(nodeId), hypervisor: new SimHypervisor({ machine }, { epochs: new SimLocalStore({ disk, clock }), clock, random }),
     storage: new SimStorage({ clock, random, pool }), probe: { load: async () => load }, ...(meter === undefined ? {} : { meter }),

@@ -18,8 +18,8 @@ const consensusOf = async (consensus: object | undefined) => {
 }
 
 test('time-outs have defaults, each by itself', async () => {
-  expect(await consensusOf(undefined)).toEqual({ heartbeatMs: 200, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 })
-  expect(await consensusOf({ electionMs: 3000 })).toEqual({ heartbeatMs: 200, electionMs: 3000, lostMs: 10_000, steadyMs: 30_000 })
+  expect(await consensusOf(undefined)).toEqual({ heartbeatMs: 200, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000, leaseReads: false })
+  expect(await consensusOf({ electionMs: 3000 })).toEqual({ heartbeatMs: 200, electionMs: 3000, lostMs: 10_000, steadyMs: 30_000, leaseReads: false })
 })
 
 test.each([

@@ -14,7 +14,7 @@ export type ReadBackup = { readonly header: BackupHeader; readonly state: State;
 /** @throws BACKUP_DAMAGED, BACKUP_NEWER, PASSPHRASE_WRONG, INVALID where a passphrase is missing */
 export async function readBackup(source: AsyncIterable<Uint8Array>, passphrase: string | null, vault: Vault): Promise<ReadBackup> {
   const decoder = new BackupDecoder((bytes) => vault.sha256Hex(bytes))
-  const gathered: Gathered = { header: null, key: null, sequence: 0, records: [], clusterKey: null, counted: null }
+  const gathered: Gathered = { header: null, headerHash: '', key: null, sequence: 0, records: [], clusterKey: null, counted: null }
   for await (const piece of source) {
     for (const frame of decoder.push(piece)) await take(gathered, frame, { passphrase, vault })
   }
@@ -24,12 +24,13 @@ export async function readBackup(source: AsyncIterable<Uint8Array>, passphrase: 
   return { header, state: stateOf(header, records), clusterKey, bytes: decoder.bytes, checksum }
 }
 
-type Gathered = { header: BackupHeader | null; key: Uint8Array | null; sequence: number; readonly records: StateWrite[]; clusterKey: Uint8Array | null; counted: number | null }
+type Gathered = { header: BackupHeader | null; /** Of its payload as it stands in the file. */ headerHash: string; key: Uint8Array | null; sequence: number; readonly records: StateWrite[]; clusterKey: Uint8Array | null; counted: number | null }
 
 async function take(gathered: Gathered, frame: Frame, { passphrase, vault }: { readonly passphrase: string | null; readonly vault: Vault }): Promise<void> {
   const sequence = gathered.sequence++
   if (frame.kind === 'header') {
     gathered.header = parseBackupHeader(new TextDecoder().decode(frame.payload))
+    gathered.headerHash = vault.sha256Hex(frame.payload)
     gathered.key = await keyOf(gathered.header, passphrase, vault)
     return
   }
@@ -48,18 +49,22 @@ async function take(gathered: Gathered, frame: Frame, { passphrase, vault }: { r
 
 async function keyOf(header: BackupHeader, passphrase: string | null, vault: Vault): Promise<Uint8Array | null> {
   if (header.featureLevel > featureLevel) throw newer(`it holds what version ${header.version} knows, and this one does not`)
-  if (header.passphrase === null) return null
+  if (header.passphrase === null) {
+    // Who gives one believes the file sealed by it: it may have been put in another's place.
+    if (passphrase !== null) throw new OperationalError('INVALID', 'A passphrase was given, but this backup is not encrypted: anybody may have written it. If it is the one that you mean, restore it without a passphrase. Nothing was changed.', { data: { fields: [{ path: 'passphrase', message: 'is not what this backup was made with' }] } })
+    return null
+  }
   if (passphrase === null) throw new OperationalError('INVALID', 'The backup is encrypted: give its passphrase. Nothing was changed.', { data: { fields: [{ path: 'passphrase', message: 'is missing' }] } })
   return vault.passphraseKey(passphrase, header.passphrase)
 }
 
-/** The frame's check has held, so what does not open was sealed under another passphrase. */
-function openFrame({ header, key }: Gathered, { frame, sequence }: { readonly frame: Frame; readonly sequence: number }, vault: Vault): Uint8Array {
+/** The frame's check has held, so what does not open was sealed under another passphrase, or the file was forged. */
+function openFrame({ header, headerHash, key }: Gathered, { frame, sequence }: { readonly frame: Frame; readonly sequence: number }, vault: Vault): Uint8Array {
   if (header === null || key === null) return frame.payload
   try {
-    return vault.open(key, new TextDecoder().decode(frame.payload), sealPurpose(header, sequence))
+    return vault.open(key, new TextDecoder().decode(frame.payload), sealPurpose(headerHash, sequence))
   } catch (cause) {
-    throw new OperationalError('PASSPHRASE_WRONG', 'The passphrase does not open this backup. Nothing was changed.', { cause })
+    throw new OperationalError('PASSPHRASE_WRONG', 'The passphrase does not open this backup, or its header is not the one it was sealed with. Nothing was changed.', { cause })
   }
 }
 

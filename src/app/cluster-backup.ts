@@ -69,7 +69,7 @@ export class ClusterBackup implements ClusterBackups {
     const { head, records } = exportState(this.#context.state)
     const cluster = this.#cluster()
     const header: BackupHeader = {
-      format: backupFormat, version: this.#context.version, featureLevel, clusterId: cluster.id, clusterName: cluster.name, node: this.#context.nodeName(this.#context.nodeId) ?? '',
+      format: backupFormat, version: this.#context.version, featureLevel, clusterId: cluster.id, clusterName: cluster.name, node: this.#nodeName(),
       createdAt: isoTime(this.#context.ports.clock.nowMs()), ...head, passphrase: parameters,
     }
     const secrets = key === null ? null : { clusterKey: Buffer.from(this.#keys.clusterKey()).toString('base64url') }
@@ -86,29 +86,36 @@ export class ClusterBackup implements ClusterBackups {
     let bytes = begun.bytes.length
     yield begun.bytes
     let sequence = 0
+    let headerHash = ''
     for (const frame of allFrames(header, frames)) {
-      const sealed = key === null || frame.kind === 'header' ? frame : { kind: frame.kind, payload: new TextEncoder().encode(vault.seal(key, frame.payload, sealPurpose(header, sequence))) }
+      if (frame.kind === 'header') headerHash = sha256Hex(frame.payload)
+      const sealed = key === null || frame.kind === 'header' ? frame : { kind: frame.kind, payload: new TextEncoder().encode(vault.seal(key, frame.payload, sealPurpose(headerHash, sequence))) }
       const encoded = encodeFrame(sealed, check, sha256Hex)
       check = encoded.check
       bytes += encoded.bytes.length
       sequence++
-      // The last frame is out only once the cluster knows of it: whoever has it whole finds it named.
-      if (frame.kind === 'end') await this.#note({ by, index: header.index, bytes, checksum: check, sealed: key !== null })
       yield encoded.bytes
     }
+    // Asked for more, the answer has taken the last frame; it ends only once the cluster knows: whoever has it whole finds it named.
+    await this.#note({ by, node: header.node, index: header.index, bytes, checksum: check, sealed: key !== null })
   }
 
   /** The file is good all the same where the cluster cannot be told any more. */
-  async #note(facts: { readonly by: string; readonly index: number; readonly bytes: number; readonly checksum: string; readonly sealed: boolean }): Promise<void> {
+  async #note(facts: { readonly by: string; readonly node: string; readonly index: number; readonly bytes: number; readonly checksum: string; readonly sealed: boolean }): Promise<void> {
     const { consensus, log } = this.#context.ports
     const { nodeId } = this.#context
-    const node = this.#context.nodeName(nodeId) ?? ''
-    const command = makeCommand('cluster.backedUp', { id: this.#context.newId(), actor: { kind: 'node', id: nodeId, name: node, address: '' } }, { ...facts, node })
+    const command = makeCommand('cluster.backedUp', { id: this.#context.newId(), actor: { kind: 'node', id: nodeId, name: facts.node, address: '' } }, facts)
     try {
       await consensus.propose(command, {})
     } catch (error) {
       log.warn('a backup was written, but the cluster could not be told', { error: String(error) })
     }
+  }
+
+  #nodeName(): string {
+    const name = this.#context.nodeName(this.#context.nodeId)
+    if (name === null) throw new OperationalError('NOT_CLUSTERED', 'This node is not in the state of its cluster.')
+    return name
   }
 
   #cluster() {

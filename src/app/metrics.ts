@@ -111,7 +111,7 @@ function pushCluster(context: AppContext, metrics: Metric[]): void {
   push(metrics, gauge('cluster_nodes_ready', 'Members that are ready as seen from here'), context.readyNodeIds().size, labels)
   push(metrics, gauge('cluster_images', 'Images in the library'), tables.image.size, labels)
   const lastBackup = tables.cluster.get('cluster')?.lastBackup
-  if (lastBackup !== undefined) push(metrics, gauge('cluster_backup_timestamp_seconds', 'When the last backup was read to its end'), lastBackup.atMs / 1000, labels)
+  if (lastBackup !== undefined) push(metrics, gauge('cluster_backup_timestamp_seconds', 'When the last backup was handed over to its end'), lastBackup.atMs / 1000, labels)
   push(metrics, gauge('state_compared_index', 'Log index up to which the state of this node was compared with the leader\'s and found equal'), context.ports.consensus.agreement().index, labels)
   const states = new Map<string, number>(['running', 'done', 'failed', 'cancelled'].map((state) => [state, 0]))
   for (const operation of tables.operation.values()) states.set(operation.state, (states.get(operation.state) ?? 0) + 1)

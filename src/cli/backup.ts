@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open, rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import type { BackupDecoder, BackupHeader } from '../model/backup.ts'
 import { errorTable, OperationalError } from '../model/error.ts'
@@ -88,17 +89,31 @@ async function writeChecked(file: string, source: AsyncIterable<unknown>, origin
     const check = await openCheck()
     await pour(source, origin, async (piece) => {
       check.push(piece)
-      await handle.write(piece)
+      // All of it or a fault: `write` alone may take a part where the disk is nearly full.
+      await handle.writeFile(piece)
     })
     const facts = check.end()
     await handle.sync()
     await rename(draft, file)
+    await syncDirectory(dirname(file))
     return facts
   } catch (error) {
     await rm(draft, { force: true })
     throw error
   } finally {
     await handle.close()
+  }
+}
+
+/** The new name outlives a power cut, too; but for a directory that may not be read, or whose file system cannot sync one. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r').catch(() => null)
+  try {
+    await directory?.sync()
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EINVAL')) throw error
+  } finally {
+    await directory?.close()
   }
 }
 

@@ -1,6 +1,8 @@
 // A backup of the replicated state as a file: its frames, its header, and how a damaged or a newer file is told (docs/backup-format.md).
 import { z } from 'zod'
+import { clusterNameSchema } from './cluster.ts'
 import { OperationalError } from './error.ts'
+import { idSchema, nameSchema } from './id.ts'
 
 /** Raised by whatever an earlier version would misread; the header's own frame stays readable for ever. */
 export const backupFormat = 1
@@ -24,26 +26,33 @@ export const passphraseParametersSchema = z.strictObject({
   passes: z.number().int().min(1).max(16),
   parallelism: z.number().int().min(1).max(4),
   /** Base64url. */
-  salt: z.string().min(16).max(128),
-})
+  salt: z.string().min(16).max(128).regex(/^[\w-]+$/),
+}).refine(({ memoryKib, parallelism }) => memoryKib >= 8 * parallelism, { path: ['memoryKib'], message: 'must be at least eight times parallelism' })
 export type PassphraseParameters = z.output<typeof passphraseParametersSchema>
 
+/** Of indexes and terms: beyond any that a cluster reaches, and far enough below what a number holds exactly to be counted on from. */
+const counterMax = 2 ** 50
+/** End of the year 9999, in milliseconds: the last that a date in four digits can name. */
+const timeMsMax = 253_402_300_799_999
+const counterSchema = z.number().int().nonnegative().max(counterMax)
+
+/** Of a file that anybody may have written: every value has a shape and a bound. */
 export const backupHeaderSchema = z.strictObject({
   format: z.literal(backupFormat),
   /** Of the program that wrote it. */
-  version: z.string(),
-  featureLevel: z.number().int(),
-  clusterId: z.string(),
-  clusterName: z.string(),
+  version: z.string().max(64),
+  featureLevel: counterSchema,
+  clusterId: idSchema,
+  clusterName: clusterNameSchema,
   /** The node that wrote it. */
-  node: z.string(),
-  createdAt: z.string(),
+  node: nameSchema,
+  createdAt: z.iso.datetime(),
   /** Head of the state: everything up to this log index is in it, nothing beyond. */
-  index: z.number().int(),
-  term: z.number().int(),
-  timeMs: z.number(),
+  index: counterSchema,
+  term: counterSchema,
+  timeMs: z.number().nonnegative().max(timeMsMax),
   /** The state's own hash over all records. */
-  hash: z.string(),
+  hash: z.string().regex(/^[0-9a-f]{16}$/),
   /** Null: the records lie open, and the cluster's key is not in it. */
   passphrase: passphraseParametersSchema.nullable(),
 })
@@ -52,14 +61,14 @@ export type BackupHeader = z.output<typeof backupHeaderSchema>
 /** Table, id, value: as in the state. */
 export const backupRecordsSchema = z.array(z.tuple([z.string(), z.string(), z.unknown()]))
 export const backupSecretsSchema = z.strictObject({ /** Base64url. */ clusterKey: z.string() })
-export const backupEndSchema = z.strictObject({ records: z.number().int() })
+export const backupEndSchema = z.strictObject({ records: counterSchema })
 
 export const passphraseSchema = z.string().min(12, 'must have at least 12 characters').max(1024)
 export const backupCreateSchema = z.strictObject({
   passphrase: passphraseSchema.nullable().default(null).describe('Everything is encrypted under it, the cluster\'s key included. Without one the key is left out, and a restore makes new secrets'),
 })
 
-/** What is known of the last backup that was read to its end. */
+/** What is known of the last backup whose last byte was handed over; what became of the file is not known here. */
 export const lastBackupSchema = z.strictObject({
   at: z.string(),
   by: z.string(),
@@ -189,9 +198,12 @@ export function newer(why: string): OperationalError {
   return new OperationalError('BACKUP_NEWER', `The backup is of a newer NovaCron: ${why}. Nothing was changed; update this host first.`)
 }
 
-/** What a sealed frame's ciphertext is bound to: its file and its place in it. */
-export function sealPurpose(header: BackupHeader, sequence: number): string {
-  return `novacron/backup/${header.clusterId}/${header.index}/${header.passphrase?.salt ?? ''}/${sequence}`
+/**
+ * What a sealed frame's ciphertext is bound to: its file, by all that the header says, and its place in it.
+ * @param headerHash SHA-256 of the header's payload, hex
+ */
+export function sealPurpose(headerHash: string, sequence: number): string {
+  return `novacron/backup/${headerHash}/${sequence}`
 }
 
 function kindOf(number: number): FrameKind {

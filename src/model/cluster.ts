@@ -1,7 +1,9 @@
 // The cluster itself: its identity, its certificate authority and its secrets, encrypted by the cluster key.
 import { z } from 'zod'
+import { namePattern } from './id.ts'
 
-export const clusterInitSchema = z.strictObject({ name: z.string().max(63).regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label: lower-case letters, digits and hyphens, beginning and ending with a letter or digit').default('novacron') })
+export const clusterNameSchema = z.string().max(63).regex(namePattern, 'must be a DNS label: lower-case letters, digits and hyphens, beginning and ending with a letter or digit')
+export const clusterInitSchema = z.strictObject({ name: clusterNameSchema.default('novacron') })
 
 export type StoredCluster = {
   readonly id: string
@@ -19,7 +21,7 @@ export type StoredCluster = {
   readonly epoch?: number
   /** Log indexes that were passed over, because the former cluster may have given them after all that is known here. */
   readonly jump?: { readonly fromIndex: number; readonly toIndex: number }
-  /** The last one that was read to its end; absent where there was none. */
+  /** The last one that was handed over to its end; absent where there was none. */
   readonly lastBackup?: { readonly atMs: number; readonly by: string; readonly node: string; readonly index: number; readonly bytes: number; readonly checksum: string; readonly sealed: boolean }
 }
 

@@ -28,7 +28,7 @@ export const commandPayloads = {
   }),
   /** Somebody asked for a backup; its index is that of this command. */
   'cluster.backup': z.strictObject({ sealed: z.boolean() }),
-  /** From the node that wrote it, once it was read to its end. */
+  /** From the node that wrote it, once its last byte was handed over. */
   'cluster.backedUp': z.strictObject({ by: z.string().max(128), node: nameSchema, index: z.number().int(), bytes: z.number().int(), checksum: z.string().max(64), sealed: z.boolean() }),
   'joinToken.create': z.strictObject({ id: tokenIdSchema, secretHash: z.string(), lifeSeconds: z.number().int() }),
   'joinToken.revoke': z.strictObject({ id: tokenIdSchema }),

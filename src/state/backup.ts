@@ -1,4 +1,4 @@
-// What the state knows of backups: who asked for one, and the last that was read to its end.
+// What the state knows of backups: who asked for one, and the last that was handed over to its end.
 import type { CommandOf } from '../model/command.ts'
 import type { StoredCluster } from '../model/cluster.ts'
 import type { Outcome } from './apply.ts'

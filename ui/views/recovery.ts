@@ -15,7 +15,7 @@ export function recoveryPage(frame: Frame, data: RecoveryPage): Html {
 
 function lastBackup(frame: Frame, { last }: RecoveryPage): Html {
   const facts = last === null
-    ? emptyNote(frame, { icon: 'backup', title: 'None yet', text: 'No backup was read to its end.' })
+    ? emptyNote(frame, { icon: 'backup', title: 'None yet', text: 'No backup was handed over to its end.' })
     : html`<div class="in"><dl class="kv"><dt>Made</dt><dd>${moment(frame, last.at)}</dd><dt>By</dt><dd>${last.by}</dd><dt>Through</dt><dd>${last.node}</dd><dt>Up to index</dt><dd>${count(last.index)}</dd><dt>Size</dt><dd>${bytes(last.bytes)}</dd><dt>Encrypted</dt><dd>${last.sealed ? 'yes, with the key' : 'no, without the key'}</dd><dt>Checksum</dt><dd class="mono small">${last.checksum.match(/.{8}/g)?.join(' ') ?? ''}</dd></dl></div>`
   return html`<section class="card" id="backup-last" aria-labelledby="bl-h"><header><h2 id="bl-h">Last backup</h2></header>${facts}</section>`
 }

@@ -10,7 +10,7 @@ const backupType = 'application/vnd.novacron.backup'
 export const clusterBackupRoutes: readonly Route[] = [
   {
     method: 'GET', path: base, operationId: 'getBackup', tag: 'Cluster', summary: 'What is known of the last backup', credential: 'caller', right: 'administer cluster', query: readParameters,
-    answers: { 200: { description: 'The last backup that was read to its end', schema: schemas.backup } }, errors: [],
+    answers: { 200: { description: 'The last backup that was handed over to its end', schema: schemas.backup } }, errors: [],
     handle: (caller, { app }) => ({ status: 200, body: app.clusterBackup.lastBackup(caller) }),
   },
   {

@@ -1,5 +1,6 @@
 // `cluster backup` on a whole node: the file and its checks, passphrases from where nobody else sees them, what is refused.
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -57,6 +58,29 @@ test('a file that is there is replaced only by word', async () => {
   expect(readFileSync(at('bare')).equals(before)).toBe(true)
   expect((await cli([at('bare'), '--without-key', '--force'])).code).toBe(0)
   expect(readFileSync(at('bare')).equals(before)).toBe(false)
+})
+
+test('a disk that takes a write only in part leaves no file that passes for whole', async () => {
+  const probe = await open(at('probe'), 'w')
+  const prototype = Object.getPrototypeOf(probe) as object
+  await probe.close()
+  const kept = Object.getOwnPropertyDescriptor(prototype, 'write')!
+  const write = kept.value as (this: FileHandle, piece: Uint8Array, from: number, length: number) => Promise<unknown>
+  // What write(2) does at the edge of a full disk: it takes less, and that is no error.
+  Object.defineProperty(prototype, 'write', {
+    ...kept,
+    value(this: FileHandle, piece: Uint8Array) {
+      return write.call(this, piece, 0, piece.length - 1)
+    },
+  })
+  try {
+    const saved = await cli([at('partly'), '--without-key', '--json'])
+    expect(saved.code, saved.stderr).toBe(0)
+    expect(statSync(at('partly')).size).toBe(saved.json.bytes)
+    expect((await cli([at('partly'), '--verify'])).code).toBe(0)
+  } finally {
+    Object.defineProperty(prototype, 'write', kept)
+  }
 })
 
 test('damage is told, wherever it is; what is no file is a usage error', async () => {

@@ -2,8 +2,10 @@
 import { request } from 'node:https'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { authorityOf, readBackup, type ReadBackup } from '../../../src/backup-reader.ts'
+import type { BackupFile, Caller, WriteOptions } from '../../../src/app/face.ts'
 import { createIdentity } from '../../../src/drivers/crypto/identity.ts'
 import { createVault } from '../../../src/drivers/crypto/vault.ts'
+import { BackupDecoder, beginBackup, encodeFrame } from '../../../src/model/backup.ts'
 import { serve, type Ask, type Served } from './harness.ts'
 import { startRealNode, type RealNode } from './real-node.ts'
 
@@ -41,6 +43,21 @@ async function* pieces(bytes: Buffer): AsyncIterable<Uint8Array> {
 }
 const read = (bytes: Buffer, given: string | null): Promise<ReadBackup> => readBackup(pieces(bytes), given, vault)
 
+/** The same file with another header, and every check as it should be: what somebody can make who knows no passphrase. */
+function forged(bytes: Buffer, changes: object): Buffer {
+  const sha256Hex = (data: Uint8Array) => vault.sha256Hex(data)
+  const begun = beginBackup(sha256Hex)
+  const parts = [begun.bytes]
+  let { check } = begun
+  for (const frame of new BackupDecoder(sha256Hex).push(bytes)) {
+    const payload = frame.kind === 'header' ? Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(frame.payload).toString()), ...changes })) : frame.payload
+    const encoded = encodeFrame({ ...frame, payload }, check, sha256Hex)
+    parts.push(encoded.bytes)
+    check = encoded.check
+  }
+  return Buffer.concat(parts)
+}
+
 describe('under a passphrase', () => {
   test('nothing stands open but the header; the key and the authority come out again', async () => {
     const { status, bytes, index } = await backUp({ passphrase })
@@ -56,6 +73,13 @@ describe('under a passphrase', () => {
     const { bytes } = await backUp({ passphrase })
     await expect(read(bytes, `${passphrase}!`)).rejects.toMatchObject({ code: 'PASSPHRASE_WRONG' })
     await expect(read(bytes, null)).rejects.toMatchObject({ code: 'INVALID' })
+  })
+  test('a header that was altered, with the checks made anew, opens nothing', async () => {
+    const { bytes } = await backUp({ passphrase })
+    await expect(read(forged(bytes, {}), passphrase)).resolves.toMatchObject({ header: { clusterName: 'lab' } })
+    for (const changes of [{ timeMs: 1_900_000_000_000 }, { term: 7_000 }, { clusterName: 'other' }, { createdAt: '2030-01-01T00:00:00.000Z' }]) {
+      await expect(read(forged(bytes, changes), passphrase), JSON.stringify(changes)).rejects.toMatchObject({ code: 'PASSPHRASE_WRONG' })
+    }
   })
   test('a passphrase that is too short is refused', async () => {
     expect(await admin('/cluster/backup', { method: 'POST', json: { passphrase: 'short' } })).toMatchObject({ status: 422, json: { fields: [{ path: 'passphrase' }] } })
@@ -75,6 +99,10 @@ describe('without one', () => {
     expect(backup.clusterKey).toBeNull()
     expect(authorityOf(backup, vault)).toBeNull()
     expect(bytes.includes('PRIVATE KEY')).toBe(false)
+  })
+  test('a passphrase for it is refused: whoever gives one means a sealed file', async () => {
+    const { bytes } = await backUp({})
+    await expect(read(bytes, passphrase)).rejects.toMatchObject({ code: 'INVALID', data: { fields: [{ path: 'passphrase' }] } })
   })
 })
 
@@ -110,6 +138,26 @@ test('who asked, what came of it and the last one are known; nothing of the pass
   const reasons = (await admin('/events?limit=20')).json.items.map((event: { reason: string }) => event.reason)
   expect(reasons).toEqual(expect.arrayContaining(['cluster.backup', 'cluster.backedUp']))
   expect(JSON.stringify([...real.node.cluster.state.tables.idempotency.values(), ...real.node.cluster.state.tables.audit.values()])).not.toContain(passphrase)
+})
+
+test('it is noted once its last frame was taken, not before', async () => {
+  const { clusterBackup, identity } = real.node.app
+  const caller = (await identity.authenticateToken(real.token, '')) as Caller
+  const before = clusterBackup.lastBackup(caller)
+  const options: WriteOptions = { idempotencyKey: null, bodyHash: '', ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal }
+  const start = async () => ((await clusterBackup.backup(caller, {}, options)) as BackupFile).bytes[Symbol.asyncIterator]()
+  const decoder = new BackupDecoder((data) => vault.sha256Hex(data))
+  const readToEndFrame = async (frames: AsyncIterator<Uint8Array>) => {
+    for (;;) {
+      const { value } = await frames.next()
+      if (decoder.push(value).some(({ kind }) => kind === 'end')) return
+    }
+  }
+  const frames = await start()
+  await readToEndFrame(frames)
+  expect(clusterBackup.lastBackup(caller)).toEqual(before)
+  expect(await frames.next()).toMatchObject({ done: true })
+  expect(clusterBackup.lastBackup(caller)).toMatchObject({ last: { checksum: decoder.end(), bytes: decoder.bytes, node: 'n1' } })
 })
 
 test('whoever goes away in the midst leaves room for others, and no good backup is noted', async () => {

@@ -82,6 +82,43 @@ describe('a newer file', () => {
   })
 })
 
+describe('a header that anybody may have written', () => {
+  const header = {
+    format: 1, version: '0.1.0', featureLevel: 2, clusterId: '01890a5d-ac96-774b-bcce-000000000001', clusterName: 'lab', node: 'n1', createdAt: '2026-01-02T03:04:05.006Z',
+    index: 9, term: 2, timeMs: 1_790_000_000_000.5, hash: '0123456789abcdef', passphrase: { function: 'argon2id', memoryKib: 65_536, passes: 3, parallelism: 4, salt: 'MDEyMzQ1Njc4OWFiY2-_' },
+  }
+  const code = (changes: object) => {
+    try {
+      parseBackupHeader(JSON.stringify({ ...header, ...changes }))
+      return 'fine'
+    } catch (error) {
+      return (error as { code: string }).code
+    }
+  }
+  test('is taken as it is written', () => {
+    expect(code({})).toBe('fine')
+    expect(code({ passphrase: null })).toBe('fine')
+  })
+  test.each<readonly [string, object]>([
+    ['a name that ends a file name', { clusterName: 'lab"\r\nX: y' }],
+    ['a name without an end', { clusterName: 'a'.repeat(64) }],
+    ['a node that is no name', { node: '../n1' }],
+    ['an id that is none', { clusterId: 'lab' }],
+    ['a time that is none', { createdAt: 'yesterday' }],
+    ['a version without an end', { version: '1'.repeat(65) }],
+    ['a time beyond all dates', { timeMs: 1e15 }],
+    ['a time before all', { timeMs: -1 }],
+    ['an index that cannot be counted on from', { index: 2 ** 53 - 1 }],
+    ['a term that cannot be counted on from', { term: 2 ** 53 - 1 }],
+    ['a negative term', { term: -1 }],
+    ['a hash that is none', { hash: 'x' }],
+    ['less memory than lanes need (RFC 9106)', { passphrase: { ...header.passphrase, memoryKib: 31 } }],
+    ['a salt that is not base64url', { passphrase: { ...header.passphrase, salt: 'MDEyMzQ1Njc4OWFiY2+/' } }],
+  ])('is damaged by %s', (_what, changes) => {
+    expect(code(changes)).toBe('BACKUP_DAMAGED')
+  })
+})
+
 test('something else is no backup', () => {
   expect(read(Buffer.from('{"format":1}'))).toBe('BACKUP_DAMAGED')
   expect(read(new Uint8Array())).toBe('BACKUP_DAMAGED')

@@ -12,7 +12,7 @@ test('says what the last one was, or that there is none', async () => {
   expect(text).toContain('novacron cluster restore FILE --dry-run')
   expect(text).toContain('novacron cluster recover --others-are-off')
   pages.app.scene.lastBackup = null
-  expect(await (await pages.get('/recovery')).text()).toContain('No backup was read to its end.')
+  expect(await (await pages.get('/recovery')).text()).toContain('No backup was handed over to its end.')
 })
 
 test('without a quorum it says what that means here', async () => {

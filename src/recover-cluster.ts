@@ -24,11 +24,14 @@ export function parseRecovery(body: unknown): { readonly dryRun: boolean } {
   return { dryRun }
 }
 
-/** @throws STATE_CONFLICT where a quorum answers, this node takes no part, or another survivor has more */
+/** @throws STATE_CONFLICT where a quorum answers, this node takes no part or is not known to have what it acknowledged, or another survivor has more */
 export async function planRecovery(host: Host, member: Member): Promise<RecoverAnswer> {
   const { cluster, app } = member.node
   const status = cluster.status()
   if (status.halted !== null) throw refused(`This node takes no part: ${status.halted}.`)
+  if (status.divergence !== null) throw refused("This node is in doubt whether its state is the cluster's. Recover the cluster on another node, or restore a backup.")
+  // Its log begins behind the damage: what it had acknowledged before may be missing, and nobody could tell.
+  if (status.troubles.some(({ type }) => type === 'Resyncing')) throw refused('This node catches up after damage to its log, and has not got back yet all that it once had. Recover the cluster on another node, or restore a backup.')
   if (status.quorum) throw refused('This node is in touch with a leader that has a majority: there is a quorum.')
   const { nodeId } = host.identity
   const { voters, votersOutgoing } = status.configuration

@@ -1,12 +1,14 @@
 // A new cluster on this host from a backup: another identity, new keys, the records as they were (ADR 0016).
 import { caKeyPurpose, sessionKeyPurpose } from './app/keys.ts'
 import { parseInput } from './app/parse.ts'
+import { orThrow } from './app/write.ts'
 import type { RestoreAnswer } from './app/face.ts'
 import { authorityOf, readBackup } from './backup-reader.ts'
 import { installSole, readToEnd } from './cluster/refounding.ts'
 import { createTlsKey } from './drivers/crypto/authority.ts'
 import { openStores, type Host } from './member.ts'
 import type { MembershipRecord } from './membership-file.ts'
+import { OperationalError } from './model/error.ts'
 import { uuidV7, nameSchema, type NodeId } from './model/id.ts'
 import { peerIdOfPrivateKey } from './p2p/peer-id.ts'
 import { restoreCluster } from './state/refounding.ts'
@@ -14,6 +16,8 @@ import type { State } from './state/state.ts'
 import { z } from 'zod'
 
 const keyBytes = 32
+/** A cluster's time never goes back: one that is far ahead would stand still until then. */
+const aheadMsMax = 24 * 3_600_000
 const restoreSchema = z.strictObject({ passphrase: z.string().max(1024).nullable().default(null), name: nameSchema.optional(), dryRun: z.boolean().default(false) })
 /** What a certificate of this host is to say. */
 export type Names = { readonly commonName: string; readonly names: string[]; readonly addresses: string[]; readonly nodeId: string }
@@ -29,6 +33,7 @@ export async function planRestore(host: Host, names: Names, options: unknown, by
   const kept = authorityOf(backup, vault)
   const clusterName = name ?? header.clusterName
   const nowMs = clock.nowMs()
+  if (header.timeMs > nowMs + aheadMsMax) throw new OperationalError('STATE_CONFLICT', `The backup is of ${new Date(header.timeMs).toISOString()}, by this host's clock it is ${new Date(nowMs).toISOString()}: set the clock right first, or use another backup. Nothing was changed.`)
   const authority = kept ?? (await vault.createAuthority({ clusterName, nowMs }))
   const tlsKey = await createTlsKey()
   const certificatePem = await vault.issueCertificate({ caCertificatePem: authority.certificatePem, caKeyPem: authority.keyPem, publicKeyPem: tlsKey.publicKeyPem, ...names, nowMs })
@@ -36,7 +41,7 @@ export async function planRestore(host: Host, names: Names, options: unknown, by
   const clusterKey = random.bytes(keyBytes)
   const clusterId = uuidV7(nowMs, random.bytes(10))
   const wrapKey = Buffer.from(identity.x25519Public).toString('base64url')
-  const lost = restoreCluster(state, {
+  const lost = orThrow(() => restoreCluster(state, {
     clusterId, clusterName, caCertificate: authority.certificatePem,
     caKeySealed: vault.seal(clusterKey, new TextEncoder().encode(authority.keyPem), caKeyPurpose),
     sessionKeySealed: vault.seal(clusterKey, random.bytes(keyBytes), sessionKeyPurpose),
@@ -44,7 +49,7 @@ export async function planRestore(host: Host, names: Names, options: unknown, by
   }, {
     term: state.term + 1, timeMs: nowMs, commandId: uuidV7(nowMs, random.bytes(10)),
     actor: { kind: 'system', id: identity.nodeId, name: `root of ${config.name}`, address: '' },
-  })
+  }))
   const { createdAt, node, version, index } = header
   const answer: RestoreAnswer = {
     dryRun, records, clusterName, clusterId, caCertificate: authority.certificatePem, keptAuthority: kept !== null,

@@ -30,12 +30,13 @@ export type RestoredCluster = {
 
 export type Refounded = { readonly index: number; /** By name, sorted. */ readonly droppedNodes: readonly string[]; readonly lostVms: readonly string[]; /** Without a copy. */ readonly lostImages: readonly string[] }
 
-/** The state of a backup becomes that of a new cluster whose only member is the node. The state is changed in place. */
+/** The state of a backup becomes that of a new cluster whose only member is the node. The state is changed in place. @throws Refusal where the node is, or was, a member of the former one */
 export function restoreCluster(state: State, restored: RestoredCluster, refounding: Refounding): Refounded {
   const former = requireCluster(state)
+  const { node } = restored
+  requireStranger(state, node)
   const fromIndex = state.index
   const work = begin(state, refounding)
-  const { node } = restored
   work.step((transaction) => {
     // The name may be that of a member that is still to be dropped: until then it has another.
     transaction.put('node', node.id, {
@@ -113,10 +114,15 @@ function dropOthers({ state, step }: Work, ownId: string, epoch: number | null):
   return others.map(({ name }) => name).toSorted()
 }
 
-/** Ownerless VMs begin anew at an epoch that the former cluster has not given. @returns their names */
+/**
+ * No VM is given an epoch that the former cluster may have given: those without an owner begin anew behind it, those that stay are moved behind it.
+ * @returns the names of those without an owner
+ */
 function passOverEpochs({ state, step }: Work): readonly string[] {
-  const lost = [...state.tables.vm.values()].filter((vm) => vm.lost !== undefined && vm.assignment === null).toSorted((left, right) => (left.id < right.id ? -1 : 1))
+  const vms = [...state.tables.vm.values()].toSorted((left, right) => (left.id < right.id ? -1 : 1))
+  const lost = vms.filter((vm) => vm.lost !== undefined && vm.assignment === null)
   step((transaction) => {
+    for (const vm of vms) if (vm.assignment !== null) transaction.put('vm', vm.id, { ...vm, revision: transaction.index, epochSpent: Math.max(vm.assignment.epoch, vm.epochSpent ?? 0) + epochJump })
     for (const vm of lost) if (vm.lost !== undefined) transaction.put('vm', vm.id, { ...vm, revision: transaction.index, lost: { ...vm.lost, epoch: vm.lost.epoch + epochJump } })
   })
   return lost.map(({ name }) => name).toSorted()
@@ -124,6 +130,12 @@ function passOverEpochs({ state, step }: Work): readonly string[] {
 
 function imagesWithoutCopy(state: State): readonly string[] {
   return [...state.tables.image.values()].filter((image) => image.holders.length === 0).map(({ name }) => name).toSorted()
+}
+
+/** A host that brings its former identity along would own its VMs at once, which may run elsewhere by now. */
+function requireStranger(state: State, { id, peerId }: Pick<StoredNode, 'id' | 'peerId'>): void {
+  const known = [...state.tables.node.values(), ...state.tables.formerNode.values()].find((node) => node.id === id || node.peerId === peerId)
+  if (known !== undefined) throw new Refusal('STATE_CONFLICT', `This host is ${known.name} in the backup: a VM that runs elsewhere by now could run here, too. Restore on another host; or stop this host's daemon, move identity.json in its data directory aside and start it, and it is another one. Nothing was changed.`)
 }
 
 function requireCluster(state: State): StoredCluster {

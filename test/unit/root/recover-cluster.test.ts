@@ -21,7 +21,7 @@ function survivor(peers: Readonly<Record<string, Peer | null>>, changes: Partial
     world.run('node.admit', { node: { id, name, peerId: `peer-${name}`, wrapKey: 'w', wrappedClusterKey: 'k' }, announcement: announcement(), joinTokenId: tokenId, joinSecretHash: name })
     return id
   })
-  const status: Partial<ClusterStatus> = { nodeId, quorum: false, halted: null, term: 3, commit: 48, lastIndex: 50, configuration: { voters: [nodeId, ...ids], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false }, ...changes }
+  const status: Partial<ClusterStatus> = { nodeId, quorum: false, halted: null, divergence: null, troubles: [], term: 3, commit: 48, lastIndex: 50, configuration: { voters: [nodeId, ...ids], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false }, ...changes }
   const request = (to: string): Promise<Uint8Array> => {
     const peer = peers[world.state.tables.node.get(to)?.name ?? '']
     return peer === null || peer === undefined ? Promise.reject(new Error('silent')) : Promise.resolve(new TextEncoder().encode(JSON.stringify({ halted: null, lastIndex: 50, commit: 48, ...peer })))
@@ -47,6 +47,11 @@ describe('refused', () => {
   })
   test('on a node that takes no part itself', async () => {
     await expect(survivor({ n2: null, n3: null }, { halted: 'the log is damaged' }).plan()).rejects.toEqual(conflict(/takes no part: the log is damaged/))
+  })
+  test('on a node that doubts its state, or has not got back what it once had', async () => {
+    await expect(survivor({ n2: null, n3: null }, { divergence: { phase: 'doubt', index: 9, hash: 'a', expected: 'b' } }).plan()).rejects.toEqual(conflict(/in doubt/))
+    await expect(survivor({ n2: null, n3: null }, { troubles: [{ type: 'Resyncing', message: '', sinceMs: 1 }] }).plan()).rejects.toEqual(conflict(/catches up after damage/))
+    await expect(survivor({ n2: null, n3: null }, { troubles: [{ type: 'DiskFull', message: '', sinceMs: 1 }] }).plan()).resolves.toMatchObject({ dryRun: true })
   })
   test('without the word', () => {
     expect(() => parseRecovery({})).toThrow(expect.objectContaining({ code: 'INVALID' }))

@@ -38,6 +38,14 @@ describe('a survivor goes on', () => {
     expect(state.tables.vm.get(vms.one)).toMatchObject({ assignment: { nodeId: n1, epoch: 1 } })
     expect(state.tables.vm.get(vms.two)).toMatchObject({ assignment: null, lost: { nodeId: n2, node: 'n2', epoch: 2 + epochJump } })
   })
+  test('what its own VMs are given next is beyond what the former cluster may have given', () => {
+    const { state, n1, vms } = three()
+    recoverCluster(state, n1, refounding)
+    expect(state.tables.vm.get(vms.one)).toMatchObject({ assignment: { epoch: 1 }, epochSpent: 1 + epochJump })
+    recoverCluster(state, n1, { ...refounding, term: 10 })
+    expect(state.tables.vm.get(vms.one)).toMatchObject({ assignment: { epoch: 1 }, epochSpent: 1 + 2 * epochJump })
+    expect(stateHash(importState(exportState(state)))).toBe(stateHash(state))
+  })
   test('it is in the audit and in the events, and the state is whole', () => {
     const { state, n1 } = three()
     recoverCluster(state, n1, refounding)
@@ -87,6 +95,18 @@ describe('a backup becomes another cluster', () => {
     expect(state.tables.cluster.get('cluster')).toMatchObject({ id: 'other-cluster', name: 'atlas', caCertificate: 'ca2', caKeySealed: 's2', epoch: 2 })
     expect(state.tables.vm.get(vms.one)).toMatchObject({ spec: { runState: 'running' }, assignment: null, lost: { nodeId: n1, epoch: 2 + epochJump }, report: { phase: 'unknown' } })
     expect(stateHash(importState(exportState(state)))).toBe(stateHash(state))
+  })
+  test('not on a host that is a member in it, or was one: VMs that run elsewhere by now would be its own', () => {
+    const { world, state, n1, n2 } = three()
+    world.run('node.remove', { id: n2, force: true })
+    world.run('node.forget', { id: n2 })
+    expect(state.tables.formerNode.has(n2)).toBe(true)
+    const before = stateHash(state)
+    const { node, ...about } = restored(world)
+    for (const known of [{ id: n1 }, { id: n2 }, { peerId: 'peer-n1' }, { peerId: 'peer-n2' }]) {
+      expect(() => restoreCluster(state, { ...about, node: { ...node, ...known } }, refounding), JSON.stringify(known)).toThrow(/This host is n[12] in the backup/)
+    }
+    expect(stateHash(state)).toBe(before)
   })
   test('join tokens are void; the former members are not told that they were dismissed', () => {
     const { world, state, n2 } = three()

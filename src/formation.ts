@@ -19,7 +19,7 @@ import type { Refounded } from './state/refounding.ts'
 import { readSuperseded, supersededReason, writeSuperseded, type Superseded } from './superseded-file.ts'
 import { httpAddressOf, openMember, peerAddressOf, raftDirectory, stateDirectory, type Host, type Member } from './member.ts'
 import { readMembership, writeMembership, type MembershipRecord } from './membership-file.ts'
-import { clusterInitSchema } from './model/cluster.ts'
+import { clusterInitSchema, epochOf } from './model/cluster.ts'
 import { makeCommand } from './model/command.ts'
 import { OperationalError } from './model/error.ts'
 import { featureLevel } from './model/feature-level.ts'
@@ -153,13 +153,9 @@ export class Formation {
       // Until the membership is written all of it is nobody's: a crash leaves a host in no cluster.
       await this.#forget()
       await writeRestored(this.#host, state)
+      // Before the node takes part: what it acknowledges from here on must not be nobody's.
+      await writeMembership(this.#host.config.dataDir, record)
       const member = await this.#open(record, { bootstrap: false, resumes: true })
-      try {
-        await writeMembership(this.#host.config.dataDir, record)
-      } catch (error) {
-        await this.#close()
-        throw error
-      }
       await this.#until(() => (member.node.cluster.state.tables.node.get(this.#host.identity.nodeId)?.announcement ?? null) !== null)
       return answer
     })
@@ -174,17 +170,26 @@ export class Formation {
       if (member === null || record === null) throw new OperationalError('NOT_CLUSTERED', 'This node is in no cluster.')
       const plan = await planRecovery(this.#host, member)
       if (dryRun) return plan
+      // While the others were asked this node may have been removed, and what it has be on its way aside.
+      if (this.#member !== member || this.#departing !== null) throw new OperationalError('STATE_CONFLICT', 'This node is being put out of its cluster. Nothing was changed.')
       const { log } = this.#host
       log.warn('the cluster goes on with this node alone, by the word of root', { lastIndex: plan.lastIndex, commit: plan.commit, epoch: plan.epoch })
       await this.#close()
-      let refounded: Refounded
+      let lost: Pick<Refounded, 'droppedNodes' | 'lostVms' | 'lostImages'> = plan
+      let fault: { readonly cause: unknown } | null = null
       try {
-        refounded = await writeRecovered(this.#host)
-      } finally {
-        // In the new cluster, or still in the former one.
-        await this.#open(record, { bootstrap: false, resumes: true })
+        lost = await writeRecovered(this.#host)
+      } catch (cause) {
+        fault = { cause }
       }
-      const { droppedNodes, lostVms, lostImages } = refounded
+      // In the new cluster, or still in the former one.
+      const opened = await this.#open(record, { bootstrap: false, resumes: true })
+      if (fault !== null) {
+        // Past its one atomic step it is done all the same: the start has finished it.
+        if (epochOf(opened.node.cluster.state.tables.cluster.get('cluster')) < plan.epoch) throw fault.cause
+        log.warn('the cluster was founded anew, though writing it was cut short', { error: String(fault.cause) })
+      }
+      const { droppedNodes, lostVms, lostImages } = lost
       if (!(await this.#until(() => this.#member?.node.cluster.status().quorum === true))) throw new OperationalError('OUTCOME_UNKNOWN', 'The cluster was founded anew, but does not lead itself yet; look at "novacron cluster status".')
       return { ...plan, dryRun: false, droppedNodes, lostVms, lostImages }
     })
@@ -381,8 +386,10 @@ export class Formation {
     this.#renewal?.stop()
     this.#standing?.stop()
     this.#ways.attach(null)
-    await this.#member?.stop()
+    // From here on it is nobody's to put aside, whatever it still hears.
+    const member = this.#member
     this.#member = null
+    await member?.stop()
   }
 
   /** False where the time was over. */

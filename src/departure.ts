@@ -1,12 +1,13 @@
 // A node that was removed puts what it has of the cluster aside, takes new keys and is an appliance in no cluster again.
 //
-//   cluster.json, identity.json, superseded.json, raft/, state/  ──▶  removed-<time>/      (and storage/, where disks of VMs are left in it)
+//   cluster.json, members.json, identity.json, superseded.json, raft/, state/  ──▶  removed-<time>/      (and storage/, where disks of VMs are left in it)
 //
 // `removed.json` is written first and says `done` at the end: what a crash cut short is finished at the next start.
 import { mkdir, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { supersededFileName } from './superseded-file.ts'
+import { membersFileName } from './members-file.ts'
 import { readOrNull, writePrivateFile, type MembershipRecord } from './membership-file.ts'
 
 const fileName = 'removed.json'
@@ -41,7 +42,7 @@ export async function finishDeparture(dataDir: string, departure: Departure): Pr
   if (departure.done) return departure
   const folder = join(dataDir, departure.folder)
   await mkdir(folder, { recursive: true, mode: 0o711 })
-  const names = ['cluster.json', 'raft', 'state', 'identity.json', supersededFileName, ...((await hasVolumes(dataDir)) ? ['storage'] : [])]
+  const names = ['cluster.json', membersFileName, 'raft', 'state', 'identity.json', supersededFileName, ...((await hasVolumes(dataDir)) ? ['storage'] : [])]
   for (const name of names) await moveIfThere(join(dataDir, name), join(folder, name))
   const done = { ...departure, done: true }
   await write(dataDir, done)

@@ -1,5 +1,6 @@
 // How a node becomes a member: forms a cluster of its own, joins one by a token, or resumes the one it was in.
 import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { CertificateRenewal } from './certificate-renewal.ts'
 import { caKeyPurpose, sessionKeyPurpose } from './app/keys.ts'
 import { parseInput } from './app/parse.ts'
@@ -18,6 +19,7 @@ import type { RecoverAnswer, RestoreAnswer } from './app/face.ts'
 import type { Refounded } from './state/refounding.ts'
 import { readSuperseded, supersededReason, writeSuperseded, type Superseded } from './superseded-file.ts'
 import { httpAddressOf, openMember, peerAddressOf, raftDirectory, stateDirectory, type Host, type Member } from './member.ts'
+import { membersFileName } from './members-file.ts'
 import { readMembership, writeMembership, type MembershipRecord } from './membership-file.ts'
 import { clusterInitSchema, epochOf } from './model/cluster.ts'
 import { makeCommand } from './model/command.ts'
@@ -337,11 +339,12 @@ export class Formation {
     return changeOver(config.dataDir, { nowMs: clock.nowMs(), forget: () => forgetLog(local) })
   }
 
-  /** A log left by an attempt that did not end in a membership is nobody's. */
+  /** A log left by an attempt that did not end in a membership is nobody's; and whom a former membership knew is no word against the next one's. */
   async #forget(): Promise<void> {
     const { config, local } = this.#host
     await rm(raftDirectory(config.dataDir), { recursive: true, force: true })
     await rm(stateDirectory(config.dataDir), { recursive: true, force: true })
+    await rm(join(config.dataDir, membersFileName), { force: true })
     await forgetLog(local)
   }
 

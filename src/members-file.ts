@@ -5,7 +5,7 @@ import { readOrNull, writePrivateFile } from './membership-file.ts'
 import type { Log } from './ports/log.ts'
 import type { Member } from './ports/transport.ts'
 
-const fileName = 'members.json'
+export const membersFileName = 'members.json'
 const membersSchema = z.strictObject({
   format: z.literal(1),
   clusterId: z.string(),
@@ -66,6 +66,6 @@ export class MembersFile {
   }
 
   get #path(): string {
-    return join(this.#dataDir, fileName)
+    return join(this.#dataDir, membersFileName)
   }
 }

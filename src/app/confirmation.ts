@@ -21,3 +21,13 @@ export function confirmed(context: AppContext, write: () => unknown): unknown {
     return await write()
   })
 }
+
+/** What is done once a command is on record: a refusal of it stands, for run again the command would be recorded twice. */
+export async function afterRecord<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    if (!(error instanceof OperationalError)) throw error
+    throw new OperationalError(error.code, error.message, { data: { ...error.data, confirmed: true }, cause: error })
+  }
+}

@@ -8,6 +8,7 @@ import { doubtVoting } from '../planner/membership.ts'
 import { doubtLeader, successorOf } from '../planner/leader.ts'
 import { findByRef } from '../state/query.ts'
 import { authorize } from './authorize.ts'
+import { afterRecord } from './confirmation.ts'
 import type { AppContext } from './context.ts'
 import type { Caller, DryRun, Members, WriteOptions, Written } from './face.ts'
 import { presentMembers } from './present-members.ts'
@@ -49,7 +50,7 @@ export class MemberUseCases implements Members {
     if (options.dryRun) return effect(preview, ...(view.leader === this.#name(target) ? [] : [{ path: 'leader', before: view.leader, after: this.#name(target) }]))
     if (view.leader !== this.#name(target)) {
       if (earlier === null) await propose(this.#context, caller.actor, 'node.lead', payload, options)
-      await this.#context.ports.consensus.lead(target)
+      await afterRecord(this.#context.ports.consensus.lead(target))
       this.#shared = null
     }
     return this.#leadership()
@@ -80,7 +81,7 @@ export class MemberUseCases implements Members {
     const payload = { id: node.id as NodeId, ...guardOf(options) }
     if (options.dryRun) return await this.#previewCompact(caller, node, payload)
     if (findEarlier(this.#context, caller, options) === null) await propose(this.#context, caller.actor, 'node.compact', payload, options)
-    const compacted = await this.#context.ports.consensus.compact(node.id)
+    const compacted = await afterRecord(this.#context.ports.consensus.compact(node.id))
     this.#shared = null
     return compacted
   }

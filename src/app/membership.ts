@@ -93,6 +93,7 @@ export class MembershipUseCases implements Membership {
     orThrow(() => this.#requireUsable(content.t, secretHash))
     const request = parseInput(joinRequestSchema, body)
     requireOwnNames(request)
+    this.#requireLevel(request)
     if (!vault.verifyNode(request.node.peerId, joinProofText(content.t, request), request.proof)) {
       throw new OperationalError('TOKEN_INVALID', 'The joiner does not hold the key that it wants to join with.')
     }
@@ -140,6 +141,13 @@ export class MembershipUseCases implements Membership {
     if (token === undefined || !this.#context.ports.vault.equalSecrets(token.secretHash, secretHash)) throw new Refusal('TOKEN_INVALID', 'The join token is not known here.')
     if (token.revokedMs !== null) throw new Refusal('TOKEN_INVALID', 'The join token was revoked.')
     if (token.expiresMs < this.#context.ports.clock.nowMs()) throw new Refusal('TOKEN_EXPIRED', 'The join token has expired. Make a new one.')
+  }
+
+  /** What older software does not know may be in the log by now; it would halt there. @throws STATE_CONFLICT */
+  #requireLevel({ node, announcement: { version, featureLevel: level } }: JoinRequest): void {
+    const newer = [...this.#context.state.tables.node.values()].find((member) => (member.announcement?.featureLevel ?? 0) > level)
+    if (newer === undefined) return
+    throw new OperationalError('STATE_CONFLICT', `${node.name} runs ${version.slice(0, 64)}, which is older than what ${newer.name} runs (${newer.announcement?.version ?? ''}). Update ${node.name} first, then let it join.`)
   }
 
   #viewToken(token: StoredJoinToken): JoinTokenView {

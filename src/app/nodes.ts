@@ -15,7 +15,7 @@ import type { Caller, Difference, DryRun, ListQuery, Membership, Nodes, Page, Wr
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { presentNode, presentOperation, roleOf } from './present.ts'
-import { dryRun, findEarlier, propose, waitUntil } from './write.ts'
+import { dryRun, findEarlier, labelChange, propose, waitUntil } from './write.ts'
 
 /** A removal takes two changes of the configuration and a farewell. */
 const removalSeconds = 5
@@ -77,7 +77,7 @@ export class NodeUseCases implements Nodes {
     if (input.spec?.voting !== undefined && input.spec.voting !== (node.spec.voting ?? 'auto')) throw invalidField('spec.voting', 'is changed by promote and demote')
     const payload = {
       id: node.id as NodeId,
-      ...(input.labels === undefined ? {} : { labelPatch: input.labels }),
+      ...labelChange(this.#context, node.labels, input.labels),
       ...(input.spec?.schedulable === undefined ? {} : { spec: { schedulable: input.spec.schedulable } }),
       ...guards,
     }

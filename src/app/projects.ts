@@ -10,7 +10,7 @@ import type { Caller, ListQuery, Page, Projects, WriteOptions, Written } from '.
 import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { presentProject } from './present-people.ts'
-import { dryRun, findEarlier, propose } from './write.ts'
+import { dryRun, findEarlier, labelChange, propose } from './write.ts'
 
 const shape: ListShape<StoredProject> = {
   id: (project) => project.id, name: (project) => project.name, labels: (project) => project.labels, sortDefault: 'name',
@@ -50,7 +50,7 @@ export class ProjectUseCases implements Projects {
     const payload = {
       id: project.id as ProjectId,
       ...(input.name === undefined ? {} : { name: input.name }),
-      ...(input.labels === undefined ? {} : { labelPatch: input.labels }),
+      ...labelChange(this.#context, project.labels, input.labels),
       ...(input.spec?.description === undefined ? {} : { description: input.spec.description }),
       ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }),
       ...(input.revision === undefined ? {} : { revision: input.revision }),

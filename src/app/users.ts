@@ -12,7 +12,7 @@ import { listPage, type ListShape } from './list.ts'
 import { parseInput } from './parse.ts'
 import { presentUser } from './present-people.ts'
 import type { SignInGuard } from './sign-in-guard.ts'
-import { dryRun, findEarlier, propose } from './write.ts'
+import { dryRun, findEarlier, labelChange, propose } from './write.ts'
 
 const shape: ListShape<StoredUser> = {
   id: (user) => user.id, name: (user) => user.name, labels: (user) => user.labels, sortDefault: 'name',
@@ -63,7 +63,7 @@ export class UserUseCases implements Users {
     if (input.name !== undefined && input.name !== user.name) throw new OperationalError('INVALID', 'A user keeps the name.', { data: { fields: [{ path: 'name', message: 'cannot be changed' }] } })
     const payload = {
       id: user.id as UserId,
-      ...(input.labels === undefined ? {} : { labelPatch: input.labels }),
+      ...labelChange(this.#context, user.labels, input.labels),
       ...definedOf(input.spec ?? {}),
       ...(options.ifMatch === null ? {} : { ifMatch: options.ifMatch }),
       ...(input.revision === undefined ? {} : { revision: input.revision }),

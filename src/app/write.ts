@@ -1,9 +1,12 @@
 // The way of every write: command, dry run or proposal, outcome as a value or an error, and waiting for what follows.
 import { makeCommand, type Command, type CommandPayload, type CommandResult, type CommandType } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
-import { commandLevels } from '../model/feature-level.ts'
+import { commandLevels, labelPatchLevel } from '../model/feature-level.ts'
+import type { Labels } from '../model/resource.ts'
 import type { Actor } from '../model/user.ts'
 import { findReplay, previewCommand } from '../state/apply.ts'
+import { changedLabels } from '../state/labels.ts'
+import { isKnownToAll } from '../state/query.ts'
 import type { TableName } from '../state/state.ts'
 import { Refusal } from '../state/transaction.ts'
 import type { AppContext } from './context.ts'
@@ -31,6 +34,15 @@ function requireKnown(context: AppContext, type: CommandType): void {
   const older = [...context.state.tables.node.values()].find((node) => node.announcement !== null && node.announcement.featureLevel < level)
   if (older === undefined) return
   throw new OperationalError('STATE_CONFLICT', `${older.name} runs ${older.announcement?.version ?? 'a version'}, which does not know this yet. Nothing was changed; update that node first.`)
+}
+
+type LabelPatch = Readonly<Record<string, string | null>>
+
+/** A change of labels, such that every member understands it: while one of the first level is there it is merged here, where of two at once one may be lost. @throws INVALID */
+export function labelChange(context: AppContext, former: Labels, patch: LabelPatch | undefined): { readonly labels?: Labels; readonly labelPatch?: LabelPatch } {
+  if (patch === undefined) return {}
+  if (isKnownToAll(context.state, labelPatchLevel)) return { labelPatch: patch }
+  return { labels: orThrow(() => changedLabels(former, { labelPatch: patch })) }
 }
 
 function idempotencyOf(options: Pick<WriteOptions, 'idempotencyKey' | 'bodyHash'> | null): Command['idempotency'] {

@@ -4,6 +4,7 @@ import { uuidV7, type NodeId } from '../model/id.ts'
 import type { Cancel, Clock, Random } from '../ports/clock.ts'
 import type { Consensus, ConsensusTrouble } from '../ports/consensus.ts'
 import type { Log } from '../ports/log.ts'
+import { mayPropose } from '../state/query.ts'
 import type { StateHolder } from '../state/state.ts'
 
 const retryMs = 1_000
@@ -53,7 +54,7 @@ export class NodeTroubleController {
   async #say(): Promise<void> {
     const { consensus, clock, random, log } = this.#ports
     const node = consensus.state.tables.node.get(this.#nodeId)
-    if (this.#busy || node === undefined) return
+    if (this.#busy || node === undefined || !mayPropose(consensus.state, 'node.trouble')) return
     this.#busy = true
     try {
       for (let word = this.#waiting[0]; word !== undefined; word = this.#waiting[0]) {

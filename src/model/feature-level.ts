@@ -5,4 +5,7 @@ import type { CommandType } from './command.ts'
 export const featureLevel = 2
 
 /** Types that came after level 1. */
-export const commandLevels: Readonly<Partial<Record<CommandType, number>>> = { 'node.vote': 2, 'node.lead': 2, 'node.compact': 2, 'cluster.backup': 2, 'cluster.backedUp': 2, 'node.diverge': 2 }
+export const commandLevels: Readonly<Partial<Record<CommandType, number>>> = { 'node.vote': 2, 'node.lead': 2, 'node.compact': 2, 'cluster.backup': 2, 'cluster.backedUp': 2, 'node.diverge': 2, 'node.trouble': 2 }
+
+/** From here on an update of nodes, users and projects may say `labelPatch`. */
+export const labelPatchLevel = 2

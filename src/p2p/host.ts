@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto'
 import { isIPv4, isIPv6 } from 'node:net'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
-import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import { tcp } from '@libp2p/tcp'
 import { sparingYamux } from './sparing-yamux.ts'
@@ -10,7 +9,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { Log } from '../ports/log.ts'
 import type { Member } from '../ports/transport.ts'
-import { gossipOptions } from './gossip-options.ts'
+import { gossipAmong } from './member-gossip.ts'
 import type { Membership } from './membership.ts'
 import { peerTls, type PeerCertificate } from './peer-tls.ts'
 
@@ -33,7 +32,7 @@ export type Pubsub = Libp2p['services']['pubsub']
 
 /** A yamux window must stay below libp2p's 4 MiB read buffer, or a paused stream is reset instead of waiting. */
 const windowBytesMax = 1024 * 1024
-/** In which a former member hears why it is refused. */
+/** In which a former member has to ask why it is refused. */
 const dismissalMs = 2_000
 const streamsPerProtocolMax = 512
 
@@ -95,7 +94,9 @@ export class Host {
       const member = this.#membership.byPeerId(connection.remotePeer.toString())
       const epoch = member === undefined ? this.#membership.dismissedAt(connection.remotePeer.toString()) : null
       if (member === undefined && epoch === null) return stream.abort(new Error('not a member'))
-      const handled = member === undefined ? refuse(stream, epoch ?? 0) : handler(stream, member, connection)
+      // It has heard why: nothing else is said on its connection, which is closed without cutting off the answer.
+      const dismiss = () => refuse(stream, epoch ?? 0).finally(() => void connection.close().catch(() => undefined))
+      const handled = member === undefined ? dismiss() : handler(stream, member, connection)
       handled.catch((error: unknown) => {
         this.#log.error('stream handler failed', { protocol, peer: member?.nodeId ?? connection.remotePeer.toString(), error: String(error) })
         stream.abort(error instanceof Error ? error : new Error(String(error)))
@@ -158,7 +159,7 @@ async function createNode(options: HostOptions, membership: Membership) {
     },
     // Our own pings run inside the request stream and see a stopped peer much sooner.
     connectionMonitor: { enabled: false },
-    services: { identify: identify(), pubsub: gossipsub(gossipOptions) },
+    services: { identify: identify(), pubsub: gossipAmong(stranger) },
   })
 }
 

@@ -54,7 +54,8 @@ export function encodeMessage(message: Message, writer: BinaryWriter): void {
       return writer.text(message.context)
     case 'heartbeatResponse':
       writer.text(message.context)
-      return writer.boolean(message.promise)
+      // Left out where there is none: a peer of before lease reads knows no such byte.
+      return message.promise ? writer.boolean(true) : undefined
     case 'readIndex':
       return writer.text(message.context)
     case 'snapshot':
@@ -104,7 +105,7 @@ function decodeBody(kind: Message['kind'], envelope: { from: string; to: string;
       return { ...envelope, kind, commit, context: reader.text(contextBytesMax), ...(leaseMs === 0 ? {} : { leaseMs }) }
     }
     case 'heartbeatResponse':
-      return { ...envelope, kind, context: reader.text(contextBytesMax), promise: reader.boolean() }
+      return { ...envelope, kind, context: reader.text(contextBytesMax), promise: promiseOf(reader) }
     case 'readIndex':
       return { ...envelope, kind, context: reader.text(contextBytesMax) }
     case 'snapshot':
@@ -178,6 +179,13 @@ function decodeSnapshotMeta(reader: BinaryReader): SnapshotMeta {
     voters: ids(), votersOutgoing: ids(), learners: ids(), learnersNext: ids(), autoLeave: reader.boolean(),
   }
   return { index, term, configuration }
+}
+
+/** At the end, and only where it was given. */
+function promiseOf(reader: BinaryReader): boolean {
+  if (reader.remaining === 0) return false
+  if (!reader.boolean()) throw new Malformed('a promise that is none was sent')
+  return true
 }
 
 /** A term or an index. */

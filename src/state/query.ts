@@ -30,7 +30,10 @@ export function findImage(state: State, ref: string, project: string): StoredIma
 
 /** Whether every member's last announced version knows the command type: only then may it be proposed. One that has announced nothing yet knows the first level. */
 export function mayPropose(state: State, type: CommandType): boolean {
-  const level = commandLevels[type] ?? 1
+  return isKnownToAll(state, commandLevels[type] ?? 1)
+}
+
+export function isKnownToAll(state: State, level: number): boolean {
   return [...state.tables.node.values()].every((node) => (node.announcement?.featureLevel ?? 1) >= level)
 }
 

@@ -1,5 +1,6 @@
 // Forming a cluster on a real disk and network with a simulated hypervisor: what fails leaves nothing open, what is a member stays one.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -61,6 +62,12 @@ afterEach(async () => {
 })
 
 const freePort = () => new Promise((resolve) => occupant.close(resolve))
+
+test('whom a former membership knew is forgotten before the next one begins', async () => {
+  await writeFile(join(dataDir, 'members.json'), '{}')
+  await expect(formation.init({})).rejects.toThrow()
+  expect(existsSync(join(dataDir, 'members.json'))).toBe(false)
+})
 
 test('a failed init leaves nothing open: it can be tried again', async () => {
   await expect(formation.init({})).rejects.toThrow()

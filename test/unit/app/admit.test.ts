@@ -37,6 +37,14 @@ test('refuses a joiner that does not hold the key it joins with', async () => {
   expect(node.node.cluster.state.tables.node.size).toBe(1)
 })
 
+test('refuses a joiner whose software is older than a member\'s', async () => {
+  const { token } = await joinToken()
+  const { announcement } = await joinRequest('n2', token)
+  const request = await joinRequest('n2', token, { announcement: { ...announcement, version: '0.0.9', featureLevel: announcement.featureLevel - 1 } })
+  await expect(node.node.app.membership.admit(token, request, '')).rejects.toMatchObject({ code: 'STATE_CONFLICT', message: expect.stringContaining('n2 runs 0.0.9') })
+  expect(node.node.cluster.state.tables.node.size).toBe(1)
+})
+
 test.each([
   ['another node\'s name', { names: ['n1'] }, 'names'],
   ['another node\'s address', { addresses: ['192.0.2.1'] }, 'addresses'],

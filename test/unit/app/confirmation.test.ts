@@ -1,8 +1,9 @@
 // A refusal is confirmed where the node may be behind. Found by the chaos test: a node that had been cut off answered 404 to a write on what others had made.
-import { expect, test } from 'vitest'
-import { confirmed } from '../../../src/app/confirmation.ts'
+import { expect, test, vi } from 'vitest'
+import { afterRecord, confirmed } from '../../../src/app/confirmation.ts'
 import type { AppContext } from '../../../src/app/context.ts'
 import { OperationalError, type ErrorCode } from '../../../src/model/error.ts'
+import { startRealNode } from '../http/real-node.ts'
 
 /** A node whose copy holds `behind` entries less than the leader's until it asks. */
 function nodeBehind({ behind, quorum = true }: { readonly behind: number; readonly quorum?: boolean }) {
@@ -50,4 +51,26 @@ test('a refusal by the newest state stands, and so does one that was confirmed o
 test('without a quorum nothing is said of what there is', async () => {
   const { context, write } = nodeBehind({ behind: 5, quorum: false })
   expect(await codeOf(confirmed(context, write('NOT_FOUND')))).toBe('NO_QUORUM')
+})
+
+test('what fails once its command is on record is not recorded again', async () => {
+  const { context, seen } = nodeBehind({ behind: 5 })
+  const write = async () => {
+    seen.push(context.state.index)
+    await afterRecord(Promise.reject(new OperationalError('STATE_CONFLICT', 'Another leads already.')))
+  }
+  expect(await codeOf(confirmed(context, write))).toBe('STATE_CONFLICT')
+  expect(seen).toEqual([10])
+  await expect(afterRecord(Promise.reject(new RangeError('a bug')))).rejects.toBeInstanceOf(RangeError)
+})
+
+test('a log that cannot be shortened is asked for once', async () => {
+  const real = await startRealNode()
+  const { node, token } = real
+  const caller = (await node.app.identity.authenticateToken(token, ''))!
+  vi.spyOn(node.cluster, 'compact').mockRejectedValue(new OperationalError('STATE_CONFLICT', 'A follower needs it.'))
+  const options = { idempotencyKey: null, bodyHash: '', ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal }
+  await expect(node.app.members.compact(caller, 'n1', options)).rejects.toMatchObject({ code: 'STATE_CONFLICT' })
+  expect([...node.cluster.state.tables.audit.values()].filter(({ command }) => command === 'node.compact')).toHaveLength(1)
+  await real.stop()
 })

@@ -1,7 +1,10 @@
 // Labels that different people change at the same moment: each change stays. Found by the chaos test, which missed an acknowledged label.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { AppContext } from '../../../src/app/context.ts'
 import type { Caller, WriteOptions } from '../../../src/app/face.ts'
+import { labelChange } from '../../../src/app/write.ts'
 import { startRealNode, type RealNode } from '../http/real-node.ts'
+import { announcement, World } from '../state/world.ts'
 
 let node: RealNode
 let caller: Caller
@@ -37,4 +40,17 @@ describe.each(Object.entries(kinds))('%s', (_, patch) => {
     expect(await codeOf(patch(many(62)))).toBe('done')
     expect(await codeOf(patch({ 'no key!': 'x' }))).toBe('INVALID')
   })
+})
+
+test('while a member of the first level is there, nothing is sent that it would not know', () => {
+  const world = new World()
+  const { nodeId } = world.form()
+  const context = { state: world.state } as AppContext
+  const announce = (featureLevel: number) => world.run('node.announce', { id: nodeId, announcement: announcement({ featureLevel }) })
+  announce(1)
+  expect(labelChange(context, { a: '1', b: '2' }, { a: null, c: '3' })).toEqual({ labels: { b: '2', c: '3' } })
+  expect(labelChange(context, { a: '1' }, undefined)).toEqual({})
+  expect(() => labelChange(context, {}, Object.fromEntries(Array.from({ length: 65 }, (_, at) => [`l${at}`, 'x'])))).toThrow(expect.objectContaining({ code: 'INVALID' }))
+  announce(2)
+  expect(labelChange(context, { a: '1', b: '2' }, { a: null, c: '3' })).toEqual({ labelPatch: { a: null, c: '3' } })
 })

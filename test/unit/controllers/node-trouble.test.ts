@@ -9,7 +9,7 @@ import type { StateHolder } from '../../../src/state/state.ts'
 import { EventQueue } from '../../sim/event-queue.ts'
 import { SimClock } from '../../sim/sim-clock.ts'
 import { recordingLog } from '../http/harness.ts'
-import { World } from '../state/world.ts'
+import { announcement, World } from '../state/world.ts'
 
 function desk() {
   const world = new World()
@@ -46,7 +46,8 @@ function desk() {
     }
   }
   const events = () => [...state.tables.event.values()].filter(({ reason }) => reason === 'node.trouble' || reason === 'node.recovered').map(({ reason, message }) => `${reason}: ${message}`)
-  return { controller, live, turn, pass, events, listeners }
+  const announce = (featureLevel: number) => world.run('node.announce', { id: nodeId, announcement: announcement({ featureLevel }) })
+  return { controller, announce, live, turn, pass, events, listeners }
 }
 
 const full: ConsensusTrouble = { type: 'DiskFull', message: 'There is no space.', sinceMs: 0 }
@@ -85,4 +86,16 @@ test('42: what was so before there was a leader is told afterwards, in order', a
     'node.trouble: Node n1: It waits for a snapshot.',
     'node.recovered: Node n1 is well again: it has caught up with the others after damage to its log',
   ])
+})
+
+test('waits while a member would not know the word', async () => {
+  const { controller, announce, turn, pass, events } = desk()
+  announce(1)
+  controller.start()
+  turn([full])
+  await pass(3000)
+  expect(events()).toEqual([])
+  announce(2)
+  await pass(2000)
+  expect(events()).toEqual(['node.trouble: Node n1: There is no space.'])
 })

@@ -13,7 +13,7 @@ let dataDir: string
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'novacron-departure-'))
   for (const name of ['raft', 'state', 'storage/volumes', 'storage/images', 'local']) await mkdir(join(dataDir, name), { recursive: true })
-  for (const name of ['cluster.json', 'identity.json', 'raft/log', 'appliance.json']) await writeFile(join(dataDir, name), name)
+  for (const name of ['cluster.json', 'members.json', 'identity.json', 'raft/log', 'appliance.json']) await writeFile(join(dataDir, name), name)
 })
 afterEach(() => rm(dataDir, { recursive: true, force: true }))
 
@@ -22,7 +22,7 @@ const given = { clusterName: 'lab', nodeName: 'n1', nowMs }
 
 test('membership, identity, log and state are put aside; what is the host\'s stays', async () => {
   expect(await putAside(dataDir, given)).toMatchObject({ folder, done: true })
-  expect(await names(folder)).toEqual(['cluster.json', 'identity.json', 'raft', 'state'])
+  expect(await names(folder)).toEqual(['cluster.json', 'identity.json', 'members.json', 'raft', 'state'])
   expect(await readFile(join(dataDir, folder, 'raft/log'), 'utf8')).toBe('raft/log')
   expect(await names()).toEqual(['appliance.json', 'local', folder, 'removed.json', 'storage'])
   expect(await readMembership(dataDir)).toBeNull()
@@ -34,13 +34,13 @@ test('disks of VMs go along with their images', async () => {
   expect(await names(folder)).toContain('storage')
 })
 
-test.each([0, 1, 2, 3, 4])('a crash after %i files were moved is made good', async (moved) => {
+test.each([0, 1, 2, 3, 4, 5])('a crash after %i files were moved is made good', async (moved) => {
   await mkdir(join(dataDir, folder))
-  for (const name of ['cluster.json', 'raft', 'state', 'identity.json'].slice(0, moved)) await rename(join(dataDir, name), join(dataDir, folder, name))
+  for (const name of ['cluster.json', 'members.json', 'raft', 'state', 'identity.json'].slice(0, moved)) await rename(join(dataDir, name), join(dataDir, folder, name))
   await writeFile(join(dataDir, 'removed.json'), JSON.stringify({ format: 1, clusterName: 'lab', nodeName: 'n1', atMs: nowMs, folder, done: false }))
   const departure = await readDeparture(dataDir)
   await finishDeparture(dataDir, departure!)
-  expect(await names(folder)).toEqual(['cluster.json', 'identity.json', 'raft', 'state'])
+  expect(await names(folder)).toEqual(['cluster.json', 'identity.json', 'members.json', 'raft', 'state'])
   expect(await readDeparture(dataDir)).toMatchObject({ done: true })
 })
 
@@ -53,6 +53,6 @@ test('who changes over keeps identity and storage, and forgets the former log be
   expect(await changeOver(dataDir, { nowMs, forget: async () => void asked.push(await names()) })).toBe(true)
   expect(asked[0]).toContain('cluster.next.json')
   expect(await readMembership(dataDir)).toMatchObject({ clusterName: 'other' })
-  expect(await names()).toEqual(['appliance.json', 'cluster.json', 'former-2026-01-02T030405006Z', 'identity.json', 'local', 'storage'])
+  expect(await names()).toEqual(['appliance.json', 'cluster.json', 'former-2026-01-02T030405006Z', 'identity.json', 'local', 'members.json', 'storage'])
   expect(await changeOver(dataDir, { nowMs, forget: () => Promise.resolve() })).toBe(false)
 })

@@ -180,7 +180,7 @@ function keepEvidence({ member, host }: Formation): void {
   const app = member?.node.app
   const index = app?.divergence()?.index
   // While it starts there is nothing to remember yet.
-  if (app !== undefined && index !== undefined) void saveEvidence(app.supportBundle(null), { dataDir: host.config.dataDir, index }, host.log)
+  if (app !== undefined && index !== undefined) void saveEvidence(app.evidence(), { dataDir: host.config.dataDir, index }, host.log)
 }
 
 /**

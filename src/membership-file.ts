@@ -38,7 +38,11 @@ export async function writePrivateFile(path: string, text: string): Promise<void
     await file.close()
   }
   await rename(draft, path)
-  const directory = await open(dirname(path), 'r')
+  await syncDirectory(dirname(path))
+}
+
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r')
   try {
     await directory.sync()
   } finally {

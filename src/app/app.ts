@@ -24,7 +24,7 @@ import { Refusals } from './refusals.ts'
 import { RoleUseCases } from './roles.ts'
 import { SessionUseCases } from './sessions.ts'
 import { SignInGuard } from './sign-in-guard.ts'
-import { supportBundle } from './support-bundle.ts'
+import { SupportBundles } from './support-bundle.ts'
 import { TokenUseCases } from './tokens.ts'
 import { UploadUseCases } from './uploads.ts'
 import { UserUseCases } from './users.ts'
@@ -47,6 +47,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
   context.sightings.start()
   const guard = new SignInGuard(context)
   const refusals = new Refusals(context)
+  const bundles = new SupportBundles(context)
   const identity = new IdentityUseCases(context, keys, guard)
   const vms = new VmUseCases(context)
   const consoles = new ConsoleUseCases(context, { keys, identity, vms })
@@ -77,7 +78,8 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     divergence: () => ports.consensus.status().divergence,
     readiness: () => readinessOf(context),
     imageForPeer: (ticket, signal) => ports.imageSupply.redeem(ticket, signal),
-    supportBundle: (caller) => supportBundle(context, caller),
+    supportBundle: (caller) => bundles.take(caller),
+    evidence: () => bundles.evidence(),
     measures: new MeasureUseCases(context),
     metrics: (caller, scope) => appMetrics(context, caller, scope),
     answered: (request) => countAnswer(context, request),

@@ -342,8 +342,10 @@ export interface App {
   readiness(): string | null
   /** What a ticket for another member stands for: bytes of an image; null for one that is not valid. */
   imageForPeer(ticket: string, signal: AbortSignal): ImageBytes | null
-  /** Of this node. @param caller null for root on the host. @throws FORBIDDEN */
+  /** Of this node, on record. @param caller null for root on the host. @throws FORBIDDEN; OVERLOADED while another is being made */
   supportBundle(caller: Caller | null): SupportBundle
+  /** The same for the node itself, whatever else goes on. */
+  evidence(): SupportBundle
   readonly measures: Measures
   /** Figures for /metrics, declared as data: of this node, or of all as they were heard. */
   metrics(caller: Caller, scope: MetricScope): readonly Metric[]
@@ -376,7 +378,7 @@ export interface Control {
   restore(options: unknown, bytes: AsyncIterable<Uint8Array>): Promise<RestoreAnswer>
   /** This node goes on as the only one of its cluster, whose quorum is lost. `body`: {othersAreOff?, dryRun?}. @throws NOT_CLUSTERED, STATE_CONFLICT */
   recover(body: unknown): Promise<RecoverAnswer>
-  /** Of this node, whatever state it is in. @throws NOT_CLUSTERED */
+  /** Of this node, whatever state it is in. @throws NOT_CLUSTERED, OVERLOADED */
   supportBundle(): SupportBundle
   doctor(): Promise<readonly { readonly check: string; readonly outcome: 'good' | 'warning' | 'bad'; readonly measured: string; readonly advice: string }[]>
 }

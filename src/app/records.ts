@@ -93,7 +93,7 @@ export class RecordUseCases implements Records {
 
   *#auditEntries(): Iterable<AuditEntry> {
     for (const record of this.#context.state.tables.audit.values()) yield { ...record, index: Number(record.id), nodeId: null }
-    for (const note of this.#context.sightings.notes()) yield { ...note, kind: 'audit', outcome: 'refused' }
+    for (const note of this.#context.sightings.notes()) yield { ...note, kind: 'audit', outcome: note.code === '' ? 'done' : 'refused' }
   }
 
   #presentAudit(entry: AuditEntry): AuditRecord {

@@ -30,7 +30,7 @@ const noteSchema = z.strictObject({
   actor: z.strictObject({ kind: text(16), id: text(64), name: text(128), address: text(64) }),
   command: text(64), target: text(128), code: text(64), detail: text(300),
 })
-/** A sign-in that failed, or a write that was refused before it was proposed. */
+/** A sign-in that failed, or a write that was refused before it was proposed; without a code: what was done and changes nothing, as taking a support bundle. */
 export type Note = z.infer<typeof noteSchema>
 /** `name` is a hash: what is typed there may be a password. */
 const failureSchema = z.strictObject({ name: text(64), address: text(64), /** It has signed in after all: what failed before counts no more. */ cleared: z.literal(true).optional() })

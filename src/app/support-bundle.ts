@@ -6,7 +6,9 @@ import type { StateWrite } from '../ports/state-store.ts'
 import { applyCommand, applyEmpty } from '../state/apply.ts'
 import { addDigest, digestText, digestVersion, emptyDigest, subtractDigest, type Digest } from '../state/canonical.ts'
 import { Redactor } from '../state/redaction.ts'
-import { importState, recordDigest, stateHash, type State, type TableName } from '../state/state.ts'
+import { importInParts, recordDigest, stateHash, type State, type TableName } from '../state/state.ts'
+import { OperationalError } from '../model/error.ts'
+import type { Actor } from '../model/user.ts'
 import { authorize } from './authorize.ts'
 import { isoTime, type AppContext } from './context.ts'
 import type { Caller, SupportBundle } from './face.ts'
@@ -15,16 +17,57 @@ import { appMetrics } from './metrics.ts'
 /** What only the host's own process knows: its configuration and runtime, and the last lines of its log. */
 export type HostFacts = () => { readonly facts: Readonly<Record<string, unknown>>; readonly log: readonly string[] }
 
-/** Lines made before the event loop gets its turn. */
-const linesTogether = 100
+/** Lines made, or records looked at, before the event loop gets its turn. */
+const stepsTogether = 100
+const turnMs = 100
 const host: Caller = { actor: { kind: 'system', id: 'host', name: 'host', address: '' }, userId: '', userName: 'root', bindings: [{ role: 'administrator', scope: '*' }], session: null }
 
-/** @param caller null for root on the host. @throws FORBIDDEN */
-export function supportBundle(context: AppContext, caller: Caller | null): SupportBundle {
-  if (caller !== null) authorize(caller, 'administer', '', 'the support bundle')
-  const { log, clock } = context.ports
-  log.info('support bundle made', { by: caller?.actor.name ?? 'root' })
-  return { node: context.nodeName(context.nodeId) ?? 'node', nowMs: clock.nowMs(), lines: pacedLines(context) }
+export class SupportBundles {
+  readonly #context: AppContext
+  #isMaking = false
+
+  constructor(context: AppContext) {
+    this.#context = context
+  }
+
+  /** @param caller null for root on the host. @throws FORBIDDEN; OVERLOADED while one is being made: each holds a copy of the state */
+  take(caller: Caller | null): SupportBundle {
+    if (caller !== null) authorize(caller, 'administer', '', 'the support bundle')
+    if (this.#isMaking) throw new OperationalError('OVERLOADED', 'A support bundle of this node is being made already. Take that one, or ask again when it is done.', { data: { retryAfterSeconds: 10 } })
+    this.#record(caller?.actor ?? { kind: 'system', id: this.#context.nodeId, name: `root of ${this.#context.nodeName(this.#context.nodeId) ?? 'this node'}`, address: '' })
+    return this.#make(this.#lines())
+  }
+
+  /** By the node itself, which has to have it whatever else goes on, also beside one that somebody reads slowly. */
+  evidence(): SupportBundle {
+    this.#context.ports.log.info('support bundle made as evidence')
+    return this.#make(pacedLines(this.#context))
+  }
+
+  /** In the audit as nodes tell it each other: that needs no quorum, which may be what is amiss. */
+  #record({ kind, id, name, address }: Actor): void {
+    const context = this.#context
+    const { log, clock } = context.ports
+    const node = context.nodeName(context.nodeId) ?? ''
+    log.info('support bundle taken', { by: name, actorKind: kind, actorId: id, address })
+    context.sightings.note({ id: context.newId(), index: context.state.index, timeMs: clock.nowMs(), actor: { kind, id, name, address }, command: 'node.supportBundle', target: node, code: '', detail: '' })
+  }
+
+  #make(lines: SupportBundle['lines']): SupportBundle {
+    return { node: this.#context.nodeName(this.#context.nodeId) ?? 'node', nowMs: this.#context.ports.clock.nowMs(), lines }
+  }
+
+  /** It counts from its first line on: what nobody begins to read keeps nobody waiting. */
+  async *#lines(): AsyncGenerator<BundleLine, void> {
+    const { clock } = this.#context.ports
+    while (this.#isMaking) await new Promise<void>((resolve) => clock.after(turnMs, resolve))
+    this.#isMaking = true
+    try {
+      yield* pacedLines(this.#context)
+    } finally {
+      this.#isMaking = false
+    }
+  }
 }
 
 async function* pacedLines(context: AppContext): AsyncGenerator<BundleLine, void> {
@@ -32,19 +75,21 @@ async function* pacedLines(context: AppContext): AsyncGenerator<BundleLine, void
   let bytes = 0
   let made = 0
   for (const line of linesOf(context)) {
-    bytes += JSON.stringify(line).length
-    if (bytes > bundleBytesMax) {
-      yield { kind: 'omitted', what: line.kind, why: `The bundle would have over ${bundleBytesMax / 2 ** 20} MiB: this and all that follows is left out.` }
-      return
+    if (line !== null) {
+      bytes += Buffer.byteLength(JSON.stringify(line)) + 1
+      if (bytes > bundleBytesMax) {
+        yield { kind: 'omitted', what: line.kind, why: `The bundle would have over ${bundleBytesMax / 2 ** 20} MiB: this and all that follows is left out.` }
+        return
+      }
+      yield line
+      made += 1
     }
-    yield line
-    made += 1
-    if (made % linesTogether === 0) await new Promise<void>((resolve) => clock.after(0, resolve))
+    if (line === null || made % stepsTogether === 0) await new Promise<void>((resolve) => clock.after(0, resolve))
   }
 }
 
-/** What is small and always wanted comes first. */
-function* linesOf(context: AppContext): Generator<BundleLine, void> {
+/** What is small and always wanted comes first. Null where others may have their turn. */
+function* linesOf(context: AppContext): Generator<BundleLine | null, void> {
   const { consensus, clock, hostFacts } = context.ports
   const redactor = new Redactor()
   const { state } = context
@@ -61,16 +106,22 @@ function* linesOf(context: AppContext): Generator<BundleLine, void> {
   yield* pastOf(consensus.history(bundleEntriesMax), redactor)
 }
 
-function* pastOf(history: StateHistory, redactor: Redactor): Generator<BundleLine, void> {
+function* pastOf(history: StateHistory, redactor: Redactor): Generator<BundleLine | null, void> {
   const { base } = history
   const correction = new Correction(redactor)
-  for (const record of base.records) correction.take(record)
+  for (const [at, record] of base.records.entries()) {
+    correction.take(record)
+    if (at % stepsTogether === 0) yield null
+  }
   const { index, term, timeMs, hash } = base.head
   yield { kind: 'base', index, term, timeMs, hash, correction: digestText(correction.total), configuration: plainConfiguration(base.configuration), records: base.records.length }
   for (const { table, id, value } of base.records) yield { kind: 'record', table, id, value: redactor.redact(value) }
   if (history.entries.length === 0) return
   // Applied once more, to learn which secrets came into the state where: the commands alone do not tell.
-  const again = importState(base)
+  const parts = importInParts(base, stepsTogether)
+  let part = parts.next()
+  for (; part.done !== true; part = parts.next()) yield null
+  const again = part.value
   let isSame = true
   for (const entry of history.entries) {
     const before = digestText(correction.total)

@@ -2,19 +2,21 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
-import { bundleLineSchema, type BundleLine } from '../model/support-bundle.ts'
+import { bundleLineSchema, bundleReadBytesMax, type BundleLine } from '../model/support-bundle.ts'
 
-/** @throws Error with a sentence for people, where it is no bundle, not whole, or changed since it was made */
-export async function* readBundle(path: string): AsyncGenerator<BundleLine, void> {
+/** @throws Error with a sentence for people, where it is no bundle, not whole, changed since it was made, or unpacks to more than one ever has */
+export async function* readBundle(path: string, bytesMax = bundleReadBytesMax): AsyncGenerator<BundleLine, void> {
   const source = createReadStream(path)
   const gunzip = createGunzip()
   source.on('error', (error) => gunzip.destroy(error))
+  const pieces = Readable.from(atMost(source.pipe(gunzip), bytesMax))
   const hash = createHash('sha256')
   let count = 0
   let isProven = false
   try {
-    for await (const text of createInterface({ input: source.pipe(gunzip), crlfDelay: Infinity })) {
+    for await (const text of createInterface({ input: pieces, crlfDelay: Infinity })) {
       const line = parseLine(text, count + 1)
       if (line.kind === 'end') {
         isProven = line.lines === count && line.sha256 === hash.copy().digest('hex')
@@ -27,9 +29,19 @@ export async function* readBundle(path: string): AsyncGenerator<BundleLine, void
   } catch (error) {
     throw new Error(`${path} is no support bundle, or not whole: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   } finally {
-    source.destroy()
+    for (const stream of [source, gunzip, pieces]) stream.destroy()
   }
   if (!isProven) throw new Error(`${path} is not whole, or was changed: its checksum does not match.`)
+}
+
+/** Also bounds a line, which is kept whole. */
+async function* atMost(pieces: AsyncIterable<Buffer>, bytesMax: number): AsyncGenerator<Buffer, void> {
+  let bytes = 0
+  for await (const piece of pieces) {
+    bytes += piece.length
+    if (bytes > bytesMax) throw new Error(`it unpacks to more than ${bytesMax / 2 ** 20} MiB`)
+    yield piece
+  }
 }
 
 function parseLine(text: string, number: number): BundleLine {

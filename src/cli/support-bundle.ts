@@ -1,12 +1,11 @@
 // `novacron support-bundle`: saves what a node knows of itself, without secrets; by its control socket, or over the API.
-import { createWriteStream } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { openControl, withSocket, type SocketOptions } from './control-client.ts'
-import { exitCodes, Failure, unreachableFailure } from './io.ts'
+import { exitCodes, Failure, unreachableFailure, usageFailure } from './io.ts'
 import { escapeText } from './output.ts'
 import { withExample, withJson, type Shell } from './shell.ts'
 
@@ -40,21 +39,23 @@ async function save(shell: Shell, file: string | undefined, options: SocketOptio
     throw new Failure(exitCodes.failed, 'FAILED', `The bundle did not come whole; nothing was kept. ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }
   for (const why of omitted) shell.progress(why)
-  shell.answer({ file: target, lines, entries, omitted }, () => `${escapeText(target)}: ${lines} lines, ${entries} entries of the log; secrets are taken out`)
+  shell.answer({ file: target, lines, entries, omitted }, () => `${escapeText(target)}: ${lines} lines, ${entries} entries of the log; secrets are taken out\n`)
 }
 
 /** Readable by its owner alone: names and addresses are nobody else's business. */
 async function write(response: IncomingMessage, target: string): Promise<void> {
+  const file = await open(target, 'wx', 0o600).catch((error: unknown) => {
+    response.destroy()
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') throw usageFailure(`${target} is there already. Nothing was written; name another file.`)
+    throw usageFailure(`${target} cannot be written: ${error instanceof Error ? error.message : String(error)}.`)
+  })
   try {
-    await pipeline(response, createWriteStream(target, { flags: 'wx', mode: 0o600 }))
+    await pipeline(response, file.createWriteStream({ flush: true }))
   } catch (error) {
+    await rm(target, { force: true })
     const code = error instanceof Error && 'code' in error ? error.code : ''
-    if (code === 'EEXIST') throw new Failure(exitCodes.conflict, 'FAILED', `${target} is there already. Nothing was written; name another file.`, { cause: error })
-    if (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE') {
-      await rm(target, { force: true })
-      throw unreachableFailure('The daemon broke off: the bundle is not whole and was not kept.', error)
-    }
-    throw new Failure(exitCodes.failed, 'FAILED', `${target} cannot be written: ${error instanceof Error ? error.message : String(error)}.`, { cause: error })
+    if (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE') throw unreachableFailure('The daemon broke off: the bundle is not whole and was not kept.', error)
+    throw new Failure(exitCodes.failed, 'FAILED', `${target} cannot be written; nothing was kept: ${error instanceof Error ? error.message : String(error)}.`, { cause: error })
   }
 }
 

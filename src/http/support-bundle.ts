@@ -9,7 +9,10 @@ export const bundleType = 'application/gzip'
 /** Fails where the lines do: whoever reads it finds no last line. */
 export function packBundle(lines: AsyncIterable<BundleLine>): Readable {
   const gzip = createGzip()
-  Readable.from(renderLines(lines)).on('error', (error) => gzip.destroy(error)).pipe(gzip)
+  const source = Readable.from(renderLines(lines)).on('error', (error) => gzip.destroy(error))
+  // Whoever goes away in its midst ends the making of it too.
+  gzip.once('close', () => source.destroy())
+  source.pipe(gzip)
   return gzip
 }
 

@@ -7,6 +7,8 @@ export const bundleFormat = 1
 export const bundleEntriesMax = 20_000
 /** Of its text, before it is compressed; what does not fit is left out and said to be. */
 export const bundleBytesMax = 256 * 2 ** 20
+/** Beyond that the reader stops: its last lines come on top, and earlier versions counted characters. */
+export const bundleReadBytesMax = 2 * bundleBytesMax
 
 const digestSchema = z.string().regex(/^[0-9a-f]{16}$/)
 const configurationSchema = z.strictObject({ voters: z.array(z.string()), votersOutgoing: z.array(z.string()), learners: z.array(z.string()), learnersNext: z.array(z.string()), autoLeave: z.boolean() })

@@ -160,13 +160,26 @@ export function stateHead(state: State): StateHead {
   return { index: state.index, term: state.term, timeMs: state.timeMs, hash: stateHash(state) }
 }
 
+type StateImage = { readonly head: StateHead; readonly records: readonly StateWrite[] }
+
 /**
  * Builds a state from records in any order.
  * @throws where the records do not have the hash their head claims, or a table is unknown
  */
-export function importState(image: { readonly head: StateHead; readonly records: readonly StateWrite[] }): State {
+export function importState(image: StateImage): State {
+  for (const parts = importInParts(image, Infinity); ; ) {
+    const { done, value } = parts.next()
+    if (done === true) return value
+  }
+}
+
+/** The same, for whoever has others take their turn: yields after every so many records. */
+export function* importInParts(image: StateImage, recordsTogether: number): Generator<void, State> {
   const state = emptyState()
+  let taken = 0
   for (const record of image.records.toSorted(byAge)) {
+    taken += 1
+    if (taken % recordsTogether === 0) yield
     if (!(tableNames as readonly string[]).includes(record.table)) throw new Error(`unknown state table ${record.table}`)
     writeRecord(state, record.table as TableName, record.id, record.value as Tables[TableName])
   }

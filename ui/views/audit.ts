@@ -23,7 +23,7 @@ export function auditPage(frame: Frame, data: AuditList): Html {
     { text: 'All', q: '' }, { text: 'Refused', q: 'outcome:refused', icon: 's-warn', tone: 'warn' }, { text: 'Failed sign-ins', q: 'code:SIGN_IN_FAILED', icon: 'lock' },
     { text: 'People', q: 'noun:user' }, { text: 'VMs', q: 'noun:vm' }, { text: 'Last 24 hours', q: 'since:24h' },
   ]
-  return html`<div class="head"><div><div class="row title"><h1>Audit</h1>${asOf(frame)}</div><p>Each command that somebody gave, with its outcome; what was refused before it became one, and failed sign-ins, as nodes told each other.</p></div><div class="row"><a class="btn" href="${file('csv')}" download>${icon(frame, 'download')}CSV</a><a class="btn" href="${file('jsonl')}" download>${icon(frame, 'download')}JSON lines</a></div></div>
+  return html`<div class="head"><div><div class="row title"><h1>Audit</h1>${asOf(frame)}</div><p>Each command that somebody gave, with its outcome; what was refused before it became one, failed sign-ins and support bundles taken, as nodes told each other.</p></div><div class="row"><a class="btn" href="${file('csv')}" download>${icon(frame, 'download')}CSV</a><a class="btn" href="${file('jsonl')}" download>${icon(frame, 'download')}JSON lines</a></div></div>
 ${viewLinks(frame, data.list, views, auditListDefaults)}
 ${filterForm(data.list, { label: 'Filter the audit', placeholder: 'actor:anna command:vm.stop target:web since:7d until:2026-11-20', target: '#audit', defaults: auditListDefaults })}
 ${auditSection(frame, data)}`

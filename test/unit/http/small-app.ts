@@ -256,6 +256,7 @@ export function createSmallApp(): SmallApp {
       app.calls.push(`supportBundle ${caller?.userName ?? 'root'}`)
       return smallBundle()
     },
+    evidence: () => smallBundle(),
     measures: {
       node: (_caller, ref) => measured('node', one([node], ref)), vm: (_caller, ref) => measured('vm', one(vms, ref)), cluster: () => measured('cluster', { id: 'c', name: 'lab' }),
       nodeUsage: (_caller, query) => page([], query), vmUsage: (_caller, query) => page([], query), usageOf: () => null, sparks: () => new Map(),

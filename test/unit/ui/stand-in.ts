@@ -381,6 +381,7 @@ export function makeStandIn(): StandIn {
     readBarrier: () => Promise.resolve(900),
     waitIndex: () => Promise.resolve(),
     supportBundle: () => { throw new Error('not here') },
+    evidence: () => { throw new Error('not here') },
     divergence: () => null,
     readiness: () => null,
     imageForPeer: () => null,

@@ -37,12 +37,17 @@ export async function authenticate(app: App, headers: Headers, address: string):
   return cookie === null || cookie.length > credentialCharactersMax ? null : app.identity.authenticateSession(cookie, address, headers.get('User-Agent') ?? '')
 }
 
+/** Whether any was shown, good or not. */
+export function hasCredential(headers: Headers): boolean {
+  return (bearerOf(headers) ?? '') !== '' || cookieOf(headers) !== null
+}
+
 /**
  * A member whose state is not there yet (it has just joined, or lost its disk) knows nobody, which is no word on the credential that was shown.
  * @throws NO_QUORUM
  */
 export function requireKnowledge(app: App, headers: Headers): void {
-  if (app.freshness().clusterName !== '' || ((bearerOf(headers) ?? '') === '' && cookieOf(headers) === null)) return
+  if (app.freshness().clusterName !== '' || !hasCredential(headers)) return
   throw new OperationalError('NO_QUORUM', 'This node does not hold the state of its cluster yet, so it cannot tell who you are. Nothing was changed; ask another node, or again in a moment.')
 }
 

@@ -2,11 +2,11 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import { divergedPage } from '../../ui/views/diverged.ts'
 import type { App } from '../app/face.ts'
-import { divergenceText, type Divergence } from '../model/checkpoint.ts'
+import { divergenceBrief, divergenceText, type Divergence } from '../model/checkpoint.ts'
 import { OperationalError } from '../model/error.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Assets } from './assets.ts'
-import { authenticate, checkCsrf, checkOrigin, isWrite, requireKnowledge, unauthenticated } from './authentication.ts'
+import { authenticate, checkCsrf, checkOrigin, hasCredential, isWrite, requireKnowledge, unauthenticated } from './authentication.ts'
 import { bodyBytesMax, hasBody, mediaTypeOf, openBodyBytesMax, parseForm, readBody } from './body.ts'
 import { addressOf, type HttpEnv } from './context.ts'
 import { peerImagePath } from './peer-image.ts'
@@ -35,9 +35,12 @@ export function createGate(dependencies: Dependencies): MiddlewareHandler<HttpEn
     const { headers } = context.req.raw
     const isOpen = isPublic(method, path)
     const divergence = app?.divergence() ?? null
-    // Not even who may ask is sure.
-    if (divergence !== null && !isServedDiverged(path) && assets?.isPublic(path) !== true) return answerDiverged(context, divergence, isPage(path))
     const caller = app === null ? null : await authenticate(app, headers, addressOf(context.env.incoming))
+    if (divergence !== null && !isServedDiverged(path) && assets?.isPublic(path) !== true) {
+      if (caller === null && !isOpen && !hasCredential(headers)) return refuse(context, isPage(path))
+      // Not even who may ask is sure: a credential that is not known here may be good. Its bearer hears no detail.
+      return answerDiverged(context, { divergence, known: caller !== null, page: isPage(path) })
+    }
     context.set('caller', caller)
     context.set('form', null)
     if (caller === null && !isOpen) {
@@ -62,12 +65,14 @@ function isServedDiverged(path: string): boolean {
   return path === '/healthz' || path === '/readyz' || path === '/metrics'
 }
 
-function answerDiverged(context: Context<HttpEnv>, divergence: Divergence, page: boolean): Response | Promise<Response> {
+type Diverged = { readonly divergence: Divergence; readonly known: boolean; readonly page: boolean }
+
+function answerDiverged(context: Context<HttpEnv>, { divergence, known, page }: Diverged): Response | Promise<Response> {
   const isWanted = page && context.req.method === 'GET' && context.req.header('HX-Request') !== 'true'
-  const answer = problemResponse(new OperationalError('STATE_DIVERGED', divergenceText(divergence), { data: { retryAfterSeconds: divergence.phase === 'doubt' ? 1 : 60 } }))
+  const answer = problemResponse(new OperationalError('STATE_DIVERGED', known ? divergenceText(divergence) : divergenceBrief, { data: { retryAfterSeconds: divergence.phase === 'doubt' ? 1 : 60 } }))
   if (!isWanted) return answer
   for (const [name, value] of answer.headers) if (name !== 'content-type') context.header(name, value)
-  return context.html(divergedPage(divergence), 503)
+  return context.html(divergedPage(known ? divergence : null), 503)
 }
 
 function refuse(context: Context<HttpEnv>, page: boolean): Response {

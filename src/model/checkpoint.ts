@@ -27,6 +27,9 @@ export type Divergence = {
   readonly expected: string
 }
 
+/** For whoever has not signed in. */
+export const divergenceBrief = 'This node has another state than the cluster, so it serves nothing of it. Ask another node.'
+
 /** The one text of what happened and what to do: log, readiness, errors, page and doctor all say it. */
 export function divergenceText({ phase, index, hash, expected }: Divergence): string {
   const what = `Its state differs from the cluster's at index ${index} or before: its hash is ${hash}, the cluster's ${expected}.`

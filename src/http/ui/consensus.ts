@@ -52,7 +52,8 @@ async function answerConsensus(ui: Ui, context: UiContext, { ref, error, status 
   const data = await readConsensus(ui, caller)
   const member = ref === undefined ? undefined : data.view.members.find(({ id, name }) => id === ref || name === ref)
   if (ref !== undefined && member === undefined) throw new OperationalError('NOT_FOUND', `There is no node ${ref.slice(0, 80)}.`)
-  const done = doneWords[new URL(context.req.url).searchParams.get('done') ?? ''] ?? null
+  const asked = new URL(context.req.url).searchParams.get('done') ?? ''
+  const done = Object.hasOwn(doneWords, asked) ? (doneWords[asked] ?? null) : null
   const body = html`${consensusPage(frame, data, done)}${member === undefined ? '' : memberDialog(frame, member, error ?? null)}`
   return await answerPage(ui, context, frame, { title: 'Consensus', section: 'nodes', crumbs: [{ text: 'Nodes', href: '/nodes' }], live: 'page=consensus', ...(status === undefined ? {} : { status }) }, body)
 }

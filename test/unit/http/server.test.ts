@@ -60,9 +60,14 @@ test('a node whose state differs answers nothing but health and figures, and say
     expect(await served.ask(path), path).toMatchObject({ status: 503, json: { code: 'STATE_DIVERGED', detail: expect.stringMatching(/index 7 or before.*support-bundle/) }, headers: { 'retry-after': '60' } })
   }
   expect(await served.ask('/api/v1/session', { method: 'POST', token: null, json: { name: 'admin', password: 'x' } })).toMatchObject({ status: 503 })
-  const page = await served.ask('/vms', { token: null })
+  const page = await served.ask('/vms')
   expect(page).toMatchObject({ status: 503, headers: { 'content-type': expect.stringMatching(/^text.html/), 'content-security-policy': expect.any(String) } })
   expect(page.text).toMatch(/another state than the cluster.*novacron support-bundle/s)
+  // Without a credential nothing is told of it; one that is not known here may be good elsewhere.
+  expect(await served.ask('/api/v1/vms', { token: null })).toMatchObject({ status: 401, json: { code: 'UNAUTHENTICATED' } })
+  expect(await served.ask('/vms', { token: null })).toMatchObject({ status: 303, headers: { location: '/login?next=%2Fvms' } })
+  const strangers = [await served.ask('/login', { token: null }), await served.ask('/api/v1/vms', { token: 'nct_unknown' }), await served.ask('/api/v1/session', { method: 'POST', token: null, json: { name: 'admin', password: 'x' } })]
+  for (const { status, text } of strangers) expect([status, /[ab]{16}|index/.exec(text)]).toEqual([503, null])
   expect(await served.ask('/healthz', { token: null })).toMatchObject({ status: 200 })
   expect(await served.ask('/metrics')).toMatchObject({ status: 200 })
   served.app.diverged = { ...served.app.diverged, phase: 'doubt' }

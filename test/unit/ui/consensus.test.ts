@@ -26,6 +26,14 @@ describe('the page', () => {
     expect(text).toMatch(/Without a leader/)
   })
 
+  test('says of what was done no word that is not its own', async () => {
+    for (const word of ['constructor', 'toString', '<b>']) {
+      const response = await makePages().get(`/consensus?done=${encodeURIComponent(word)}`)
+      expect(response.status).toBe(200)
+      expect(await textOf(response)).not.toContain('class="note ok" role="status"')
+    }
+  })
+
   test('is led to from the nodes', async () => {
     expect(await textOf(makePages().get('/nodes'))).toContain('<a href="/consensus">')
   })

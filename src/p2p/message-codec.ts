@@ -50,8 +50,9 @@ export function encodeMessage(message: Message, writer: BinaryWriter): void {
       return writer.varint(message.hintTerm)
     case 'heartbeat':
       writer.varint(message.commit)
-      writer.varint(message.leaseMs ?? 0)
-      return writer.text(message.context)
+      writer.text(message.context)
+      // Left out where there is none: a peer of before lease reads knows no such number.
+      return message.leaseMs === undefined ? undefined : writer.varint(message.leaseMs)
     case 'heartbeatResponse':
       writer.text(message.context)
       // Left out where there is none: a peer of before lease reads knows no such byte.
@@ -101,8 +102,8 @@ function decodeBody(kind: Message['kind'], envelope: { from: string; to: string;
     case 'appendResponse':
       return { ...envelope, kind, index: ordinal(reader), reject: reader.boolean(), hintIndex: ordinal(reader), hintTerm: ordinal(reader) }
     case 'heartbeat': {
-      const [commit, leaseMs] = [ordinal(reader), ordinal(reader)]
-      return { ...envelope, kind, commit, context: reader.text(contextBytesMax), ...(leaseMs === 0 ? {} : { leaseMs }) }
+      const [commit, context] = [ordinal(reader), reader.text(contextBytesMax)]
+      return { ...envelope, kind, commit, context, ...(reader.remaining === 0 ? {} : { leaseMs: ordinal(reader) }) }
     }
     case 'heartbeatResponse':
       return { ...envelope, kind, context: reader.text(contextBytesMax), promise: promiseOf(reader) }

@@ -27,6 +27,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     }),
   fc.record({ ...envelope, kind: fc.constant('appendResponse' as const), index: number, reject: fc.boolean(), hintIndex: number, hintTerm: number }),
   fc.record({ ...envelope, kind: fc.constant('heartbeat' as const), commit: number, context: id }),
+  fc.record({ ...envelope, kind: fc.constant('heartbeat' as const), commit: number, context: id, leaseMs: number }),
   fc.record({ ...envelope, kind: fc.constant('heartbeatResponse' as const), context: id, promise: fc.boolean() }),
   fc.record({ ...envelope, kind: fc.constant('readIndex' as const), context: id }),
   fc.record({ ...envelope, kind: fc.constantFrom('timeoutNow' as const, 'forget' as const) }),

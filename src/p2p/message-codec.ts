@@ -52,7 +52,7 @@ export function encodeMessage(message: Message, writer: BinaryWriter): void {
       writer.varint(message.commit)
       writer.text(message.context)
       // Left out where there is none: a peer of before lease reads knows no such number.
-      return message.leaseMs === undefined ? undefined : writer.varint(message.leaseMs)
+      return (message.leaseMs ?? 0) === 0 ? undefined : writer.varint(message.leaseMs ?? 0)
     case 'heartbeatResponse':
       writer.text(message.context)
       // Left out where there is none: a peer of before lease reads knows no such byte.
@@ -103,7 +103,7 @@ function decodeBody(kind: Message['kind'], envelope: { from: string; to: string;
       return { ...envelope, kind, index: ordinal(reader), reject: reader.boolean(), hintIndex: ordinal(reader), hintTerm: ordinal(reader) }
     case 'heartbeat': {
       const [commit, context] = [ordinal(reader), reader.text(contextBytesMax)]
-      return { ...envelope, kind, commit, context, ...(reader.remaining === 0 ? {} : { leaseMs: ordinal(reader) }) }
+      return { ...envelope, kind, commit, context, ...(reader.remaining === 0 ? {} : { leaseMs: leaseOf(reader) }) }
     }
     case 'heartbeatResponse':
       return { ...envelope, kind, context: reader.text(contextBytesMax), promise: promiseOf(reader) }
@@ -187,6 +187,12 @@ function promiseOf(reader: BinaryReader): boolean {
   if (reader.remaining === 0) return false
   if (!reader.boolean()) throw new Malformed('a promise that is none was sent')
   return true
+}
+
+function leaseOf(reader: BinaryReader): number {
+  const leaseMs = ordinal(reader)
+  if (leaseMs === 0) throw new Malformed('a lease that is none was sent')
+  return leaseMs
 }
 
 /** A term or an index. */

@@ -172,6 +172,8 @@ export class Formation {
       if (member === null || record === null) throw new OperationalError('NOT_CLUSTERED', 'This node is in no cluster.')
       const plan = await planRecovery(this.#host, member)
       if (dryRun) return plan
+      const on = plan.members.filter(({ answers }) => answers).map(({ name }) => name)
+      if (on.length > 0) throw new OperationalError('STATE_CONFLICT', `${on.join(', ')} ${on.length === 1 ? 'answers' : 'answer'}, so not all others are off: stop the daemon there first (systemctl stop novacron). Nothing was changed.`)
       // While the others were asked this node may have been removed, and what it has be on its way aside.
       if (this.#member !== member || this.#departing !== null) throw new OperationalError('STATE_CONFLICT', 'This node is being put out of its cluster. Nothing was changed.')
       const { log } = this.#host

@@ -18,8 +18,14 @@ export type MembershipRecord = z.output<typeof membershipSchema>
 
 /** Null where this node is in no cluster. @throws where the file cannot be read or is not valid */
 export async function readMembership(dataDir: string): Promise<MembershipRecord | null> {
-  const text = await readOrNull(join(dataDir, fileName))
-  return text === null ? null : membershipSchema.parse(JSON.parse(text))
+  const path = join(dataDir, fileName)
+  const text = await readOrNull(path)
+  if (text === null) return null
+  try {
+    return membershipSchema.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new Error(`${path} is damaged (${cause instanceof Error ? cause.message : String(cause)}): put a copy of it back. Without one, have the node removed from its cluster, move ${dataDir} aside and join anew.`, { cause })
+  }
 }
 
 export async function writeMembership(dataDir: string, record: MembershipRecord): Promise<void> {

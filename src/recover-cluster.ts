@@ -53,7 +53,7 @@ export async function planRecovery(host: Host, member: Member): Promise<RecoverA
     dryRun: true, clusterName, node: node.name, epoch: epochOf(cluster.state.tables.cluster.get('cluster')) + 1,
     term: status.term, lastIndex: status.lastIndex, commit: status.commit,
     lastLeaderAt: lastQuorumMs === null ? null : new Date(lastQuorumMs).toISOString(), lastEntryAt: new Date(cluster.state.timeMs).toISOString(),
-    members: others.map(({ id, name }) => ({ name, voter: isVoter(id), answers: answers(id), lastIndex: heard.get(id)?.lastIndex ?? null })),
+    members: others.map(({ id, name }) => ({ name, voter: isVoter(id), answers: heard.get(id) !== null, lastIndex: heard.get(id)?.lastIndex ?? null })),
     droppedNodes: lost.droppedNodes, lostVms: lost.lostVms, lostImages: lost.lostImages,
     notes: [
       `Kept is all of this node's log, up to index ${status.lastIndex}; up to ${status.commit} it is known to be committed. Lost is whatever the other members acknowledged beyond ${status.lastIndex}.`,

@@ -48,7 +48,8 @@ function presentMember(context: AppContext, node: StoredNode, known: { readonly 
   const isLeader = leading?.id === node.id
   const commitIndex = report?.commit ?? null
   const appliedIndex = report?.applied ?? figures?.raftAppliedIndex ?? null
-  const matchIndex = isLeader ? leading.report.lastIndex : (follower?.match ?? null)
+  // A new leader knows nothing of a member that has not answered yet.
+  const matchIndex = isLeader ? leading.report.lastIndex : follower === null || follower.match === 0 ? null : follower.match
   const behind = (index: number | null, of: number | undefined) => (index === null || of === undefined ? null : Math.max(0, of - index))
   const consensus = context.ports.consensus.status()
   return {
@@ -67,7 +68,7 @@ function presentMember(context: AppContext, node: StoredNode, known: { readonly 
     logEntries: report === null ? null : report.lastIndex - report.firstIndex + 1, logBytes: report?.logBytes ?? null,
     timing: report?.timing ?? null,
     version: node.announcement?.version ?? '', featureLevel: node.announcement?.featureLevel ?? 0,
-    halted: report?.halted ?? null,
+    halted: report?.halted ?? null, troubles: report?.troubles ?? [],
   }
 }
 
@@ -85,7 +86,8 @@ function notesOf(view: Omit<ClusterMembers, 'notes'>): readonly string[] & strin
   const versions = new Set(view.members.map(({ version }) => version).filter((version) => version !== ''))
   if (versions.size > 1) notes.push(`Members run different versions: ${[...versions].toSorted().join(', ')}.`)
   for (const member of view.members) {
-    if (member.halted !== null) notes.push(`${member.name} takes no part: ${member.halted}.`)
+    if (member.halted !== null) notes.push(`${member.name} takes no part: ${member.halted.replace(/\.$/, '')}.`)
+    else for (const trouble of member.troubles) notes.push(`${member.name}: ${trouble}`)
     if ((member.matchLag ?? 0) > lagNoted) notes.push(`${member.name} is ${member.matchLag} entries behind.`)
     if ((member.logSyncMs ?? 0) > logSyncMsNoted) notes.push(`The disk of ${member.name} is slow: a durable write takes ${Math.round(member.logSyncMs ?? 0)} ms.`)
     const votes = member.role === 'leader' || member.role === 'voter'

@@ -246,9 +246,9 @@ export class Cluster implements Consensus {
 
   /** What this node says of itself, to operators at any node. */
   report(): MemberReport {
-    const { role, leaderId, term, commit, applied, firstIndex, lastIndex, logBytes, quorum, halted, progress } = this.status()
+    const { role, leaderId, term, commit, applied, firstIndex, lastIndex, logBytes, quorum, halted, troubles, progress } = this.status()
     const followers = Object.entries(progress).map(([id, { match, state, recentActive }]) => [id, { match, state, recentActive, heardMs: id === this.#nodeId ? 0 : this.#leadership.heardMs(id) }] as const)
-    return { role, leaderId, term, commit, applied, firstIndex, lastIndex, logBytes, quorum, halted, timing: this.#timing, logSync: logSyncOf(this.#ports.logStore), followers: Object.fromEntries(followers) }
+    return { role, leaderId, term, commit, applied, firstIndex, lastIndex, logBytes, quorum, halted, troubles: troubles.map(({ message }) => message), timing: this.#timing, logSync: logSyncOf(this.#ports.logStore), followers: Object.fromEntries(followers) }
   }
 
   status(): ClusterStatus {

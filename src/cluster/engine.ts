@@ -231,6 +231,7 @@ export class Engine {
     // A snapshot that is being installed takes the place of log and state.
     if (this.#isInstalling) return index
     this.#compaction.demand({ index, term, configuration: this.#configuration })
+    this.#history.mark(this.#state, this.#configuration)
     this.#writer.add([], true)
     this.schedule()
     return index

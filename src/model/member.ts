@@ -16,6 +16,8 @@ export const memberReportSchema = z.object({
   term: index, commit: index, applied: index, firstIndex: index, lastIndex: index, logBytes: index,
   quorum: z.boolean(),
   halted: z.string().nullable(),
+  /** What ails its part in consensus, in sentences; a member of before tells none. */
+  troubles: z.array(z.string()).default([]),
   timing: timingSchema,
   /** Durable writes of the log in milliseconds, of the last 256; null before the first, or where they are not timed. */
   logSync: z.object({ p50Ms: z.number(), p99Ms: z.number(), maxMs: z.number() }).nullable(),
@@ -51,6 +53,7 @@ export const memberSchema = z.strictObject({
   timing: timingSchema.nullable().describe('Its time-outs, by its own configuration'),
   version: z.string(), featureLevel: z.number().int(),
   halted: z.string().nullable().describe('Why it takes no part; null while it does'),
+  troubles: z.array(z.string()).describe('What ails it: a full or hung disk, a damaged log; empty while all is well'),
 })
 export type Member = z.output<typeof memberSchema>
 

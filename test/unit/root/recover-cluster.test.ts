@@ -63,7 +63,7 @@ describe('refused', () => {
 
 describe('not refused', () => {
   test('where a member answers that takes no part: its vote does not come', async () => {
-    expect(await survivor({ n2: { halted: 'damaged', lastIndex: 99 }, n3: null }).plan()).toMatchObject({ members: [{ name: 'n2', answers: false }, { name: 'n3', answers: false, lastIndex: null }] })
+    expect(await survivor({ n2: { halted: 'damaged', lastIndex: 99 }, n3: null }).plan()).toMatchObject({ members: [{ name: 'n2', answers: true }, { name: 'n3', answers: false, lastIndex: null }] })
   })
   test('the plan says what is kept, what is dropped and what may be lost, and changes nothing', async () => {
     const { world, plan } = survivor({ n2: null, n3: null })

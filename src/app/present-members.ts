@@ -81,6 +81,8 @@ function notesOf(view: Omit<ClusterMembers, 'notes'>): readonly string[] & strin
     const spare = voters.length - away.length - view.votersNeeded
     notes.push(`${away.map(({ name }) => name).join(', ')} ${away.length === 1 ? 'votes and does' : 'vote and do'} not answer; ${spare < 0 ? 'nothing can change' : spare === 0 ? 'no other voter may be lost' : `${spare} more may be lost`}.`)
   }
+  for (const { name, reachable, role } of view.members) if (!reachable && role !== 'leader' && role !== 'voter') notes.push(`${name} does not answer; it does not vote.`)
+  if (view.voters === 1 && view.members.length >= 3) notes.push('One member votes alone: nothing can change while it is away.')
   const different = view.members.filter(({ timing }) => timing !== null && !isSame(timing, view.timing))
   if (different.length > 0) notes.push(`${different.map(({ name }) => name).join(', ')} ${different.length === 1 ? 'has' : 'have'} other time-outs than ${view.node}: make "consensus" in node.json the same on all nodes.`)
   const versions = new Set(view.members.map(({ version }) => version).filter((version) => version !== ''))

@@ -8,6 +8,7 @@ const mayBeBehind: ReadonlySet<ErrorCode> = new Set(['NOT_FOUND', 'NAME_TAKEN', 
 /**
  * Runs a write that can be run again where it was refused. A node that was cut off would otherwise say "there is none" of what was made elsewhere meanwhile,
  * and a client could not tell that from the truth. What answers at once proposes nothing, and is not asked again.
+ * What was found by its name and is gone when the command is applied may have been made anew under that name: then this node has applied the refusal and knows.
  * @returns what the write returns; a promise of it rejects with NO_QUORUM where the refusal cannot be confirmed
  */
 export function confirmed(context: AppContext, write: () => unknown): unknown {
@@ -15,6 +16,7 @@ export function confirmed(context: AppContext, write: () => unknown): unknown {
   const first = write()
   if (!(first instanceof Promise)) return first
   return first.catch(async (error: unknown) => {
+    if (error instanceof OperationalError && error.code === 'NOT_FOUND' && error.data['inLog'] === true) return await write()
     if (!(error instanceof OperationalError) || !mayBeBehind.has(error.code) || error.data['confirmed'] === true) throw error
     await context.ports.consensus.readBarrier()
     if (context.state.index === index) throw error

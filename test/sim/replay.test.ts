@@ -10,6 +10,7 @@ import { makeCommand } from '../../src/model/command.ts'
 import type { BundleLine } from '../../src/model/support-bundle.ts'
 import { stateHash, writeRecord } from '../../src/state/state.ts'
 import { clock, serve, type Ask, type Served } from '../unit/http/harness.ts'
+import { defaultCheckpointBounds } from '../../src/cluster/checkpoint.ts'
 import { startRealNode, type RealNode } from '../unit/http/real-node.ts'
 import { renderReplay, replayBundle } from './replay.ts'
 
@@ -19,7 +20,7 @@ const directory = mkdtempSync(join(tmpdir(), 'nc-replay-'))
 const api = (path: string, options: Ask = {}) => served.ask(`/api/v1${path}`, { token: real.token, ...options })
 
 beforeAll(async () => {
-  real = await startRealNode()
+  real = await startRealNode({ checkpoints: defaultCheckpointBounds })
   served = await serve({ app: real.node.app })
 }, 60_000)
 afterAll(async () => {

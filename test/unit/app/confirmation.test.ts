@@ -48,6 +48,20 @@ test('a refusal by the newest state stands, and so does one that was confirmed o
   expect(behind.barriers()).toBe(0)
 })
 
+test('what is gone when the command is applied is looked for once more by its name: it may have been made anew', async () => {
+  const { context, seen, barriers } = nodeBehind({ behind: 0 })
+  const write = (attempts: number) => async () => {
+    seen.push(context.state.index)
+    if (seen.length <= attempts) throw new OperationalError('NOT_FOUND', 'There is none.', { data: { inLog: true, confirmed: true } })
+    return 'done'
+  }
+  expect(await confirmed(context, write(1))).toBe('done')
+  expect([seen.length, barriers()]).toEqual([2, 0])
+  seen.length = 0
+  expect(await codeOf(confirmed(context, write(9)))).toBe('NOT_FOUND')
+  expect(seen).toHaveLength(2)
+})
+
 test('without a quorum nothing is said of what there is', async () => {
   const { context, write } = nodeBehind({ behind: 5, quorum: false })
   expect(await codeOf(confirmed(context, write('NOT_FOUND')))).toBe('NO_QUORUM')

@@ -57,7 +57,8 @@ describe('44: a disk that takes nothing', () => {
     const underWay = create(`${type.toLowerCase()}-first`)
     await until(async () => (await conditions()).includes(type))
     expect(await create(`${type.toLowerCase()}-refused`)).toMatchObject({ status: 503, headers: { 'retry-after': '2' }, json: { code: 'OVERLOADED', detail: expect.stringMatching(words) } })
-    expect(await served.ask('/readyz')).toMatchObject({ status: 503 })
+    // Readiness is looked at anew a few times a second.
+    await until(async () => (await served.ask('/readyz')).status === 503)
     real.disk.faults.full = false
     real.disk.faults.fsyncDelayMs = 0.2
     await underWay

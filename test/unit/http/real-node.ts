@@ -1,4 +1,5 @@
 // A whole node (use cases, Raft, state, controllers) on simulated disk, network and hypervisor but real time, behind the real HTTPS server.
+import type { CheckpointBounds } from '../../../src/cluster/checkpoint.ts'
 import { createAuthority, createTlsKey } from '../../../src/drivers/crypto/authority.ts'
 import { createIdentity } from '../../../src/drivers/crypto/identity.ts'
 import { systemRandom } from '../../../src/drivers/crypto/random.ts'
@@ -41,7 +42,7 @@ const load = { cpuRatio: 0.1, memoryUsedBytes: 1, memoryTotalBytes: 2 ** 35, sto
 const noCheckpoints = { entriesMax: Number.MAX_SAFE_INTEGER, periodMs: Number.MAX_SAFE_INTEGER }
 
 /** A cluster of one, formed as `novacron cluster init` does. */
-export async function startRealNode({ meter, raft, ...size }: { readonly cpus?: number; readonly memoryMiB?: number; readonly meter?: HostMeter; readonly raft?: Partial<RaftOptions> } = {}): Promise<RealNode> {
+export async function startRealNode({ meter, raft, checkpoints = noCheckpoints, ...size }: { readonly checkpoints?: CheckpointBounds; readonly cpus?: number; readonly memoryMiB?: number; readonly meter?: HostMeter; readonly raft?: Partial<RaftOptions> } = {}): Promise<RealNode> {
   const lines: LogLine[] = []
   const log = recordingLog(lines)
   const random = systemRandom
@@ -52,7 +53,7 @@ export async function startRealNode({ meter, raft, ...size }: { readonly cpus?: 
   const machine = new SimMachine({ clock, random, ...size })
   machine.faults.bootMs = 50
   const pool = new SimPool()
-  const node = createNode({ nodeId, version: '0.1.0', peerAddress: 'n1:7000', httpAddress: 'n1:8443', members: [], cluster: { checkpoints: noCheckpoints, ...(raft === undefined ? {} : { raft }) } }, {
+  const node = createNode({ nodeId, version: '0.1.0', peerAddress: 'n1:7000', httpAddress: 'n1:8443', members: [], cluster: { checkpoints, ...(raft === undefined ? {} : { raft }) } }, {
     clock, random, log, vault, logStore: new SimLogStore({ disk, clock }), stateStore: new SimStateStore({ disk, clock }),
     ...new SimNetwork({ clock, random }).endpoint(nodeId), hypervisor: new SimHypervisor({ machine }, { epochs: new SimLocalStore({ disk, clock }), clock, random }),
     storage: new SimStorage({ clock, random, pool }), probe: { load: async () => load }, ...(meter === undefined ? {} : { meter }),

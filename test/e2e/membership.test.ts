@@ -129,7 +129,7 @@ void t.test('the removed host learns it when it is back, stops what it ran, and 
   await eventually('it is told', 20_000, async () => (await standing('node2')).removed !== null)
   const own = await standing('node2')
   t.equal(own.clustered, false)
-  t.same(readdirSync(own.removed!.folder).toSorted(), ['cluster.json', 'identity.json', 'raft', 'state', 'storage'])
+  t.same(readdirSync(own.removed!.folder).toSorted(), ['cluster.json', 'identity.json', 'members.json', 'raft', 'state', 'storage'])
   t.same((await truth.domains('node2')).filter((domain) => domain.state === 'running'), [])
   t.ok((await api.cluster('node1')).appliedIndex <= before + 2, 'it has said nothing that the cluster took')
   await lab.up()

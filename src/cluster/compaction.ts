@@ -60,6 +60,10 @@ export class Compaction {
     this.#demanded = at
   }
 
+  get demanded(): SnapshotMeta | null {
+    return this.#demanded
+  }
+
   /** A snapshot was installed: the log begins there. */
   reset(index: LogIndex): void {
     this.#marks = []

@@ -476,10 +476,14 @@ export class Engine {
   async #compact(node: RaftNode): Promise<void> {
     if (!this.#compaction.isPossible) return
     const { firstIndex, lastIndex, logBytes, progress } = node.status()
+    const { demanded } = this.#compaction
     const meta = this.#compaction.due({ firstIndex, lastIndex, logBytes, progress })
     if (meta === null) return
     // The core may have to remember more than that (it was removed, and is needed once more): then the disk has to remember it, too.
-    if (node.compact(meta.index) < meta.index) return
+    if (node.compact(meta.index) < meta.index) {
+      if (meta === demanded) this.#compaction.demand(meta)
+      return
+    }
     await this.#journal.write({ entries: [], base: { meta, discardSuffix: false } })
     this.#history.cut(meta.index)
     this.#ports.log.debug('log compacted', { index: meta.index })

@@ -57,7 +57,7 @@ await t.test('status says the same from every node: roles, lag, contact, latenci
 await t.test('leadership goes where it is wanted, from any node, and not where it cannot', async (t) => {
   const [to, cannot] = [await follower('node1'), await learner('node1')]
   t.match(await must('node4', 'transfer-leader', to), { leader: to })
-  t.equal((await view('node1')).leader, to)
+  await eventually('node1 says so too', 5_000, async () => (await view('node1')).leader === to)
   t.match(await cluster('node1', 'transfer-leader', cannot), { code: 5, stderr: new RegExp(`${cannot} does not vote`) })
   t.equal((await cluster('node1', 'transfer-leader', 'node9')).code, 3)
   t.match((await cluster('node1', 'transfer-leader', '--dry-run')).stdout, /leader: node\d -> node\d/)

@@ -480,10 +480,7 @@ export class Engine {
     const meta = this.#compaction.due({ firstIndex, lastIndex, logBytes, progress })
     if (meta === null) return
     // The core may have to remember more than that (it was removed, and is needed once more): then the disk has to remember it, too.
-    if (node.compact(meta.index) < meta.index) {
-      if (meta === demanded) this.#compaction.demand(meta)
-      return
-    }
+    if (node.compact(meta.index) < meta.index) return void (meta === demanded && this.#compaction.demand(meta))
     await this.#journal.write({ entries: [], base: { meta, discardSuffix: false } })
     this.#history.cut(meta.index)
     this.#ports.log.debug('log compacted', { index: meta.index })

@@ -194,9 +194,12 @@ class SegmentLog implements LogStore {
     // The directory may have been removed since it was opened.
     await this.#files.makeDirectory(this.#directory)
     const fresh = await this.#files.open(this.#directory, proofNewFileName, { create: true })
-    await fresh.write([emptyProofFile(this.#head.logId)], 0)
-    await synced(fresh.sync())
-    await fresh.close()
+    try {
+      await fresh.write([emptyProofFile(this.#head.logId)], 0)
+      await synced(fresh.sync())
+    } finally {
+      await fresh.close()
+    }
     await this.#files.rename(this.#directory, proofNewFileName, proofFileName)
     await synced(this.#files.syncDirectory(this.#directory))
     this.#proof = await this.#files.open(this.#directory, proofFileName, { create: false })

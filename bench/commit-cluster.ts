@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startChild, type Child } from './child.ts'
 import type { Founded, Question, Start } from './commit-node.ts'
-import { freePorts } from './etcd.ts'
+import { makeTls } from './etcd-tls.ts'
+import { freePorts, startEtcd } from './etcd.ts'
 import { createClient, require2xx, type Client } from './https-client.ts'
 
 export const vmsMade = 128
@@ -68,4 +69,15 @@ export async function makeVms(leader: Client, { from, count }: { readonly from: 
     }
   }))
   return ids
+}
+
+/** Our cluster beside etcd's of as many members; `nodes` are those that run now, whoever was killed and started again meanwhile. */
+export async function formRivals(directory: string, defer: (undo: () => Promise<void> | void) => void) {
+  const tls = await makeTls(directory)
+  const etcd = await startEtcd({ directory, members: 3, tls })
+  defer(() => etcd.stop())
+  const cluster = await formCluster(directory, defer)
+  const nodes = [...cluster.nodes]
+  defer(async () => void (await Promise.all(nodes.map((node) => node.stop()))))
+  return { tls, etcd, cluster, nodes }
 }

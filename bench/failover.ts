@@ -4,9 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { formCluster, startNode, vmsMade } from './commit-cluster.ts'
-import { makeTls } from './etcd-tls.ts'
-import { requireEtcd, startEtcd } from './etcd.ts'
+import { formRivals, startNode, vmsMade } from './commit-cluster.ts'
+import { requireEtcd } from './etcd.ts'
 import { load, printHead } from './facts.ts'
 import { createClient, require2xx, type Answer, type Client } from './https-client.ts'
 import { judge, median, printRaw, printSamples } from './samples.ts'
@@ -63,12 +62,7 @@ await withCleanup(async (defer) => {
   const etcdVersion = requireEtcd()
   const directory = await mkdtemp(join(resolve(values.directory), 'bench-failover-'))
   defer(() => rm(directory, { recursive: true }))
-  const tls = await makeTls(directory)
-  const etcd = await startEtcd({ directory, members: 3, tls })
-  defer(() => etcd.stop())
-  const cluster = await formCluster(directory, defer)
-  const nodes = [...cluster.nodes]
-  defer(async () => void (await Promise.all(nodes.map((node) => node.stop()))))
+  const { tls, etcd, cluster, nodes } = await formRivals(directory, defer)
   printHead('failover', [
     'NovaCron: three processes with the launcher\'s flags on loopback, mutual TLS between them, production values: heartbeat 200 ms, election 1000-2000 ms; a write is PATCH of two labels, 256 bytes',
     `etcd ${etcdVersion}: three processes on loopback, mutual TLS between them, its defaults: heartbeat 100 ms, election 1000-2000 ms; a write is a put of 256 bytes by its JSON gateway`,

@@ -4,11 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { askNode, formCluster, startNode, vmsMade } from './commit-cluster.ts'
+import { askNode, formRivals, startNode, vmsMade } from './commit-cluster.ts'
 import { drive, type Written } from './commit-load.ts'
 import { gatewayOf } from './etcd-gateway.ts'
-import { makeTls } from './etcd-tls.ts'
-import { requireEtcd, startEtcd } from './etcd.ts'
+import { requireEtcd } from './etcd.ts'
 import { load, printHead } from './facts.ts'
 import { createClient, require2xx } from './https-client.ts'
 import { judge, median, printRaw, printSamples } from './samples.ts'
@@ -51,12 +50,7 @@ await withCleanup(async (defer) => {
   const etcdVersion = requireEtcd()
   const directory = await mkdtemp(join(resolve(values.directory), 'bench-restart-'))
   defer(() => rm(directory, { recursive: true }))
-  const tls = await makeTls(directory)
-  const etcd = await startEtcd({ directory, members: 3, tls })
-  defer(() => etcd.stop())
-  const cluster = await formCluster(directory, defer)
-  const nodes = [...cluster.nodes]
-  defer(async () => void (await Promise.all(nodes.map((node) => node.stop()))))
+  const { tls, etcd, cluster, nodes } = await formRivals(directory, defer)
   printHead('restart', [
     'NovaCron: three processes with the launcher\'s flags on loopback, mutual TLS between them; production values of compaction; an entry is vm.patch of two labels, 256 bytes',
     `etcd ${etcdVersion}: three processes on loopback, mutual TLS between them, its defaults; an entry is a put of 256 bytes`,

@@ -1,15 +1,13 @@
 // What the engine stands on, and what it tells the cluster of: what was applied, read, replaced, and that it stopped.
 import type { Checkpoint } from '../model/checkpoint.ts'
-import type { Command, CommandResult } from '../model/command.ts'
-import type { Event } from '../model/event.ts'
 import type { Clock, Random } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { LogStore } from '../ports/log-store.ts'
 import type { StateStore } from '../ports/state-store.ts'
 import type { Transport } from '../ports/transport.ts'
-import type { LogIndex, RaftId, RaftOptions, ReadState, Term } from '../raft/types.ts'
+import type { LogIndex, RaftId, RaftOptions, ReadState } from '../raft/types.ts'
 import type { CompactionBounds } from './compaction.ts'
-import type { HaltKind } from './status.ts'
+import type { ClusterEvent, HaltKind } from './status.ts'
 
 export type EngineOptions = {
   readonly nodeId: RaftId
@@ -29,14 +27,7 @@ export type EnginePorts = {
   readonly log: Log
 }
 
-type AppliedEntry = {
-  readonly index: LogIndex
-  readonly term: Term
-  readonly timeMs: number
-  readonly command: Command | null
-  readonly result: CommandResult | null
-  readonly events: readonly Event[]
-}
+type AppliedEntry = Omit<Extract<ClusterEvent, { readonly kind: 'applied' }>, 'kind'>
 
 /** Called synchronously, in order. */
 export type EngineListener = {

@@ -6,6 +6,7 @@ import type { StoredUser } from '../model/user.ts'
 import type { Cancel } from '../ports/clock.ts'
 import { bindingsOf } from '../state/authority.ts'
 import { findByRef } from '../state/query.ts'
+import { Abreast } from './abreast.ts'
 import type { TicketHolder } from './console-ticket.ts'
 import type { AppContext } from './context.ts'
 import type { Caller, Identity, SignedIn } from './face.ts'
@@ -23,6 +24,7 @@ export class IdentityUseCases implements Identity {
   readonly #context: AppContext
   readonly #keys: ClusterKeys
   readonly #guard: SignInGuard
+  readonly #abreast: Abreast
   /** Signed out here while the cluster could not be told. */
   readonly #signedOut = new Set<string>()
   readonly #listeners = new Set<() => void>()
@@ -31,6 +33,7 @@ export class IdentityUseCases implements Identity {
     this.#context = context
     this.#keys = keys
     this.#guard = guard
+    this.#abreast = new Abreast(context)
   }
 
   async signIn(input: { readonly name: string; readonly password: string; readonly address: string; readonly agent?: string }): Promise<SignedIn> {
@@ -38,6 +41,7 @@ export class IdentityUseCases implements Identity {
     const name = input.name.slice(0, 128)
     // A node that has just joined, or lost its disk, knows nobody: that is no word on the password.
     if (!this.#context.state.tables.cluster.has('cluster')) throw new OperationalError('NO_QUORUM', 'This node does not hold the state of its cluster yet, so nobody can sign in here. Try another node, or again in a moment.')
+    await this.#abreast.come()
     const user = findByRef(this.#context.state, 'user', name, '')
     const good = await this.#guard.check({ name, password: input.password, address: input.address, what: 'session.signIn' }, user)
     if (!good || user === undefined) throw new OperationalError('SIGN_IN_FAILED', 'User name or password is wrong.')
@@ -65,6 +69,8 @@ export class IdentityUseCases implements Identity {
     const claims = await vault.verifySession(this.#keys.sessionKey(), cookie, clock.nowMs())
     if (claims === null || this.#signedOut.has(claims.sid)) return null
     const { revokedSession, user: users } = this.#context.state.tables
+    // The cookie is the cluster's own word: a user who is not here is one of whom this node has not heard yet.
+    if (!users.has(claims.sub)) await this.#abreast.come()
     const user = users.get(claims.sub)
     if (user === undefined || user.spec.disabled || revokedSession.has(claims.sid)) return null
     if (sessionsFromMs(user) > claims.issuedMs) return null
@@ -73,8 +79,11 @@ export class IdentityUseCases implements Identity {
     return callerOf(user, { kind: 'user', id: user.id, name: user.name, address }, { session, bindings: user.spec.bindings })
   }
 
-  authenticateToken(secret: string, address: string): Promise<Caller | null> {
-    return Promise.resolve(this.#tokenCaller(secret, address))
+  async authenticateToken(secret: string, address: string): Promise<Caller | null> {
+    if (!secret.startsWith(apiTokenPrefix) || secret.length > 200) return null
+    if (this.#tokenOf(secret) === undefined) await this.#abreast.come()
+    const token = this.#tokenOf(secret)
+    return token === undefined ? null : this.#callerOfToken(token, address)
   }
 
   /** What a console's ticket says of its holder. */
@@ -111,11 +120,9 @@ export class IdentityUseCases implements Identity {
   }
 
   /** The lookup is by the hash of 256 random bits, so its time tells nothing of use. */
-  #tokenCaller(secret: string, address: string): Caller | null {
-    if (!secret.startsWith(apiTokenPrefix) || secret.length > 200) return null
+  #tokenOf(secret: string): StoredToken | undefined {
     const { state } = this.#context
-    const token = state.tables.token.get(state.tokenIdsByHash.get(this.#context.ports.vault.sha256Hex(secret)) ?? '')
-    return token === undefined ? null : this.#callerOfToken(token, address)
+    return state.tables.token.get(state.tokenIdsByHash.get(this.#context.ports.vault.sha256Hex(secret)) ?? '')
   }
 
   #callerOfToken(token: StoredToken, address: string): Caller | null {

@@ -209,6 +209,11 @@ export class VmController {
         if (action.kind === 'prepare' && (await this.#awaitsImage(vm, domain))) return true
         await this.#act(vm, action.kind, operation)
       } catch (error) {
+        if (action.kind === 'shutdown' && isRefused(error)) {
+          // Forced when its time is over, like a guest that heard and did not obey.
+          this.#ports.log.warn('a guest could not be asked to power off', { vmId: vm.id, vm: vm.name, error: faultOf(error).message })
+          continue
+        }
         await this.#actionFailed(vm, operation, error)
         throw error
       }
@@ -362,6 +367,11 @@ export class VmController {
 
 function isOfCluster(error: OperationalError): boolean {
   return error.code === 'NO_QUORUM' || error.code === 'OUTCOME_UNKNOWN' || error.code === 'OVERLOADED'
+}
+
+/** libvirt is there, and did not pass on what was asked. */
+function isRefused(error: unknown): boolean {
+  return error instanceof OperationalError && (error.code === 'HYPERVISOR_REFUSED' || error.code === 'HYPERVISOR_TIMEOUT')
 }
 
 function faultOf(error: unknown): { readonly code: string; readonly message: string } {

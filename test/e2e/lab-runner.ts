@@ -125,11 +125,11 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Asks again until `condition` holds. @throws after `timeoutMs`. */
-export async function eventually(what: string, timeoutMs: number, condition: () => Promise<boolean> | boolean): Promise<void> {
+/** Asks again until `condition` holds. @throws after `timeoutMs`, with what `tell` says of how things stand then */
+export async function eventually(what: string, timeoutMs: number, condition: () => Promise<boolean> | boolean, tell?: () => Promise<string>): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs
   while (!(await condition())) {
-    if (performance.now() > deadlineMs) throw new Error(`not within ${timeoutMs} ms: ${what}`)
+    if (performance.now() > deadlineMs) throw new Error(`not within ${timeoutMs} ms: ${what}${tell === undefined ? '' : `; ${await tell()}`}`)
     await delay(100)
   }
 }

@@ -27,6 +27,14 @@ async function domainsOn(node: string): Promise<string> {
   return (await lab.run('exec', node, '--', 'virsh', '-c', 'qemu:///system', 'list', '--name')).stdout
 }
 
+/** What the cluster and its host's log last said of the VM. */
+async function howItStands(): Promise<string> {
+  const { items } = (await lab.get('node1', '/api/v1/operations?limit=3')).body as { readonly items: unknown }
+  const said = (await lab.run('exec', 'node1', '--', 'tail', '-n', '400', join(lab.dir, 'node1', 'log', 'novacron.log'))).stdout
+  const log = said.split('\n').filter((line) => /vm action|vm reconcile|power off/.test(line)).slice(-6)
+  return JSON.stringify({ vm: (await lab.get('node1', `/api/v1/vms/${name}`)).body, operations: items, log })
+}
+
 await t.test('signing in: refused in place, then where one wanted to go', async (t) => {
   const { context, page, troubles } = await sit(browser)
   await page.goto(`${second}/vms?sort=-memory`)
@@ -272,7 +280,7 @@ await t.test('deletion asks for the name; signing out ends other pages too', asy
   t.equal(await button.getAttribute('aria-disabled'), 'false')
   await button.click()
   await page.waitForURL(`${first}/vms`)
-  await eventually('the domain to be gone', 90_000, async () => !(await domainsOn('node1')).includes(name))
+  await eventually('the domain to be gone', 90_000, async () => !(await domainsOn('node1')).includes(name), howItStands)
   await eventually('the VM to be gone', 90_000, async () => {
     const response = await page.request.get(`${first}/api/v1/vms/${name}`)
     return response.status() === 404

@@ -91,7 +91,7 @@ async function cluster() {
     }
     const ports = {
       clock, vault, random: systemRandom, log: recordingLog([]), streams,
-      consensus: { state: world.state, status: () => ({ halted: null, troubles: [], quorum: true }), watch: () => () => undefined },
+      consensus: { state: world.state, status: () => ({ halted: null, troubles: [], quorum: true }), readBarrier: async () => world.state.index, watch: () => () => undefined },
       transport: { peers: () => [nodeId, other].filter((id) => id !== at).map((id) => ({ nodeId: id, connected: !cut.value, rttMs: 1, queuedBytes: 0 })) },
       presence: { of: () => ({ ageMs: 10 }) },
       hypervisor: { console: async () => sayer(`serial at ${at}`), screen: async () => sayer(`screen at ${at}`) },

@@ -75,6 +75,20 @@ test('nor for an action that is never answered, though looking is', async () => 
   expect(desk.stateOf(operationId)).toBe('failed HYPERVISOR_TIMEOUT')
 })
 
+test.each(['HYPERVISOR_REFUSED', 'HYPERVISOR_TIMEOUT'] as const)('a guest that cannot be asked to power off (%s) is forced when its time is over, and a delete goes on', async (code) => {
+  const desk = new Desk()
+  await desk.start()
+  const id = await desk.make('web', { runState: 'running', disks })
+  desk.hypervisor.shutdown = () => Promise.reject(new OperationalError(code, 'not now'))
+  const operationId = await desk.act(id, 'delete')
+  await desk.pass(10_000)
+  expect(desk.stateOf(operationId)).toBe('running')
+  await desk.pass(60_000)
+  expect(desk.stateOf(operationId)).toBe('done')
+  expect(desk.vm(id)).toBeUndefined()
+  expect(desk.pool.volumes.size).toBe(0)
+})
+
 test('a guest that obeys a stop that was cancelled comes back; one that powers itself off stays off', async () => {
   const desk = new Desk()
   await desk.start()

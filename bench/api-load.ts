@@ -1,4 +1,4 @@
-// Measures what a cluster bears: 128 clients at once that write, read linearizably and read locally over HTTPS, beside etcd's JSON gateway, in turns.
+// Measures what a cluster bears: 128 clients at once that write, read linearizably and read locally over HTTPS, beside etcd's JSON gateway and bare Node, in turns.
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -9,6 +9,7 @@ import { gatewayOf } from './etcd-gateway.ts'
 import { makeTls } from './etcd-tls.ts'
 import { requireEtcd, startEtcd } from './etcd.ts'
 import { load, printHead } from './facts.ts'
+import { floorText, startFloor } from './floor.ts'
 import { createClient, require2xx } from './https-client.ts'
 import { usageOf } from './process-usage.ts'
 import { judge, printRaw, printSamples } from './samples.ts'
@@ -38,10 +39,12 @@ await withCleanup(async (defer) => {
   const tls = await makeTls(directory)
   const etcd = await startEtcd({ directory, members: 3, tls })
   defer(() => etcd.stop())
+  const floor = await startFloor({ directory, tls, socketsMax: clientsAtOnce }, defer)
   const { clients, nodes, vmIds } = await formCluster(directory, defer)
   printHead('api-load', [
     'NovaCron: three processes with the launcher\'s flags on loopback, mutual TLS between them; a write is PATCH of two labels, 256 bytes, of one of 128 stopped VMs; a read is GET of one',
     `etcd ${etcdVersion}: three processes on loopback, mutual TLS between them; a write is a put of 256 bytes, a read a range of one key, both by its JSON gateway; read locally: serializable`,
+    floorText,
     `${clientsAtOnce} clients at once, at the three members in turn, HTTPS with keep-alive on both sides, from one measuring process on the same cores; ${rounds} turns of ${turnSeconds} s for each way`,
   ])
   const gateways = etcd.urls.map((url) => {
@@ -53,7 +56,7 @@ await withCleanup(async (defer) => {
   const path = (number: number) => `/api/v1/vms/${at(vmIds, number)}`
   const key = (number: number) => `vm/${number % vmsMade}`
   const pids = nodes.map((node) => node.pid)
-  const way = (name: string, rival: Way['rival'], run: Way['run']): Way => ({ name, rival, pids: rival === null ? etcd.pids : pids, samplesMs: [], spent: { seconds: 0, cpuSeconds: 0 }, run })
+  const way = (name: string, rival: Way['rival'], run: Way['run'], of = rival === null ? etcd.pids : pids): Way => ({ name, rival, pids: of, samplesMs: [], spent: { seconds: 0, cpuSeconds: 0 }, run })
   const ways = [
     way('etcd: put', null, (number) => at(gateways, number).put(key(number), labels.a + labels.b)),
     way('NovaCron: PATCH', { name: 'etcd: put', timesMin: 1 }, (number) => require2xx(at(clients, number).ask(path(number), { method: 'PATCH', json: { labels: { ...labels, number: String(number) } } }), 'patching')),
@@ -61,6 +64,9 @@ await withCleanup(async (defer) => {
     way('NovaCron: GET consistent', { name: 'etcd: range', timesMin: 1 }, (number) => require2xx(at(clients, number).ask(`${path(number)}?consistent=true`), 'reading')),
     way('etcd: range serializable', null, (number) => at(gateways, number).range(key(number), true)),
     way('NovaCron: GET', { name: 'etcd: range serializable', timesMin: 3 }, (number) => require2xx(at(clients, number).ask(path(number)), 'reading')),
+    way('bare Node: put', null, (number) => floor.put(number, labels.a + labels.b), floor.pids),
+    way('bare Node: confirmed read', null, (number) => floor.confirmed(number), floor.pids),
+    way('bare Node: local read', null, (number) => floor.local(number), floor.pids),
   ]
   const cpuOf = (one: Way): number => one.pids.reduce((sum, pid) => sum + usageOf(pid).cpuSeconds, 0)
   for (const one of ways) await drive({ writers: clientsAtOnce, seconds: 1 }, async (number) => void (await one.run(number)))

@@ -1,4 +1,4 @@
-// Measures one client's durable writes and linearizable reads through the HTTP API, beside etcd's JSON gateway with the same TLS, in turns.
+// Measures one client's durable writes and linearizable reads through the HTTP API, beside etcd's JSON gateway with the same TLS and beside bare Node, in turns.
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -9,6 +9,7 @@ import { gatewayOf } from './etcd-gateway.ts'
 import { makeTls } from './etcd-tls.ts'
 import { requireEtcd, startEtcd } from './etcd.ts'
 import { load, printHead } from './facts.ts'
+import { floorText, startFloor } from './floor.ts'
 import { createClient, require2xx } from './https-client.ts'
 import { judge, median, printRaw, printSamples } from './samples.ts'
 import { withCleanup } from './stop.ts'
@@ -30,10 +31,12 @@ await withCleanup(async (defer) => {
   const tls = await makeTls(directory)
   const etcd = await startEtcd({ directory, members: 3, tls })
   defer(() => etcd.stop())
+  const floor = await startFloor({ directory, tls, socketsMax: 1 }, defer)
   const { clients, vmIds } = await formCluster(directory, defer)
   printHead('api-write', [
     'NovaCron: three processes with the launcher\'s flags on loopback, mutual TLS between them; a write is PATCH of two labels, 256 bytes, of one of 128 stopped VMs; a read is GET ?consistent=true of one',
     `etcd ${etcdVersion}: three processes on loopback, mutual TLS between them; a write is a put of 256 bytes, a read a linearizable range of one key, both by its JSON gateway`,
+    floorText,
     `one client at a time, HTTPS with keep-alive on both sides, from one measuring process; ${rounds} turns of ${turnSeconds} s for each way`,
   ])
   const etcdClients = etcd.urls.map((url) => createClient({ url, ca: tls.ca, token: '', socketsMax: 1 }))
@@ -49,6 +52,10 @@ await withCleanup(async (defer) => {
       { name: `NovaCron: GET consistent, ${place}`, rival: `etcd: range, ${place}`, samplesMs: [], run: (number) => require2xx(client.ask(`${path(number)}?consistent=true`), 'reading') },
     ]
   })
+  ways.push(
+    { name: 'bare Node: put', rival: null, samplesMs: [], run: () => floor.put(0, labels.a + labels.b) },
+    { name: 'bare Node: confirmed read', rival: null, samplesMs: [], run: () => floor.confirmed(0) },
+  )
   for (const way of ways) await drive({ writers: 1, seconds: 1 }, async (number) => void (await way.run(number)))
   for (let round = 1; round <= rounds; round += 1) {
     for (const way of ways) way.samplesMs.push(...(await drive({ writers: 1, seconds: turnSeconds }, async (number) => void (await way.run(number)))).samplesMs)
@@ -56,7 +63,11 @@ await withCleanup(async (defer) => {
   }
   for (const way of ways) printSamples(way.name, way.samplesMs)
   for (const way of ways) printRaw(way.name, way.samplesMs)
+  const medianOf = (name: string) => median(ways.find((way) => way.name === name)!.samplesMs)
+  for (const [bare, rival, ours] of [['bare Node: put', 'etcd: put, leader', 'NovaCron: PATCH, leader'], ['bare Node: confirmed read', 'etcd: range, leader', 'NovaCron: GET consistent, leader']] as const) {
+    console.log(`${bare}: ${(medianOf(bare) / medianOf(rival)).toFixed(2)} times "${rival}"; "${ours}" ${(medianOf(ours) / medianOf(bare)).toFixed(2)} times that (medians)`)
+  }
   for (const { name, rival, samplesMs } of ways) {
-    if (rival !== null) judge(`${name}, median against "${rival}"`, median(samplesMs) / median(ways.find((way) => way.name === rival)!.samplesMs), ratioMax, 'times')
+    if (rival !== null) judge(`${name}, median against "${rival}"`, median(samplesMs) / medianOf(rival), ratioMax, 'times')
   }
 })

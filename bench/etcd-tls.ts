@@ -1,7 +1,8 @@
 // A CA and a certificate for loopback, for both sides of every connection of etcd's.
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createAuthority, createTlsKey, issueCertificate } from '../src/drivers/crypto/authority.ts'
+import { createAuthority, issueCertificate } from '../src/drivers/crypto/authority.ts'
+import { createTlsKey } from '../src/drivers/crypto/certificate.ts'
 
 /** Files under `directory`; `ca` is the authority's certificate for clients. */
 export async function makeTls(directory: string): Promise<{ readonly certFile: string; readonly keyFile: string; readonly caFile: string; readonly ca: string; readonly peers: true }> {

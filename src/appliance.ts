@@ -3,7 +3,6 @@ import { X509Certificate } from 'node:crypto'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Config } from './config.ts'
-import { selfSigned } from './drivers/crypto/authority.ts'
 import { askNode } from './drivers/node-https.ts'
 import { readOrNull, writePrivateFile } from './membership-file.ts'
 import type { MdnsDiscovery } from './p2p/discovery.ts'
@@ -25,6 +24,7 @@ export async function openApplianceCertificate(config: Pick<Config, 'dataDir' | 
   const text = await readOrNull(path)
   const kept = text === null ? null : fileSchema.parse(JSON.parse(text))
   if (kept !== null && kept.name === name && kept.advertise === advertise) return { ...kept, fingerprint: fingerprintOf(kept.certPem) }
+  const { selfSigned } = await import('./drivers/crypto/authority.ts')
   const made = await selfSigned({ commonName: name, names: [name, 'localhost'], addresses: [...new Set([advertise, '127.0.0.1'])], days, nowMs })
   const file: z.output<typeof fileSchema> = { format: 1, name, advertise, certPem: made.certificatePem, keyPem: made.keyPem }
   await writePrivateFile(path, JSON.stringify(file))

@@ -1,7 +1,7 @@
 // Renews this node's certificate at two thirds of its life, and when name or address changed: every member can open the CA's key, so none has to be asked.
 import { X509Certificate } from 'node:crypto'
 import type { ClusterKeys } from './app/keys.ts'
-import { createTlsKey, validity } from './drivers/crypto/authority.ts'
+import { createTlsKey, validity } from './drivers/crypto/certificate.ts'
 import type { MembershipRecord } from './membership-file.ts'
 import type { Cancel, Clock } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'

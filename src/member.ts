@@ -7,13 +7,13 @@ import type { Config } from './config.ts'
 import { guardLog } from './db/log-guard.ts'
 import { openSegmentLog } from './db/segment-log.ts'
 import { openStateLevel } from './db/state-level.ts'
-import { identityCertificate } from './drivers/crypto/authority.ts'
 import { LinuxMeter } from './drivers/host/meter.ts'
 import type { NodeIdentity } from './drivers/crypto/identity.ts'
 import type { RelayTls } from './drivers/relay/messages.ts'
 import { HttpImageSource } from './drivers/download/image-source.ts'
 import { HttpsPeerImages } from './drivers/download/peer-images.ts'
 import { RelayProcess } from './drivers/relay/relay.ts'
+import { identityCertificateOf } from './identity-certificate-file.ts'
 import type { NodeId } from './model/id.ts'
 import { createNode, type ClusterNode } from './node.ts'
 import { createP2p, type P2p } from './p2p/p2p.ts'
@@ -137,7 +137,7 @@ export async function openStores({ config, local, log }: Pick<Host, 'config' | '
 export async function openMember(host: Host, record: MembershipRecord, options: OpenOptions): Promise<Member> {
   const { config, identity, log, clock } = host
   const { logStore, stateStore } = await openStores(host)
-  const certificate = await identityCertificate(identity.ed25519Seed, { nodeId: identity.nodeId, nowMs: clock.nowMs() })
+  const certificate = await identityCertificateOf(config.dataDir, identity, clock.nowMs())
   const p2p = await createP2p({ privateKey: identity.ed25519Seed, certificate, nodeId: identity.nodeId, listen: config.peer, advertise: peerAddressOf(config), clock, log }).catch(async (error: unknown) => {
     await stateStore.close()
     throw error

@@ -1,6 +1,6 @@
-// Certificates, X.509 v3: the cluster's authority, those it issues (ECDSA P-256), a node's own, and their fingerprints.
+// Makes certificates, X.509 v3: the cluster's authority, those it issues (ECDSA P-256), a node's own. Loaded when one is made: its library is large, and most starts make none.
 import 'reflect-metadata'
-import { createHash, createPublicKey, webcrypto, X509Certificate as NodeCertificate } from 'node:crypto'
+import { createPublicKey, webcrypto } from 'node:crypto'
 import { isIP } from 'node:net'
 import {
   AuthorityKeyIdentifierExtension, BasicConstraintsExtension, ExtendedKeyUsage, ExtendedKeyUsageExtension, KeyUsageFlags, KeyUsagesExtension,
@@ -8,17 +8,17 @@ import {
 } from '@peculiar/x509'
 import { OperationalError } from '../../model/error.ts'
 import type { Random } from '../../ports/clock.ts'
+import { curve, exportKey, generateKeys, type CertificateAndKey } from './certificate.ts'
 import { privateKeyOf } from './identity.ts'
 import { systemRandom } from './random.ts'
 
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
+const algorithm = { ...curve, hash: 'SHA-256' } as const
 const dayMs = 86_400_000
 /** Clocks of nodes differ: a certificate is valid from a little before it was made. */
 const backdatedMs = 5 * 60_000
 export const authorityDays = 3650
 export const nodeCertificateDays = 365
 
-export type CertificateAndKey = { readonly certificatePem: string; readonly keyPem: string }
 export type CertificateNames = {
   readonly commonName: string
   /** DNS names. */
@@ -45,7 +45,7 @@ export async function createAuthority(options: { readonly clusterName: string; r
       await SubjectKeyIdentifierExtension.create(keys.publicKey, false, webcrypto),
     ],
   }, webcrypto)
-  return { certificatePem: certificate.toString('pem'), keyPem: await exportKey(keys.privateKey) }
+  return { certificatePem: certificate.toString('pem'), keyPem: exportKey(keys.privateKey) }
 }
 
 /**
@@ -89,7 +89,7 @@ export async function selfSigned(options: CertificateNames & { readonly days: nu
     keys,
     extensions: await leafExtensions(keys.publicKey, options),
   }, webcrypto)
-  return { certificatePem: certificate.toString('pem'), keyPem: await exportKey(keys.privateKey) }
+  return { certificatePem: certificate.toString('pem'), keyPem: exportKey(keys.privateKey) }
 }
 
 /**
@@ -113,25 +113,7 @@ export async function identityCertificate(seed: Uint8Array, options: { readonly 
     keys,
     extensions: await leafExtensions(keys.publicKey, { commonName: options.nodeId, names: [], addresses: [] }),
   }, webcrypto)
-  return { certificatePem: certificate.toString('pem'), keyPem: await exportKey(keys.privateKey) }
-}
-
-/** A fresh P-256 key pair for a TLS certificate, as PEM (PKCS #8, SPKI). */
-export async function createTlsKey(): Promise<{ readonly keyPem: string; readonly publicKeyPem: string }> {
-  const keys = await generateKeys()
-  const spki = await webcrypto.subtle.exportKey('spki', keys.publicKey)
-  return { keyPem: await exportKey(keys.privateKey), publicKeyPem: PemConverter.encode(spki, 'PUBLIC KEY') }
-}
-
-/** SHA-256 of the certificate's DER, lower-case hex. */
-export function fingerprint(certificatePem: string): string {
-  return createHash('sha256').update(new NodeCertificate(certificatePem).raw).digest('hex')
-}
-
-/** When a certificate begins and ends, in milliseconds since the epoch. */
-export function validity(certificatePem: string): { readonly fromMs: number; readonly untilMs: number } {
-  const certificate = new NodeCertificate(certificatePem)
-  return { fromMs: certificate.validFromDate.getTime(), untilMs: certificate.validToDate.getTime() }
+  return { certificatePem: certificate.toString('pem'), keyPem: exportKey(keys.privateKey) }
 }
 
 async function leafExtensions(publicKey: webcrypto.CryptoKey, names: CertificateNames) {
@@ -164,14 +146,6 @@ async function subjectKey(key: { readonly kind: 'publicKey' | 'request'; readonl
   } catch (cause) {
     throw new OperationalError('INVALID', 'The public key or certificate request cannot be used; it must be ECDSA P-256 in PEM.', { cause })
   }
-}
-
-function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
-}
-
-async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
-  return PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY')
 }
 
 function importPrivateKey(pem: string): Promise<webcrypto.CryptoKey> {

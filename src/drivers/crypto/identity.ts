@@ -30,6 +30,11 @@ export function privateKeyOf(curve: 'ed25519' | 'x25519', raw: Uint8Array): KeyO
   return createPrivateKey({ key: Buffer.concat([Buffer.from(pkcs8Prefix[curve], 'hex'), raw]), format: 'der', type: 'pkcs8' })
 }
 
+/** The Ed25519 key as PEM (PKCS #8). */
+export function exportIdentityKey(identity: NodeIdentity): string {
+  return privateKeyOf('ed25519', identity.ed25519Seed).export({ format: 'pem', type: 'pkcs8' }).toString()
+}
+
 const identityFileSchema = z.strictObject({ version: z.literal(1), nodeId: idSchema, ed25519Seed: z.string(), x25519Private: z.string() })
 
 /** Text for a file that only root may read (0600). */

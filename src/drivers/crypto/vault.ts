@@ -1,6 +1,6 @@
 // The vault of one node: the crypto drivers behind the Vault port.
 import type { Vault } from '../../ports/vault.ts'
-import { createAuthority, fingerprint, issueCertificate, nodeCertificateDays } from './authority.ts'
+import { fingerprint } from './certificate.ts'
 import type { NodeIdentity } from './identity.ts'
 import { signAsNode, verifyNode } from './node-proof.ts'
 import { createPasswordHasher } from './passwords.ts'
@@ -26,8 +26,11 @@ export function createVault(identity: Pick<NodeIdentity, 'x25519Private' | 'ed25
     unwrapKey: (wrapped) => unwrapKey(identity.x25519Private, wrapped),
     signAsNode: (text) => signAsNode(identity.ed25519Seed, text),
     verifyNode,
-    createAuthority: (options) => createAuthority(options),
-    issueCertificate: ({ publicKeyPem, ...rest }) => issueCertificate({ ...rest, key: { kind: 'publicKey', pem: publicKeyPem }, days: nodeCertificateDays }),
+    createAuthority: async (options) => (await import('./authority.ts')).createAuthority(options),
+    issueCertificate: async ({ publicKeyPem, ...rest }) => {
+      const { issueCertificate, nodeCertificateDays } = await import('./authority.ts')
+      return issueCertificate({ ...rest, key: { kind: 'publicKey', pem: publicKeyPem }, days: nodeCertificateDays })
+    },
     fingerprint,
   }
 }

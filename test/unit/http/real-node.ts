@@ -1,6 +1,7 @@
 // A whole node (use cases, Raft, state, controllers) on simulated disk, network and hypervisor but real time, behind the real HTTPS server.
 import type { CheckpointBounds } from '../../../src/cluster/checkpoint.ts'
-import { createAuthority, createTlsKey } from '../../../src/drivers/crypto/authority.ts'
+import { createAuthority } from '../../../src/drivers/crypto/authority.ts'
+import { createTlsKey } from '../../../src/drivers/crypto/certificate.ts'
 import { createIdentity } from '../../../src/drivers/crypto/identity.ts'
 import { systemRandom } from '../../../src/drivers/crypto/random.ts'
 import { joinProofText } from '../../../src/model/node-proof.ts'

@@ -6,7 +6,8 @@ import { once } from 'node:events'
 import { webcrypto } from 'node:crypto'
 import { Pkcs10CertificateRequestGenerator } from '@peculiar/x509'
 import { describe, expect, test } from 'vitest'
-import { createAuthority, createTlsKey, fingerprint, issueCertificate, selfSigned, validity } from '../../../../src/drivers/crypto/authority.ts'
+import { createAuthority, issueCertificate, selfSigned } from '../../../../src/drivers/crypto/authority.ts'
+import { createTlsKey, fingerprint, validity } from '../../../../src/drivers/crypto/certificate.ts'
 
 const nowMs = Date.now()
 const day = 86_400_000

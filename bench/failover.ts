@@ -64,7 +64,7 @@ await withCleanup(async (defer) => {
   defer(() => rm(directory, { recursive: true }))
   const { tls, etcd, cluster, nodes } = await formRivals(directory, defer)
   printHead('failover', [
-    'NovaCron: three processes with the launcher\'s flags on loopback, mutual TLS between them, production values: heartbeat 200 ms, election 1000-2000 ms; a write is PATCH of two labels, 256 bytes',
+    'NovaCron: three processes with the launcher\'s flags on loopback, mutual TLS between them, production values: heartbeat 250 ms, election 1000-2000 ms; a write is PATCH of two labels, 256 bytes',
     `etcd ${etcdVersion}: three processes on loopback, mutual TLS between them, its defaults: heartbeat 100 ms, election 1000-2000 ms; a write is a put of 256 bytes by its JSON gateway`,
     `SIGKILL of the leader; from then a write every ${everyMs} ms at the two survivors in turn, HTTPS with keep-alive; until the first that is acknowledged; ${rounds} rounds in turns`,
   ])

@@ -28,12 +28,12 @@ export const configSchema = z.strictObject({
   consensus: z
     .strictObject({
       heartbeatMs: z.number().int().min(20).max(5_000).default(timingDefault.heartbeatMs).describe('Milliseconds between a leader\'s signs of life; about the round trip to the other nodes, or more'),
-      electionMs: z.number().int().min(100).max(60_000).default(timingDefault.electionMs).describe('Milliseconds without a leader before a new one is sought, at least; drawn up to twice that. At least five heartbeats'),
+      electionMs: z.number().int().min(100).max(60_000).default(timingDefault.electionMs).describe('Milliseconds without a leader before a new one is sought, at least; drawn up to twice that. At least four heartbeats'),
       lostMs: z.number().int().min(1_000).max(86_400_000).default(timingDefault.lostMs).describe('Milliseconds of silence after which a learner votes in a voter\'s place; at least two election time-outs'),
       steadyMs: z.number().int().min(0).max(86_400_000).default(timingDefault.steadyMs).describe('Milliseconds that a node must have been in touch without a break before it may vote though nobody is missing'),
       leaseReads: z.boolean().default(false).describe('Linearizable reads by the leader\'s lease, without asking the others: the same on all nodes, and never on hosts that are suspended or paused; see docs/raft.md'),
     })
-    .refine(({ heartbeatMs, electionMs }) => electionMs >= 5 * heartbeatMs, { path: ['electionMs'], message: 'must be at least five times heartbeatMs' })
+    .refine(({ heartbeatMs, electionMs }) => electionMs >= 4 * heartbeatMs, { path: ['electionMs'], message: 'must be at least four times heartbeatMs' })
     .refine(({ electionMs, lostMs }) => lostMs >= 2 * electionMs, { path: ['lostMs'], message: 'must be at least twice electionMs' })
     .prefault({})
     .describe('How patient this node is in consensus; the same on all nodes, which "novacron cluster status" checks'),

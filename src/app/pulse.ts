@@ -49,6 +49,7 @@ export class Pulse {
     const { leaderId, quorum, term, halted, divergence, configuration } = consensus.status()
     if (quorum) this.#lastQuorumMs = clock.nowMs()
     this.#hadQuorum ||= quorum
+    if (this.#listeners.size === 0) return
     const ready = [...this.#context.state.tables.node.keys()].map((id) => this.#context.unreadiness(id) === '')
     const now = JSON.stringify([leaderId, quorum, term, halted, divergence, configuration.voters, ready])
     const nowMs = clock.monotonicMs()

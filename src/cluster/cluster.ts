@@ -123,6 +123,7 @@ export class Cluster implements Consensus {
    */
   async start(options: { readonly bootstrap: boolean; readonly resumes?: boolean | undefined }): Promise<void> {
     await this.#engine.start(options)
+    if (options.resumes === true) this.#succession.began()
     this.#turned()
   }
 

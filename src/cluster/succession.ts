@@ -1,4 +1,4 @@
-// A leader whose connection ended is sought anew soon, without waiting for the whole time-out: a killed process is known of at once.
+// A leader is sought soon, without waiting for the whole time-out, where it is known that there may be none: its connection ended, or this node has just started.
 import type { Cancel, Clock, Random } from '../ports/clock.ts'
 import type { RaftId } from '../raft/types.ts'
 import type { Engine } from './engine.ts'
@@ -8,6 +8,8 @@ import type { Leadership } from './leadership.ts'
 const graceHeartbeats = 1.5
 /** Drawn on top, in heartbeats, so that two followers rarely stand together. */
 const spreadHeartbeats = 2
+/** Who has just started asks so often before it leaves it to its time-out: the first who starts after a loss of power everywhere finds nobody yet. */
+const askedMax = 4
 
 /**
  * Only a hint, so it may be wrong: it makes this node ask (pre-vote) whether it would be elected. Whoever still hears from the leader says no, so
@@ -36,6 +38,18 @@ export class Succession {
       this.#cancel = null
       const { leader } = leadership
       if (leader.id === from && leader.term === term && (leadership.heardMs(from) ?? Infinity) >= graceMs) this.#stand()
+    })
+  }
+
+  /** This node has started with a log of before and has heard no leader yet. Where there is one, its next heartbeat says so, and so do the others. */
+  began(asked = 0): void {
+    if (this.#cancel !== null || asked === askedMax) return
+    const { heartbeatMs } = this.#options
+    this.#cancel = this.#ports.clock.after(heartbeatMs + this.#ports.random.integer(Math.max(1, Math.round(heartbeatMs * spreadHeartbeats))), () => {
+      this.#cancel = null
+      if (this.#parts.leadership.leader.id !== null) return
+      this.#stand()
+      this.began(asked + 1)
     })
   }
 

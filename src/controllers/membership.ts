@@ -9,7 +9,7 @@ import type { Log } from '../ports/log.ts'
 import type { Transport } from '../ports/transport.ts'
 import type { StateHolder } from '../state/state.ts'
 
-const periodMs = 200
+const periodMs = 500
 /** A voter not heard of for so long is replaced by a learner. */
 export const lostMsDefault = 10_000
 /** Who votes though nobody is missing has been in touch for so long: a flapping link moves no votes. */

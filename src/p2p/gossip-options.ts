@@ -10,7 +10,9 @@ export const gossipOptions: Partial<GossipsubOpts> = {
   ignoreDuplicatePublishError: true,
   fallbackToFloodsub: false,
   emitSelf: false,
-  // Every node publishes to all it is connected with; what the mesh mends may take a moment.
+  // Members are connected each with each, and an author sends to all of them: passing on would only make copies of it. Who cannot be reached by an
+  // author is told with the next heartbeat, by the others, what there is to ask for (IHAVE).
+  D: 0, Dlo: 0, Dhi: 0, Dscore: 0, Dout: 0,
   heartbeatInterval: 3000,
   // Tags would decide which connections are pruned; members' never are.
   tagMeshPeers: false,

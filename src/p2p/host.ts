@@ -1,5 +1,5 @@
 // The libp2p host: one Ed25519 identity, TCP with TLS and yamux, a gater that admits members only.
-import { randomBytes } from 'node:crypto'
+import { createPrivateKey, randomBytes, sign } from 'node:crypto'
 import { isIPv4, isIPv6 } from 'node:net'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
@@ -140,9 +140,13 @@ function abortStranger(stream: Stream): Promise<void> {
 
 async function createNode(options: HostOptions, membership: Membership) {
   const stranger = (peerId: { toString(): string }) => membership.byPeerId(peerId.toString()) === undefined
+  const privateKey = await generateKeyPairFromSeed('Ed25519', options.privateKey)
+  // libp2p reads the key anew for every signature, and each word of gossip has one.
+  const key = createPrivateKey(options.certificate.keyPem)
+  privateKey.sign = (message) => sign(null, message instanceof Uint8Array ? message : message.subarray(), key)
   const unwelcome = (peerId: { toString(): string }) => stranger(peerId) && membership.dismissedAt(peerId.toString()) === null
   return createLibp2p({
-    privateKey: await generateKeyPairFromSeed('Ed25519', options.privateKey),
+    privateKey,
     addresses: { listen: [multiaddrOf(hostPort(options.listen.host, options.listen.port))] },
     transports: [tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })],
     connectionEncrypters: [peerTls(options.certificate)],

@@ -2,12 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { HostFigures, HostMeter } from '../../ports/meter.ts'
 import type { StorageDriver } from '../../ports/storage.ts'
+import { LoopDelay } from './loop-delay.ts'
 
-const loopSampleMs = 100
-const nanosecondsPerSecond = 1e9
 /** USER_HZ: fixed at 100 for user space on Linux. */
 const ticksPerSecond = 100
 /** /proc/diskstats counts sectors of 512 bytes, whatever the device's are. */
@@ -29,17 +27,16 @@ export type LinuxMeterOptions = {
 export class LinuxMeter implements HostMeter {
   readonly #options: LinuxMeterOptions
   readonly #proc: string
-  readonly #loop = monitorEventLoopDelay({ resolution: loopSampleMs })
+  readonly #loop = new LoopDelay()
   #files = { bytes: 0, atMs: Number.NEGATIVE_INFINITY }
 
   constructor(options: LinuxMeterOptions) {
     this.#options = options
     this.#proc = options.procDirectory ?? '/proc'
-    this.#loop.enable()
   }
 
   stop(): void {
-    this.#loop.disable()
+    this.#loop.stop()
   }
 
   async read(): Promise<HostFigures> {
@@ -57,12 +54,9 @@ export class LinuxMeter implements HostMeter {
     }
   }
 
-  /** A sample is the time between two ticks, so what is over the period is delay. */
   #loopDelay(): Pick<HostFigures, 'loopDelayP50Seconds' | 'loopDelayP99Seconds'> {
-    const percentile = (rank: number) => (this.#loop.count === 0 ? 0 : Math.max(0, this.#loop.percentile(rank) / nanosecondsPerSecond - loopSampleMs / 1000))
-    const delay = { loopDelayP50Seconds: percentile(50), loopDelayP99Seconds: percentile(99) }
-    this.#loop.reset()
-    return delay
+    const [medianMs = 0, highMs = 0] = this.#loop.take(0.5, 0.99)
+    return { loopDelayP50Seconds: medianMs / 1000, loopDelayP99Seconds: highMs / 1000 }
   }
 
   async #stateBytes(): Promise<number> {

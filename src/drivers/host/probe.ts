@@ -1,19 +1,16 @@
 // Measures the load of the host and of this process: /proc, the storage, and the event loop.
 import { readFileSync } from 'node:fs'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { HostProbe } from '../../ports/hypervisor.ts'
 import type { StorageDriver } from '../../ports/storage.ts'
 import type { NodeLoad } from '../../model/node.ts'
-
-const loopSampleMs = 100
-const nanosecondsPerMs = 1e6
+import { LoopDelay } from './loop-delay.ts'
 
 type Usage = StorageDriver['usage']
 type CpuTimes = { readonly busy: number; readonly total: number }
 
 export class LinuxProbe implements HostProbe {
   readonly #storage: Usage
-  readonly #loop: ReturnType<typeof monitorEventLoopDelay>
+  readonly #loop = new LoopDelay()
   readonly #procDirectory: string
   #before: CpuTimes = { busy: 0, total: 0 }
 
@@ -21,13 +18,11 @@ export class LinuxProbe implements HostProbe {
   constructor(options: { readonly storage: Usage; readonly procDirectory?: string }) {
     this.#procDirectory = options.procDirectory ?? '/proc'
     this.#storage = options.storage
-    this.#loop = monitorEventLoopDelay({ resolution: loopSampleMs })
-    this.#loop.enable()
   }
 
   /** Ends the sampling of the event loop. */
   stop(): void {
-    this.#loop.disable()
+    this.#loop.stop()
   }
 
   /** CPU use and loop delay (99th percentile) since the last call; the first one tells the CPU use since boot. */
@@ -38,10 +33,7 @@ export class LinuxProbe implements HostProbe {
     const elapsed = times.total - this.#before.total
     const cpuRatio = elapsed <= 0 ? 0 : Math.min(1, Math.max(0, (times.busy - this.#before.busy) / elapsed))
     this.#before = times
-    // A sample is the time between two ticks, so what is over the period is delay.
-    const percentile = this.#loop.count === 0 ? 0 : this.#loop.percentile(99) / nanosecondsPerMs
-    const loopDelayMs = Math.max(0, percentile - loopSampleMs)
-    this.#loop.reset()
+    const [loopDelayMs = 0] = this.#loop.take(0.99)
     const { totalBytes, availableBytes } = parseMemory(memory)
     return {
       cpuRatio, memoryUsedBytes: totalBytes - availableBytes, memoryTotalBytes: totalBytes,

@@ -60,7 +60,7 @@ const node: Node = {
     load: { cpuRatio: 0.5, memoryUsedBytes: 1, memoryTotalBytes: 2, storageUsedBytes: 1, storageTotalBytes: 2, loopDelayMs: 1, uptimeSeconds: 9 },
   },
 }
-const timing = { heartbeatMs: 200, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 }
+const timing = { heartbeatMs: 250, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 }
 const members: ClusterMembers = {
   node: 'n1', leader: 'n1', term: 1, commitIndex: 7, quorum: true, stale: false, voters: 1, votersNeeded: 1, timing, notes: [],
   members: [{

@@ -18,12 +18,12 @@ const consensusOf = async (consensus: object | undefined) => {
 }
 
 test('time-outs have defaults, each by itself', async () => {
-  expect(await consensusOf(undefined)).toEqual({ heartbeatMs: 200, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000, leaseReads: false })
-  expect(await consensusOf({ electionMs: 3000 })).toEqual({ heartbeatMs: 200, electionMs: 3000, lostMs: 10_000, steadyMs: 30_000, leaseReads: false })
+  expect(await consensusOf(undefined)).toEqual({ heartbeatMs: 250, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000, leaseReads: false })
+  expect(await consensusOf({ electionMs: 3000 })).toEqual({ heartbeatMs: 250, electionMs: 3000, lostMs: 10_000, steadyMs: 30_000, leaseReads: false })
 })
 
 test.each([
-  [{ heartbeatMs: 300 }, /consensus\.electionMs must be at least five times heartbeatMs/],
+  [{ heartbeatMs: 300 }, /consensus\.electionMs must be at least four times heartbeatMs/],
   [{ electionMs: 20_000 }, /consensus\.lostMs must be at least twice electionMs/],
   [{ heartbeatMs: 1 }, /consensus\.heartbeatMs must be at least 20/],
   [{ heartbeat: 100 }, /consensus/],

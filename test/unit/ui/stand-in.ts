@@ -41,7 +41,7 @@ export function makeNode(at: number, change: Partial<Node['status']> = {}): Node
 
 /** As many as there are nodes: the first leads, the last is a learner that lags and whose disk is slow where there are more than three. */
 export function makeMembers(nodes: readonly Node[], change: Partial<ClusterMembers> = {}): ClusterMembers {
-  const timing = { heartbeatMs: 200, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 }
+  const timing = { heartbeatMs: 250, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 }
   const members = nodes.map((node, at): Member => {
     const lag = at === 2 ? 1240 : 0
     return {

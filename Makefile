@@ -31,6 +31,7 @@ help:
 setup:
 	@iso/install-packages.sh
 	@iso/install-modules.sh
+	@echo '{}' | ./novacron daemon --config /dev/stdin --check >/dev/null
 
 up: setup
 	@./novacron lab up --dir '$(LAB)' --nodes $(NODES) --foreground

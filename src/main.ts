@@ -14,12 +14,19 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   // Imported here, as clients need neither it nor its parser: they start in half the time without.
   const { configPathDefault, loadConfig } = await import('./config.ts')
-  const path = configPath(argv.slice(1), configPathDefault)
+  const checks = argv.includes('--check')
+  const path = configPath(argv.slice(1).filter((word) => word !== '--check'), configPathDefault)
   if (path === null) {
-    process.stderr.write(`usage: novacron daemon [--config FILE]\n\nRuns this host's node. FILE is JSON; default ${configPathDefault}.\n`)
+    process.stderr.write(`usage: novacron daemon [--config FILE] [--check]\n\nRuns this host's node. FILE is JSON; default ${configPathDefault}.\n--check reads FILE, loads the whole program, says what it found and ends.\n`)
     return argv.includes('--help') ? 0 : usageExit
   }
   const config = await loadConfig(path)
+  if (checks) {
+    // What is compiled here lies in the cache for the first start, which is smaller and quicker for it.
+    await Promise.all([import('./daemon.ts'), import('./drivers/crypto/authority.ts')])
+    process.stdout.write(`novacron: ${path} is valid\n`)
+    return 0
+  }
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   const { runDaemon } = await import('./daemon.ts')

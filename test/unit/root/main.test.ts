@@ -1,0 +1,24 @@
+// `novacron daemon --check` as a person runs it.
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, expect, test } from 'vitest'
+
+const program = join(import.meta.dirname, '..', '..', '..', 'novacron')
+const directory = mkdtempSync(join(tmpdir(), 'nc-'))
+afterAll(() => rmSync(directory, { recursive: true }))
+const check = (config: object) => {
+  const path = join(directory, 'node.json')
+  writeFileSync(path, JSON.stringify(config))
+  return promisify(execFile)(program, ['daemon', '--config', path, '--check'])
+}
+
+test('a valid configuration is found so, and nothing is started', async () => {
+  expect((await check({ name: 'n1' })).stdout).toMatch(/node\.json is valid\n$/)
+})
+
+test('one that is not is refused with the reason', async () => {
+  await expect(check({ nmae: 'n1' })).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('nmae is not known') })
+})

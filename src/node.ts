@@ -8,6 +8,7 @@ import { ImageFetcher } from './controllers/image-fetcher.ts'
 import { farewellMethod, MembershipController, type MembershipOptions } from './controllers/membership.ts'
 import { NodeController } from './controllers/node.ts'
 import { NodeTroubleController } from './controllers/node-trouble.ts'
+import { ObservationController } from './controllers/observation.ts'
 import { VmController } from './controllers/vm.ts'
 import { ImageImporter } from './operations/import-image.ts'
 import { Attendance } from './gossip/attendance.ts'
@@ -116,6 +117,7 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
     nodeController,
     new DivergenceController({ nodeId }, shared),
     new NodeTroubleController({ nodeId }, shared),
+    new ObservationController({ nodeId, silentMs: silentMsOf(options) }, shared),
     new MembershipController({ nodeId, ...options.membership }, { ...shared, transport }),
     new ImageController({ nodeId }, { ...shared, storage, supply: imageFetcher, hosts: () => imageHostsOf(nodeId, cluster, presence) }),
     new ImageImporter({ nodeId }, { ...shared, storage, source: appPorts.imageSource, onProgress: (id, heard) => progress.report(id, heard) }),
@@ -184,6 +186,11 @@ function workOf({ controllers, operations, vmController }: { readonly controller
       for (const worker of workers.toReversed()) await worker.stop()
     },
   }
+}
+
+/** A voter is told of as silent before it is replaced. */
+function silentMsOf({ membership }: NodeOptions): number | undefined {
+  return membership?.lostMs === undefined ? undefined : membership.lostMs / 2
 }
 
 function farewell(options: NodeOptions): Uint8Array {

@@ -1,6 +1,7 @@
 // The cluster itself: its identity, its certificate authority and its secrets, encrypted by the cluster key.
 import { z } from 'zod'
 import { namePattern } from './id.ts'
+import type { StoredObservation } from './observation.ts'
 
 export const clusterNameSchema = z.string().max(63).regex(namePattern, 'must be a DNS label: lower-case letters, digits and hyphens, beginning and ending with a letter or digit')
 export const clusterInitSchema = z.strictObject({ name: clusterNameSchema.default('novacron') })
@@ -23,6 +24,8 @@ export type StoredCluster = {
   readonly jump?: { readonly fromIndex: number; readonly toIndex: number }
   /** The last one that was handed over to its end; absent where there was none. */
   readonly lastBackup?: { readonly atMs: number; readonly by: string; readonly node: string; readonly index: number; readonly bytes: number; readonly checksum: string; readonly sealed: boolean }
+  /** Of its consensus, by the leader; absent before the first. */
+  readonly observation?: StoredObservation
 }
 
 export function epochOf(cluster: Pick<StoredCluster, 'epoch'> | undefined): number {

@@ -18,6 +18,9 @@ const labelChangeSchema = { labels: labelsSchema.optional(), labelPatch: labelPa
 
 const bindingsSchema = z.array(roleBindingSchema).max(bindingsMax)
 
+/** More than a cluster may have. */
+const membersMax = 1024
+
 /** Payloads by command type. Append only. */
 export const commandPayloads = {
   'cluster.init': z.strictObject({
@@ -30,6 +33,10 @@ export const commandPayloads = {
   'cluster.backup': z.strictObject({ sealed: z.boolean() }),
   /** From the node that wrote it, once its last byte was handed over. */
   'cluster.backedUp': z.strictObject({ by: z.string().max(128), node: nameSchema, index: z.number().int(), bytes: z.number().int(), checksum: z.string().max(64), sealed: z.boolean() }),
+  /** From the leader: how consensus is now. What changed since the last one is told; refused in another term than `seenInTerm`. */
+  'cluster.observe': z.strictObject({
+    seenInTerm: z.number().int(), leaderId: nodeIdSchema, term: z.number().int(), leaderlessMs: z.number().int().nonnegative(), voters: z.array(nodeIdSchema).max(membersMax), silent: z.array(nodeIdSchema).max(membersMax),
+  }),
   'joinToken.create': z.strictObject({ id: tokenIdSchema, secretHash: z.string(), lifeSeconds: z.number().int() }),
   'joinToken.revoke': z.strictObject({ id: tokenIdSchema }),
   'node.admit': z.strictObject({

@@ -11,6 +11,7 @@ import { applyBackup } from './backup.ts'
 import { applyToCluster } from './cluster.ts'
 import { applyToImage } from './image.ts'
 import { applyToNode } from './node.ts'
+import { recordObservation } from './observation.ts'
 import { applyToOperation } from './operation.ts'
 import { applyToProject } from './project.ts'
 import { writeRecord, type State, type TableName } from './state.ts'
@@ -89,6 +90,8 @@ function dispatch(transaction: Transaction, command: Command): Outcome {
   switch (command.type) {
     case 'cluster.init':
       return applyToCluster(transaction, command)
+    case 'cluster.observe':
+      return recordObservation(transaction, command.payload)
     case 'cluster.backup':
     case 'cluster.backedUp':
       return applyBackup(transaction, command)

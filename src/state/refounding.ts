@@ -42,7 +42,7 @@ export function restoreCluster(state: State, restored: RestoredCluster, refoundi
     transaction.put('node', node.id, {
       ...node, name: `restored-${node.id.slice(-8)}`, kind: 'node', project: '', labels: {}, generation: 1, spec: { schedulable: true }, announcement: null, joinedMs: transaction.timeMs, revision: transaction.index,
     })
-    const { lastBackup: _last, ...kept } = former
+    const { lastBackup: _last, observation: _observation, ...kept } = former
     transaction.put('cluster', 'cluster', {
       ...kept, id: restored.clusterId, name: restored.clusterName, revision: transaction.index, generation: former.generation + 1, epoch: epochOf(former) + 1, jump: { fromIndex, toIndex: transaction.index },
       caCertificate: restored.caCertificate, caKeySealed: restored.caKeySealed, sessionKeySealed: restored.sessionKeySealed,
@@ -71,7 +71,9 @@ export function recoverCluster(state: State, nodeId: NodeId, refounding: Refound
   const epoch = epochOf(former) + 1
   const work = begin(state, refounding)
   work.step((transaction) => {
-    transaction.put('cluster', 'cluster', { ...former, revision: transaction.index, generation: former.generation + 1, epoch, jump: { fromIndex, toIndex: transaction.index } })
+    // Those who were silent are members no more, and this node leads in a term of its own.
+    const { observation: _observation, ...kept } = former
+    transaction.put('cluster', 'cluster', { ...kept, revision: transaction.index, generation: former.generation + 1, epoch, jump: { fromIndex, toIndex: transaction.index } })
   })
   const droppedNodes = dropOthers(work, nodeId, epoch)
   const lostVms = passOverEpochs(work)

@@ -65,7 +65,7 @@ const members: ClusterMembers = {
   node: 'n1', leader: 'n1', term: 1, commitIndex: 7, quorum: true, stale: false, voters: 1, votersNeeded: 1, timing, notes: [],
   members: [{
     id: uuid(0xd1), name: 'n1', role: 'leader', voting: 'auto', state: 'leader', reachable: true, stale: false, term: 1, matchIndex: 7, commitIndex: 7, appliedIndex: 7, matchLag: 0, commitLag: 0, applyLag: 0,
-    progress: 'replicate', lastContactMs: 0, logSyncMs: 2, loopDelayMs: 1, logEntries: 7, logBytes: 900, timing, version: '0', featureLevel: 2, halted: null, troubles: [],
+    progress: 'replicate', lastContactMs: 0, logSyncMs: 2, loopDelayMs: 1, logEntries: 7, logBytes: 900, timing, version: '0', featureLevel: 3, halted: null, troubles: [],
   }],
 }
 let upload: Upload = { ...base(uuid(0xe2), 'big'), kind: 'upload', spec: { sizeBytes: 10 }, status: { offset: 0, node: 'n1', user: 'admin', createdAt: at, expiresAt: at } }

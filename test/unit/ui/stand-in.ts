@@ -47,7 +47,7 @@ export function makeMembers(nodes: readonly Node[], change: Partial<ClusterMembe
     return {
       id: node.id, name: node.name, role: node.status.role, voting: node.spec.voting, state: at === 0 ? 'leader' : 'follower', reachable: true, stale: false, term: 7,
       matchIndex: 1234 - lag, commitIndex: 1234, appliedIndex: 1234 - lag, matchLag: lag, commitLag: 0, applyLag: lag, progress: 'replicate', lastContactMs: at === 0 ? 0 : 40 * at, logSyncMs: 2 + at * 60, loopDelayMs: 3 + at,
-      logEntries: 900, logBytes: 120_000, timing, version: node.status.version, featureLevel: 2, halted: null, troubles: [],
+      logEntries: 900, logBytes: 120_000, timing, version: node.status.version, featureLevel: 3, halted: null, troubles: [],
     }
   })
   return { node: 'n1', leader: 'n1', term: 7, commitIndex: 1234, quorum: true, stale: false, voters: 3, votersNeeded: 2, timing, notes: members.some((member) => member.matchLag !== 0) ? ['n3 is 1240 entries behind.'] : [], members, ...change }

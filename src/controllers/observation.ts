@@ -1,0 +1,101 @@
+// On the leader: puts on record who leads, who votes and who is silent, as soon as that has settled; the events of it follow in apply.
+import { makeCommand } from '../model/command.ts'
+import { uuidV7, type NodeId } from '../model/id.ts'
+import { planObservation } from '../planner/observation.ts'
+import type { Cancel, Clock, Random } from '../ports/clock.ts'
+import type { Consensus, ConsensusStatus } from '../ports/consensus.ts'
+import type { Log } from '../ports/log.ts'
+import { mayPropose } from '../state/query.ts'
+import type { StateHolder } from '../state/state.ts'
+
+const periodMs = 500
+/** A leader that does not hold for so long is not told of. */
+const settleMs = 2_000
+/** A member that the leader has not heard of for so long is silent. */
+export const silentMsDefault = 5_000
+
+export type ObservationPorts = { readonly clock: Clock; readonly random: Random; readonly log: Log; readonly consensus: Consensus & StateHolder }
+
+/** What this node has seen since it leads. */
+type Reign = { readonly term: number; readonly sinceMs: number; readonly leaderlessMs: number; readonly heardMs: Map<string, number> }
+
+export class ObservationController {
+  readonly #options: { readonly nodeId: NodeId; readonly silentMs: number }
+  readonly #ports: ObservationPorts
+  #leaderlessSinceMs: number | null = null
+  #reign: Reign | null = null
+  #busy = false
+  #cancel: Cancel | null = null
+
+  constructor(options: { readonly nodeId: NodeId; readonly silentMs?: number | undefined }, ports: ObservationPorts) {
+    this.#options = { nodeId: options.nodeId, silentMs: options.silentMs ?? silentMsDefault }
+    this.#ports = ports
+  }
+
+  start(): void {
+    this.#cancel = this.#ports.clock.every(periodMs, () => void this.#look())
+  }
+
+  stop(): void {
+    this.#cancel?.()
+  }
+
+  async #look(): Promise<void> {
+    const status = this.#ports.consensus.status()
+    const nowMs = this.#ports.clock.monotonicMs()
+    const reign = this.#follow(status, nowMs)
+    if (reign === null || nowMs - reign.sinceMs < settleMs || this.#busy) return
+    this.#busy = true
+    try {
+      await this.#record(status, reign)
+    } catch (error) {
+      this.#ports.log.debug('what changed in consensus was not put on record; it will be tried again', { error: String(error) })
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  /** Keeps since when there is no leader, and of whom was heard since this node leads. */
+  #follow(status: ConsensusStatus, nowMs: number): Reign | null {
+    if (!status.quorum) {
+      this.#leaderlessSinceMs ??= nowMs
+      if (status.role !== 'leader') this.#reign = null
+      return null
+    }
+    const leaderlessMs = this.#leaderlessSinceMs === null ? 0 : nowMs - this.#leaderlessSinceMs
+    this.#leaderlessSinceMs = null
+    if (status.role !== 'leader') return (this.#reign = null)
+    if (this.#reign?.term !== status.term) this.#reign = { term: status.term, sinceMs: nowMs, leaderlessMs, heardMs: new Map() }
+    for (const [id, { recentActive }] of Object.entries(status.progress)) if (recentActive) this.#reign.heardMs.set(id, nowMs)
+    return this.#reign
+  }
+
+  async #record(status: ConsensusStatus, reign: Reign): Promise<void> {
+    const { clock, random, consensus } = this.#ports
+    const { nodeId } = this.#options
+    const { state } = consensus
+    const { configuration, term } = status
+    const cluster = state.tables.cluster.get('cluster')
+    const own = state.tables.node.get(nodeId)
+    // While voters change in a joint step nothing is settled.
+    if (cluster === undefined || own === undefined || configuration.votersOutgoing.length > 0 || !mayPropose(state, 'cluster.observe')) return
+    const nowMs = clock.monotonicMs()
+    const ids = [...configuration.voters, ...configuration.learners].filter((id) => state.tables.node.has(id))
+    const observation = planObservation({
+      known: cluster.observation, nowMs: Math.max(clock.nowMs(), state.timeMs), leaderId: nodeId, term, voters: configuration.voters,
+      members: ids.map((id) => ({ id, isSilent: id === nodeId ? false : this.#isSilent(id, reign, nowMs) })),
+    })
+    if (observation === null) return
+    const head = { id: uuidV7(clock.nowMs(), random.bytes(10)), actor: { kind: 'node' as const, id: nodeId, name: own.name, address: '' } }
+    const { voters, silent } = observation
+    await consensus.propose(makeCommand('cluster.observe', head, { ...observation, leaderId: observation.leaderId as NodeId, seenInTerm: term, leaderlessMs: Math.round(reign.leaderlessMs), voters: voters as NodeId[], silent: silent as NodeId[] }), {})
+  }
+
+  /** Null where it was not heard of since this node leads, and may be yet. */
+  #isSilent(id: string, { sinceMs, heardMs }: Reign, nowMs: number): boolean | null {
+    const { silentMs } = this.#options
+    const lastMs = heardMs.get(id)
+    if (nowMs - (lastMs ?? sinceMs) > silentMs) return true
+    return lastMs === undefined ? null : false
+  }
+}

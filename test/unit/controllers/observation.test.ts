@@ -1,0 +1,121 @@
+// The leader's record of consensus: told once it has settled, by whoever leads, and quiet about what comes and goes.
+import { expect, test } from 'vitest'
+import { ObservationController } from '../../../src/controllers/observation.ts'
+import type { Command } from '../../../src/model/command.ts'
+import type { NodeId, TokenId } from '../../../src/model/id.ts'
+import type { Consensus } from '../../../src/ports/consensus.ts'
+import { applyCommand } from '../../../src/state/apply.ts'
+import type { StateHolder } from '../../../src/state/state.ts'
+import { EventQueue } from '../../sim/event-queue.ts'
+import { epochMs, SimClock } from '../../sim/sim-clock.ts'
+import { recordingLog } from '../http/harness.ts'
+import { announcement, World } from '../state/world.ts'
+
+/** A cluster of three voters; each has a controller, and whoever is `live.leader` leads. */
+function desk() {
+  const world = new World()
+  const ids = [world.form().nodeId]
+  while (ids.length < 3) {
+    const [id, token] = [world.newId() as NodeId, world.newId() as TokenId]
+    world.run('joinToken.create', { id: token, secretHash: 's', lifeSeconds: 60 })
+    world.run('node.admit', { node: { id, name: `n${ids.length + 1}`, peerId: `p${ids.length}`, wrapKey: 'w', wrappedClusterKey: 'k' }, announcement: announcement(), joinTokenId: token, joinSecretHash: 's' })
+    ids.push(id)
+  }
+  const queue = new EventQueue()
+  // State time begins where the world's commands ended.
+  const clock = new SimClock(queue, world.timeMs - epochMs)
+  const { state } = world
+  const live: { leader: NodeId | null; term: number; voters: readonly NodeId[]; readonly silent: Set<NodeId> } = { leader: ids[0]!, term: 1, voters: ids, silent: new Set() }
+  let commands = 0
+  const consensusOf = (nodeId: NodeId) => ({
+    state,
+    status: () => ({
+      role: live.leader === nodeId ? 'leader' : 'follower', term: live.term, quorum: live.leader !== null, configuration: { voters: live.voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false },
+      progress: live.leader === nodeId ? Object.fromEntries(ids.map((id) => [id, { recentActive: !live.silent.has(id) }])) : {},
+    }),
+    propose: (command: Command) => {
+      commands++
+      return Promise.resolve(applyCommand(state, { index: state.index + 1, term: live.term, timeMs: clock.nowMs(), command }).result)
+    },
+  }) as unknown as Consensus & StateHolder
+  const random = { integer: () => 0, bytes: (length: number) => new Uint8Array(length) }
+  const controllers = ids.map((nodeId) => new ObservationController({ nodeId }, { clock, random, log: recordingLog([]), consensus: consensusOf(nodeId) }))
+  for (const controller of controllers) controller.start()
+  const pass = async (durationMs: number) => {
+    const untilMs = queue.nowMs + durationMs
+    for (;;) {
+      await new Promise((resolve) => setImmediate(resolve))
+      const action = queue.next(untilMs)
+      if (action === null) return
+      action()
+    }
+  }
+  const events = () => [...state.tables.event.values()].filter(({ actor, reason }) => actor !== 'admin' && reason !== 'node.announced').map(({ reason, name }) => `${reason} ${name}`)
+  const stop = () => controllers.forEach((controller) => controller.stop())
+  return { world, ids, live, pass, events, stop, commands: () => commands }
+}
+
+test('one record at first, and none while nothing changes', async () => {
+  const { pass, events, commands, stop } = desk()
+  await pass(120_000)
+  expect(commands()).toBe(1)
+  expect(events()).toEqual([])
+  stop()
+})
+
+test('a new leader is told once it has held, and a member that it never heard of stays silent without a word', async () => {
+  const { ids, live, pass, events, stop } = desk()
+  await pass(5_000)
+  live.silent.add(ids[2]!)
+  await pass(4_000)
+  expect(events()).toEqual([])
+  await pass(2_500)
+  expect(events()).toEqual(['node.silent n3'])
+  live.leader = null
+  await pass(30_000)
+  Object.assign(live, { leader: ids[1]!, term: 2 })
+  await pass(1_000)
+  Object.assign(live, { leader: ids[0]!, term: 3 })
+  await pass(20_000)
+  expect(events().slice(1)).toEqual(['node.leads n1'])
+  live.silent.clear()
+  await pass(2_000)
+  expect(events().slice(2)).toEqual(['node.heard n3'])
+  stop()
+})
+
+test('a quorum that is back after a while is told', async () => {
+  const { ids, live, pass, events, stop } = desk()
+  await pass(5_000)
+  live.leader = null
+  await pass(30_000)
+  Object.assign(live, { leader: ids[1]!, term: 2 })
+  await pass(5_000)
+  expect(events()).toEqual(['node.leads n2', 'cluster.quorum test'])
+  stop()
+})
+
+test('a node that flaps for an hour makes a few events, and the last of them is true', async () => {
+  const { ids, live, pass, events, commands, stop } = desk()
+  for (let at = 0; at < 240; at++) {
+    live.silent.add(ids[2]!)
+    await pass(7_500)
+    live.silent.delete(ids[2]!)
+    await pass(7_500)
+  }
+  expect(commands()).toBeLessThan(20)
+  await pass(1_300_000)
+  expect(events().at(-1)).toBe('node.heard n3')
+  stop()
+})
+
+test('waits while a member would not know the command', async () => {
+  const { world, ids, pass, commands, stop } = desk()
+  world.run('node.announce', { id: ids[1]!, announcement: announcement({ featureLevel: 2 }) })
+  await pass(10_000)
+  expect(commands()).toBe(0)
+  world.run('node.announce', { id: ids[1]!, announcement: announcement({ featureLevel: 3 }) })
+  await pass(10_000)
+  expect(commands()).toBe(1)
+  stop()
+})

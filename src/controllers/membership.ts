@@ -15,6 +15,9 @@ export const lostMsDefault = 10_000
 /** Who votes though nobody is missing has been in touch for so long: a flapping link moves no votes. */
 export const steadyMsDefault = 30_000
 const farewellTimeoutMs = 300
+/** A voter that was asked to lead and did not is not asked again so soon; twice as long each time. */
+const refusedPauseMs = 2_000
+const refusedPauseMsMax = 60_000
 /** Failure domain of a node. */
 const zoneLabel = 'zone'
 
@@ -37,6 +40,8 @@ export class MembershipController {
   readonly #options: { readonly nodeId: string; readonly lostMs: number; readonly steadyMs: number }
   readonly #ports: MembershipPorts
   readonly #hearings = new Map<string, Hearing>()
+  /** Who was asked to lead in vain, and until when others come first. */
+  readonly #refusals = new Map<string, { readonly untilMs: number; readonly pauseMs: number }>()
   #ledTerm = -1
   #cancels: readonly Cancel[] = []
   #busy = false
@@ -107,9 +112,25 @@ export class MembershipController {
     const isWilling = (id: string) => this.#ports.consensus.state.tables.node.get(id)?.spec.voting !== 'never'
     const others = status.configuration.voters.filter((id) => id !== nodeId && status.progress[id]?.recentActive === true && isWilling(id))
     if (others.length === 0 || status.configuration.votersOutgoing.length > 0) return false
+    const nowMs = this.#ports.clock.monotonicMs()
     const matchOf = (id: string) => status.progress[id]?.match ?? 0
-    await this.#ports.consensus.transferLeadership(others.toSorted((one, other) => matchOf(other) - matchOf(one))[0])
+    const candidates = others.filter((id) => nowMs >= (this.#refusals.get(id)?.untilMs ?? -Infinity)).toSorted((one, other) => matchOf(other) - matchOf(one))
+    const [target] = candidates
+    if (target !== undefined) await this.#offer(target)
     return true
+  }
+
+  /** One that cannot lead now, for its disk is full or it is slow, is passed over for a while: the next look asks another. */
+  async #offer(target: string): Promise<void> {
+    const { clock, consensus } = this.#ports
+    try {
+      await consensus.transferLeadership(target)
+      this.#refusals.clear()
+    } catch (error) {
+      const pauseMs = Math.min(2 * (this.#refusals.get(target)?.pauseMs ?? refusedPauseMs / 2), refusedPauseMsMax)
+      this.#refusals.set(target, { untilMs: clock.monotonicMs() + pauseMs, pauseMs })
+      throw error
+    }
   }
 
   /** It is told, if it can be; then it is no member any more, and everybody cuts its connections. */
@@ -130,7 +151,10 @@ export class MembershipController {
   /** Keeps who was heard of when; a new leader knows nothing yet, and gives everybody the whole time. */
   #listen(status: ConsensusStatus): void {
     const nowMs = this.#ports.clock.monotonicMs()
-    if (status.term !== this.#ledTerm) this.#hearings.clear()
+    if (status.term !== this.#ledTerm) {
+      this.#hearings.clear()
+      this.#refusals.clear()
+    }
     this.#ledTerm = status.term
     for (const [id, progress] of Object.entries(status.progress)) {
       const hearing = this.#hearings.get(id)

@@ -1,6 +1,7 @@
 // Says in the cluster's events what ailed this node's part in consensus, and when it was over: as soon as a leader can be reached.
 import { makeCommand } from '../model/command.ts'
 import { uuidV7, type NodeId } from '../model/id.ts'
+import { flappingNote, isDue, tellAt, type Told } from '../model/told.ts'
 import type { Cancel, Clock, Random } from '../ports/clock.ts'
 import type { Consensus, ConsensusTrouble } from '../ports/consensus.ts'
 import type { Log } from '../ports/log.ts'
@@ -17,7 +18,10 @@ export type NodeTroublePorts = { readonly clock: Clock; readonly random: Random;
 export class NodeTroubleController {
   readonly #nodeId: NodeId
   readonly #ports: NodeTroublePorts
+  /** What was told and is not over yet, or waits to be told. */
   #present = new Map<Word['type'], ConsensusTrouble>()
+  /** When each began last: telling is a write, which on a slow disk is the next trouble. */
+  readonly #told = new Map<Word['type'], Told>()
   #waiting: Word[] = []
   #busy = false
   #unwatch: Cancel | null = null
@@ -34,7 +38,10 @@ export class NodeTroubleController {
     this.#unwatch = consensus.watch((notice) => {
       if (notice.kind === 'status') this.#look(consensus.status().troubles)
     })
-    this.#cancel = clock.every(retryMs, () => void this.#say())
+    this.#cancel = clock.every(retryMs, () => {
+      this.#look(consensus.status().troubles)
+      void this.#say()
+    })
   }
 
   stop(): void {
@@ -42,12 +49,26 @@ export class NodeTroubleController {
     this.#cancel?.()
   }
 
+  /** What comes and goes is told at growing pauses: what began and ended in between is left out. */
   #look(troubles: readonly ConsensusTrouble[]): void {
-    const next = new Map(troubles.map((trouble) => [trouble.type, trouble]))
-    const begun = troubles.filter(({ type }) => !this.#present.has(type)).map(({ type, message }): Word => ({ type, isOver: false, message }))
-    const over = [...this.#present.values()].filter(({ type }) => !next.has(type)).map(({ type, message }): Word => ({ type, isOver: true, message }))
-    this.#present = next
-    this.#waiting = [...this.#waiting, ...over, ...begun].slice(-waitingMax)
+    const nowMs = this.#ports.clock.monotonicMs()
+    const over = [...this.#present.values()].filter(({ type }) => !troubles.some((trouble) => trouble.type === type))
+    const begun = troubles.filter(({ type }) => !this.#present.has(type) && isDue(this.#told.get(type), nowMs))
+    for (const { type, message } of over) {
+      this.#present.delete(type)
+      this.#queue({ type, isOver: true, message })
+    }
+    for (const trouble of begun) {
+      const told = tellAt(this.#told.get(trouble.type), nowMs)
+      this.#told.set(trouble.type, told)
+      this.#present.set(trouble.type, trouble)
+      const note = flappingNote(told)
+      this.#queue({ type: trouble.type, isOver: false, message: note === '' ? trouble.message : `${trouble.message.replace(/\.$/, '')}${note}` })
+    }
+  }
+
+  #queue(word: Word): void {
+    this.#waiting = [...this.#waiting, word].slice(-waitingMax)
   }
 
   /** One after the other, each until it is said; after an unknown outcome perhaps twice. */

@@ -27,6 +27,7 @@ function desk(count: number, times: { readonly lostMs?: number; readonly steadyM
   const clock = new SimClock(queue)
   const { state } = world
   const silent = new Set<string>()
+  const unfit = new Set<string>()
   const history: string[] = []
   let configuration: Configuration = { voters: [ids[0]!], learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false }
   let leaderId: string = ids[0]!
@@ -54,7 +55,11 @@ function desk(count: number, times: { readonly lostMs?: number; readonly steadyM
       history.push('barrier')
       return Promise.resolve()
     },
-    transferLeadership: () => {
+    transferLeadership: (to: string) => {
+      if (unfit.has(to)) {
+        history.push(`${nameOf(to)} does not take it`)
+        return Promise.reject(new Error('not taken over in time'))
+      }
       history.push('hand over')
       leaderId = ids[1]!
       return Promise.resolve()
@@ -82,7 +87,7 @@ function desk(count: number, times: { readonly lostMs?: number; readonly steadyM
       action()
     }
   }
-  return { world, ids, silent, pass, newTerm: () => (term += 1), voters: () => configuration.voters.map(nameOf).toSorted().join() }
+  return { world, ids, silent, unfit, pass, newTerm: () => (term += 1), voters: () => configuration.voters.map(nameOf).toSorted().join() }
 }
 
 test('a voter is replaced after ten seconds of silence, and what comes back stays a learner', async () => {
@@ -143,6 +148,22 @@ test('a leader that leaves hands over, and does nothing more', async () => {
   await pass(1_000)
   world.run('node.remove', { id: ids[0]!, force: false })
   expect(await pass(5_000)).toEqual(['hand over'])
+})
+
+test('a voter that does not take leadership over is passed over, and asked again ever less often', async () => {
+  const { world, ids, unfit, pass } = desk(3)
+  await pass(1_000)
+  unfit.add(ids[1]!)
+  world.run('node.remove', { id: ids[0]!, force: false })
+  expect(await pass(1_000)).toEqual(['n2 does not take it', 'hand over'])
+  const stuck = desk(3)
+  await stuck.pass(1_000)
+  stuck.unfit.add(stuck.ids[1]!).add(stuck.ids[2]!)
+  stuck.world.run('node.remove', { id: stuck.ids[0]!, force: false })
+  expect((await stuck.pass(1_000)).toSorted()).toEqual(['n2 does not take it', 'n3 does not take it'])
+  expect((await stuck.pass(299_000)).length).toBeLessThan(24)
+  stuck.unfit.clear()
+  expect(await stuck.pass(61_000)).toEqual(['hand over'])
 })
 
 test('a leader that leaves and has no other voter lets the learner vote in its place', async () => {

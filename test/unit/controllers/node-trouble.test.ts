@@ -99,3 +99,25 @@ test('waits while a member would not know the word', async () => {
   await pass(2000)
   expect(events()).toEqual(['node.trouble: Node n1: There is no space.'])
 })
+
+test('a disk that is slow all the time does not feed itself by what is told of it', async () => {
+  const { controller, live, turn, pass, events } = desk()
+  controller.start()
+  const hung: ConsensusTrouble = { type: 'DiskHung', message: 'It hangs.', sinceMs: 0 }
+  // Whatever is written makes it hang, for a second.
+  let seen = 0
+  for (let second = 0; second < 3600; second++) {
+    turn(second === 0 || events().length > seen || second % 3 === 0 ? [hung] : [])
+    seen = events().length
+    await pass(1000)
+  }
+  expect(events().length).toBeLessThan(40)
+  expect(events().some((message) => /It hangs; it comes and goes, and is told again after \d+ s at the earliest$/.test(message))).toBe(true)
+  live.troubles = []
+  await pass(2000)
+  expect(events().at(-1)).toMatch(/^node\.recovered/)
+  turn([hung])
+  await pass(1_200_000)
+  expect(events().at(-1)).toMatch(/^node\.trouble/)
+  controller.stop()
+})

@@ -27,6 +27,15 @@ export class HashTrail {
     if (index - this.#first >= trailEntriesMax) this.#first = index - trailEntriesMax + 1
   }
 
+  /** As it is now, 64 KiB. */
+  copy(): HashTrail {
+    const copy = new HashTrail()
+    copy.#words.set(this.#words)
+    copy.#first = this.#first
+    copy.#last = this.#last
+    return copy
+  }
+
   get firstIndex(): LogIndex {
     return this.#first
   }

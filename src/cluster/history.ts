@@ -38,7 +38,17 @@ export class History {
     const firstIndex = node?.status().firstIndex ?? state.index + 1
     const base = this.#bases.find(({ head }) => head.index >= firstIndex - 1 && state.index - head.index <= entriesMax) ?? { ...exportState(state), configuration }
     const entries = base.head.index === state.index ? [] : (node?.entries(base.head.index + 1, state.index) ?? [])
-    return { base, entries: entries.map((entry) => ({ ...viewOf(entry), hash: trail.at(entry.index) })) }
+    return { base, entries: decodedLazily(entries, trail.copy()) }
+  }
+}
+
+/** The entries themselves never change; of the hashes the oldest would be overwritten meanwhile, so they come as a copy. */
+function decodedLazily(entries: readonly Entry[], trail: HashTrail): StateHistory['entries'] {
+  return {
+    length: entries.length,
+    *[Symbol.iterator]() {
+      for (const entry of entries) yield { ...viewOf(entry), hash: trail.at(entry.index) }
+    },
   }
 }
 

@@ -1,16 +1,15 @@
 // A log store whose durable writes are timed.
 import type { Clock } from '../ports/clock.ts'
 import type { LogStore } from '../ports/log-store.ts'
-
-const recentMax = 256
+import { LatencyWindow, type Latencies } from './latency-window.ts'
 
 export type MeasuredLogStore = LogStore & {
-  /** Writes so far, their seconds together, and median, 99th percentile and longest of the last 256 in seconds. */
-  measured(): { readonly writes: number; readonly seconds: number; readonly p50Seconds: number; readonly p99Seconds: number; readonly maxSeconds: number }
+  /** Writes so far, their seconds together, and how long those of the last minute took. */
+  measured(): { readonly writes: number; readonly seconds: number } & Omit<Latencies, 'count'>
 }
 
 export function measureLogStore(store: LogStore, clock: Clock): MeasuredLogStore {
-  const recent: number[] = []
+  const recent = new LatencyWindow()
   let [writes, seconds] = [0, 0]
   return {
     open: () => store.open(),
@@ -22,15 +21,15 @@ export function measureLogStore(store: LogStore, clock: Clock): MeasuredLogStore
     async write(batch) {
       const beginMs = clock.monotonicMs()
       await store.write(batch)
-      const took = (clock.monotonicMs() - beginMs) / 1000
-      recent[writes % recentMax] = took
+      const nowMs = clock.monotonicMs()
+      const took = (nowMs - beginMs) / 1000
+      recent.note(nowMs, took)
       writes++
       seconds += took
     },
     measured() {
-      const sorted = recent.toSorted((left, right) => left - right)
-      const share = (part: number) => sorted[Math.ceil(sorted.length * part) - 1] ?? 0
-      return { writes, seconds, p50Seconds: share(0.5), p99Seconds: share(0.99), maxSeconds: share(1) }
+      const { p50Seconds, p99Seconds, maxSeconds } = recent.read(clock.monotonicMs())
+      return { writes, seconds, p50Seconds, p99Seconds, maxSeconds }
     },
   }
 }

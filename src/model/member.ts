@@ -19,7 +19,7 @@ export const memberReportSchema = z.object({
   /** What ails its part in consensus, in sentences; a member of before tells none. */
   troubles: z.array(z.string()).default([]),
   timing: timingSchema,
-  /** Durable writes of the log in milliseconds, of the last 256; null before the first, or where they are not timed. */
+  /** Durable writes of the log in milliseconds, of the last minute; null before the first, or where they are not timed. */
   logSync: z.object({ p50Ms: z.number(), p99Ms: z.number(), maxMs: z.number() }).nullable(),
   /** Only a leader has them; `heardMs`: since it heard of the follower, null for never. */
   followers: z.record(z.string(), z.object({ match: index, state: z.enum(progressStates), recentActive: z.boolean(), heardMs: z.number().nullable() })),
@@ -47,7 +47,7 @@ export const memberSchema = z.strictObject({
   applyLag: index.nullable().describe('Entries that are committed and not applied there'),
   progress: z.enum(progressStates).nullable().describe('How the leader feeds it'),
   lastContactMs: milliseconds.describe('Since the leader heard of it'),
-  logSyncMs: milliseconds.describe('A durable write of its log, 99th percentile of the last 256'),
+  logSyncMs: milliseconds.describe('A durable write of its log, 99th percentile of the last minute'),
   loopDelayMs: milliseconds.describe('Delay of its event loop in the last seconds, 99th percentile'),
   logEntries: index.nullable(), logBytes: index.nullable(),
   timing: timingSchema.nullable().describe('Its time-outs, by its own configuration'),

@@ -41,7 +41,7 @@ export const nodeFields = [
   counter('raftProposalFailures', 'raft_proposal_failures', 'Commands proposed by this node that came to nothing or whose outcome is unknown'),
   counter('raftAppends', 'raft_appends', 'Durable writes of the Raft log'),
   counter('raftAppendSeconds', 'raft_append_seconds', 'Time that durable writes of the Raft log took', 1e6),
-  gauge('raftAppendP99Seconds', 'raft_append_p99_seconds', 'Time of durable writes of the Raft log, 99th percentile of the last 256', 1e6),
+  gauge('raftAppendP99Seconds', 'raft_append_p99_seconds', 'Time of durable writes of the Raft log, 99th percentile of the last minute', 1e6),
   gauge('loopDelayP50Seconds', 'process_event_loop_delay_p50_seconds', 'Delay of the event loop in the last seconds, median', 1e6),
   gauge('loopDelayP99Seconds', 'process_event_loop_delay_p99_seconds', 'Delay of the event loop in the last seconds, 99th percentile', 1e6),
   counter('processCpuSeconds', 'process_cpu_seconds', 'CPU time of the daemon', 1000),

@@ -64,8 +64,8 @@ export type HistoryEntry = {
   /** Of the state of this node after it had applied the entry; null where that is not remembered. */
   readonly hash: string | null
 }
-/** A state of the past and every entry that was applied to it since. */
-export type StateHistory = { readonly base: HistoryBase; readonly entries: readonly HistoryEntry[] }
+/** A state of the past and every entry that was applied to it since, as it was when it was asked for. Entries are decoded as they are read: whoever reads many lets others have their turn. */
+export type StateHistory = { readonly base: HistoryBase; readonly entries: Iterable<HistoryEntry> & { readonly length: number } }
 
 /** What a watcher is told, in the order of application. */
 export type ConsensusNotice =

@@ -117,8 +117,9 @@ export function effect(preview: DryRun, ...differences: readonly Difference[]): 
 /** The parts of a record that a client knows and may wish. */
 function visible(record: unknown): unknown {
   if (record === null) return null
-  const { name, labels, spec } = record as { readonly name?: unknown; readonly labels?: unknown; readonly spec?: unknown }
-  return { name, labels, spec }
+  const { kind, name, labels, spec } = record as { readonly kind?: unknown; readonly name?: unknown; readonly labels?: unknown; readonly spec?: object }
+  // As it is shown: a node without a wish about voting has the wish auto.
+  return { name, labels, spec: kind === 'node' ? { voting: 'auto', ...spec } : spec }
 }
 
 function compare(path: string, before: unknown, after: unknown, into: Difference[]): void {

@@ -91,7 +91,7 @@ function registerVote(cluster: Command, shell: Shell, { verb, past, pending, des
     .option('--auto', 'take the wish back: the cluster decides again')
     .option('--force', 'also where fewer members could be lost afterwards, or it would have to wait for a seat')
     .option('--yes', 'do not ask about --force')
-    .option('--wait <seconds>', `how long to wait until it is so (${voteWaitSeconds})`, integerBetween(0, 300), voteWaitSeconds)
+    .option('--wait <seconds>', `how long to wait until it is so (${voteWaitSeconds}); it fails where that is not enough, and 0 does not wait`, integerBetween(0, 300), voteWaitSeconds)
     .option('--dry-run', 'change nothing; show what would change')
     .action(async (node: string, options: VoteOptions) => {
       const name = escapeText(node)
@@ -100,8 +100,10 @@ function registerVote(cluster: Command, shell: Shell, { verb, past, pending, des
       const { body } = await shell.client().write({ method: 'POST', path: `${pathOf(nouns.node, node)}/${route}`, body: options.force === true ? { force: true } : {}, dryRun: options.dryRun === true, waitSeconds: options.dryRun === true ? 0 : options.wait })
       if (isDryRun(body)) return answer(shell, dryRunResult(`${verb} ${node}`, body))
       if (options.auto === true) return answer(shell, { value: body, line: `${name}: the cluster decides whether it votes` })
-      const votes = /^(?:leader|voter)$/.test(textAt(body, 'status', 'role'))
-      answer(shell, { value: body, line: `${name} ${votes === (verb === 'promote') ? past : pending}` })
+      const isDone = /^(?:leader|voter)$/.test(textAt(body, 'status', 'role')) === (verb === 'promote')
+      // Who did not want to wait has what was asked for: the wish is on record.
+      if (isDone || options.wait === 0) return answer(shell, { value: body, line: `${name} ${isDone ? past : pending}` })
+      answer(shell, { value: body, line: `${name} ${pending}; it is not so after ${options.wait} s. The wish stands: "novacron cluster status" tells what it waits for`, exitCode: exitCodes.failed })
     })
   withExample(withJson(vote), `novacron cluster ${verb} node4`, `novacron cluster ${verb} node4 --auto`)
 }
@@ -119,6 +121,7 @@ function registerSnapshot(cluster: Command, shell: Shell): void {
   withExample(withJson(snapshot), 'novacron cluster snapshot', 'novacron cluster snapshot node2')
 }
 
-function answer(shell: Shell, { value, line }: Result): void {
+function answer(shell: Shell, { value, line, exitCode = exitCodes.done }: Result): void {
+  shell.endWith(exitCode)
   shell.answer(value, () => `${line}\n`)
 }

@@ -129,7 +129,7 @@ test('join tokens are made, listed and revoked', async () => {
 test('consensus: how members are, who leads, who votes, a shorter log', async () => {
   const status = await must(['cluster', 'status'])
   expect(status).toMatchObject({ clustered: true, name: 'n1', halted: null, leader: 'n1', quorum: true, stale: false, voters: 1, votersNeeded: 1, timing: { heartbeatMs: 200, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 } })
-  expect(status.members).toMatchObject([{ name: 'n1', role: 'leader', voting: 'auto', state: 'leader', reachable: true, stale: false, matchLag: 0, commitLag: 0, lastContactMs: 0, featureLevel: 2 }])
+  expect(status.members).toMatchObject([{ name: 'n1', role: 'leader', voting: 'auto', state: 'leader', reachable: true, stale: false, matchLag: 0, commitLag: 0, lastContactMs: 0, featureLevel: 3 }])
   const shown = (await cli(['cluster', 'status'])).stdout
   expect(shown).toMatch(/^leader n1, term \d+, commit \d+, 1 of 1 votes decide; as n1 sees it\nheartbeat 200 ms, election 1000-2000 ms, a silent voter is replaced after 10 s/)
   expect(shown).toMatch(/NODE +ROLE +STATE +MATCH +LAG +COMMIT LAG +APPLY LAG +CONTACT +DISK +LOOP +LOG +VERSION\nn1 +leader +leader/)
@@ -137,7 +137,7 @@ test('consensus: how members are, who leads, who votes, a shorter log', async ()
   expect((await must(['cluster', 'transfer-leader', 'n1'])).leader).toBe('n1')
   expect((await cli(['cluster', 'transfer-leader', 'nobody'])).code).toBe(3)
   expect(await cli(['cluster', 'demote', 'n1'])).toMatchObject({ code: 5, stderr: expect.stringContaining('n1 is the only member that may vote') })
-  expect((await cli(['cluster', 'promote', 'n1', '--dry-run'])).stdout).toContain('spec.voting: none -> always')
+  expect((await cli(['cluster', 'promote', 'n1', '--dry-run'])).stdout).toContain('spec.voting: auto -> always')
   expect((await cli(['cluster', 'promote', 'n1'])).stdout).toBe('n1 votes\n')
   expect(await must(['node', 'show', 'n1'])).toMatchObject({ spec: { voting: 'always' } })
   expect((await cli(['cluster', 'promote', 'n1', '--auto'])).stdout).toBe('n1: the cluster decides whether it votes\n')

@@ -224,3 +224,16 @@ test('vm migrate --all-from an empty node does nothing, and says so', async () =
   const server = await serving((asked) => ({ status: 200, body: asked.path === '/api/v1/vms' ? { items: [], next: null, total: 0 } : { kind: 'node', name: 'node1' } }))
   expect(await run(['vm', 'migrate', '--all-from', 'node1'], { env: server.env })).toMatchObject({ code: 0, stdout: 'nothing to do\n' })
 })
+
+test('promote and demote fail where the wait ran out, and not where nobody waits', async () => {
+  const nodeOf = (role: string) => ({ id: '01890a5d-ac96-774b-bcce-0000000000cc', kind: 'node', name: 'n4', spec: { voting: 'always' }, status: { role } })
+  const server = await serving(() => ({ status: 200, body: nodeOf('learner') }))
+  const late = await run(['cluster', 'promote', 'n4', '--wait', '2'], { env: server.env })
+  expect(late).toMatchObject({ code: 1, stdout: 'n4 shall vote, and will once it has caught up; it is not so after 2 s. The wish stands: "novacron cluster status" tells what it waits for\n' })
+  expect(server.asked[0]!.headers.prefer).toBe('wait=2')
+  expect(await run(['cluster', 'promote', 'n4', '--wait', '2', '--json'], { env: server.env })).toMatchObject({ code: 1, json: { name: 'n4' } })
+  expect(await run(['cluster', 'promote', 'n4', '--wait', '0'], { env: server.env })).toMatchObject({ code: 0, stdout: 'n4 shall vote, and will once it has caught up\n' })
+  expect(await run(['cluster', 'demote', 'n4'], { env: server.env })).toMatchObject({ code: 0, stdout: 'n4 votes no more\n' })
+  const voting = await serving(() => ({ status: 200, body: nodeOf('voter') }))
+  expect(await run(['cluster', 'demote', 'n4', '--wait', '1'], { env: voting.env })).toMatchObject({ code: 1 })
+})

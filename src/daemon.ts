@@ -1,6 +1,7 @@
 // `novacron daemon`: opens the drivers, serves the faces, and lives as a member of a cluster as soon as it is one.
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { rootOnHost } from './app/authorize.ts'
 import type { App, Control } from './app/face.ts'
 import type { Halt } from './cluster/status.ts'
 import type { Config } from './config.ts'
@@ -144,11 +145,23 @@ function controlOf(formation: Formation, fingerprint: string): Control {
       discovery: config.discovery,
       removed: formation.departure === null ? null : { clusterName: formation.departure.clusterName, at: new Date(formation.departure.atMs).toISOString(), folder: join(config.dataDir, formation.departure.folder) },
     }),
+    members() {
+      const app = formation.member?.node.app
+      if (app === undefined) throw new OperationalError('NOT_CLUSTERED', 'This node is in no cluster.')
+      return app.members.view(rootOnHost(formation.name))
+    },
     init: (body) => formation.init(body),
     join: (body) => formation.join(body),
     leave: () => formation.leave(),
     restore: (options, bytes) => formation.restore(options, bytes),
     recover: (body) => formation.recover(body),
+    async backup(body) {
+      const app = formation.member?.node.app
+      if (app === undefined) throw new OperationalError('NOT_CLUSTERED', 'This node is in no cluster: there is nothing to back up.')
+      const written = await app.clusterBackup.backup(rootOnHost(formation.name), body, { idempotencyKey: null, bodyHash: '', ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal })
+      if ('dryRun' in written) throw new Error('assertion: no dry run was asked for')
+      return written
+    },
     resetPassword: (body) => resetPassword(formation, body),
     supportBundle() {
       const app = formation.member?.node.app

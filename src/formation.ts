@@ -165,12 +165,12 @@ export class Formation {
 
   /** See `Control.recover`. */
   recover(body: unknown): Promise<RecoverAnswer> {
-    const { dryRun } = parseRecovery(body)
+    const { dryRun, acceptLoss } = parseRecovery(body)
     return this.#alone(async () => {
       const member = this.#member
       const record = await readMembership(this.#host.config.dataDir)
       if (member === null || record === null) throw new OperationalError('NOT_CLUSTERED', 'This node is in no cluster.')
-      const plan = await planRecovery(this.#host, member)
+      const plan = await planRecovery(this.#host, member, { acceptLoss })
       if (dryRun) return plan
       const on = plan.members.filter(({ answers }) => answers).map(({ name }) => name)
       if (on.length > 0) throw new OperationalError('STATE_CONFLICT', `${on.join(', ')} ${on.length === 1 ? 'answers' : 'answer'}, so not all others are off: stop the daemon there first (systemctl stop novacron). Nothing was changed.`)
@@ -182,7 +182,7 @@ export class Formation {
       let lost: Pick<Refounded, 'droppedNodes' | 'lostVms' | 'lostImages'> = plan
       let fault: { readonly cause: unknown } | null = null
       try {
-        lost = await writeRecovered(this.#host)
+        lost = await writeRecovered(this.#host, { acceptLoss: acceptLoss && plan.mayLack })
       } catch (cause) {
         fault = { cause }
       }

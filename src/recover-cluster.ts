@@ -13,25 +13,31 @@ import { uuidV7, type NodeId } from './model/id.ts'
 import { recoverCluster, type Refounded, type Refounding } from './state/refounding.ts'
 import { exportState, importState } from './state/state.ts'
 
-const recoverSchema = z.strictObject({ othersAreOff: z.literal(true).optional(), dryRun: z.boolean().default(false) })
-const statusSchema = z.object({ halted: z.string().nullable(), lastIndex: z.number(), commit: z.number() })
+const recoverSchema = z.strictObject({ othersAreOff: z.literal(true).optional(), acceptLoss: z.boolean().default(false), dryRun: z.boolean().default(false) })
+const statusSchema = z.object({ halted: z.string().nullable(), lastIndex: z.number(), commit: z.number(), troubles: z.array(z.object({ type: z.string() })).default([]) })
+type HeardStatus = z.output<typeof statusSchema>
+export type Recovery = { readonly dryRun: boolean; /** Also from a copy that is not known to have all that it acknowledged. */ readonly acceptLoss: boolean }
+/** Troubles after which a copy may lack what this node had acknowledged. */
+const losing: ReadonlySet<string> = new Set(['LogDamaged', 'Resyncing'])
 const answerTimeoutMs = 2_000
 
 /** @throws INVALID */
-export function parseRecovery(body: unknown): { readonly dryRun: boolean } {
-  const { othersAreOff, dryRun } = parseInput(recoverSchema, body)
+export function parseRecovery(body: unknown): Recovery {
+  const { othersAreOff, dryRun, acceptLoss } = parseInput(recoverSchema, body)
   if (!dryRun && othersAreOff !== true) throw new OperationalError('INVALID', 'Say that all other members are off and stay off: nothing else keeps them from going on as the former cluster.', { data: { fields: [{ path: 'othersAreOff', message: 'must be true' }] } })
-  return { dryRun }
+  return { dryRun, acceptLoss }
 }
 
-/** @throws STATE_CONFLICT where a quorum answers, this node takes no part or is not known to have what it acknowledged, or another survivor has more */
-export async function planRecovery(host: Host, member: Member): Promise<RecoverAnswer> {
+/**
+ * @throws STATE_CONFLICT where a quorum answers, this node takes no part, another survivor has more, or (without `acceptLoss`) this node is not known to have
+ *   what it acknowledged
+ */
+export async function planRecovery(host: Host, member: Member, { acceptLoss }: Pick<Recovery, 'acceptLoss'>): Promise<RecoverAnswer> {
   const { cluster, app } = member.node
   const status = cluster.status()
-  if (status.halted !== null) throw refused(`This node takes no part: ${status.halted}.`)
+  const isDamaged = status.troubles.some(({ type }) => losing.has(type))
+  if (status.halted !== null && !isDamaged) throw refused(`This node takes no part: ${trimmed(status.halted)}.`)
   if (status.divergence !== null) throw refused("This node is in doubt whether its state is the cluster's. Recover the cluster on another node, or restore a backup.")
-  // Its log begins behind the damage: what it had acknowledged before may be missing, and nobody could tell.
-  if (status.troubles.some(({ type }) => type === 'Resyncing')) throw refused('This node catches up after damage to its log, and has not got back yet all that it once had. Recover the cluster on another node, or restore a backup.')
   if (status.quorum) throw refused('This node is in touch with a leader that has a majority: there is a quorum.')
   const { nodeId } = host.identity
   const { voters, votersOutgoing } = status.configuration
@@ -44,6 +50,7 @@ export async function planRecovery(host: Host, member: Member): Promise<RecoverA
   }
   const further = others.find(({ id }) => answers(id) && (heard.get(id)?.lastIndex ?? 0) > status.lastIndex)
   if (further !== undefined) throw refused(`${further.name} has a longer log, up to index ${heard.get(further.id)?.lastIndex}, and this node's ends at ${status.lastIndex}: recover the cluster there.`)
+  const loss = isDamaged ? lossOf(member, others.find(({ id }) => isWhole(heard.get(id)))?.name ?? null, acceptLoss) : null
   const { clusterName, node } = app.freshness()
   const lastQuorumMs = app.lastQuorumMs()
   // A look at a copy: entries beyond what is applied are not in it.
@@ -51,26 +58,46 @@ export async function planRecovery(host: Host, member: Member): Promise<RecoverA
   const isVoter = (id: string) => voters.includes(id) || votersOutgoing.includes(id)
   return {
     dryRun: true, clusterName, node: node.name, epoch: epochOf(cluster.state.tables.cluster.get('cluster')) + 1,
-    term: status.term, lastIndex: status.lastIndex, commit: status.commit,
+    term: status.term, lastIndex: status.lastIndex, commit: status.commit, mayLack: loss !== null,
     lastLeaderAt: lastQuorumMs === null ? null : new Date(lastQuorumMs).toISOString(), lastEntryAt: new Date(cluster.state.timeMs).toISOString(),
     members: others.map(({ id, name }) => ({ name, voter: isVoter(id), answers: heard.get(id) !== null, lastIndex: heard.get(id)?.lastIndex ?? null })),
     droppedNodes: lost.droppedNodes, lostVms: lost.lostVms, lostImages: lost.lostImages,
     notes: [
-      `Kept is all of this node's log, up to index ${status.lastIndex}; up to ${status.commit} it is known to be committed. Lost is whatever the other members acknowledged beyond ${status.lastIndex}.`,
+      loss ?? `Kept is all of this node's log, up to index ${status.lastIndex}; up to ${status.commit} it is known to be committed. Lost is whatever the other members acknowledged beyond ${status.lastIndex}.`,
       'Members that are dropped have to leave ("novacron cluster leave" on them) and join anew. Should they come back they are refused as soon as they reach this node, and take no part from then on; two of them that reach each other, but not this node, would go on as the former cluster.',
       ...(lost.lostVms.length === 0 ? [] : ['VMs of dropped members have no owner, and nothing starts them: begin each anew by "novacron vm recover NAME --host-is-off".']),
     ],
   }
 }
 
+/** It answers, and nothing is amiss with its log. */
+function isWhole(heard: HeardStatus | null | undefined): boolean {
+  return heard !== null && heard !== undefined && heard.halted === null && !heard.troubles.some(({ type }) => losing.has(type))
+}
+
+/**
+ * Its log begins behind the damage: what it had acknowledged before may be missing, and nobody can tell. That is for the operator to weigh against a backup.
+ * @returns what may be lost, as a sentence. @throws STATE_CONFLICT
+ */
+function lossOf(member: Member, whole: string | null, acceptLoss: boolean): string {
+  const { state } = member.node.cluster
+  const { lastIndex } = member.node.cluster.status()
+  const damage = 'The log of this node was damaged, and it has not got back all that it once had'
+  if (whole !== null) throw refused(`${damage}. ${whole} answers, and its log is whole: recover the cluster there.`)
+  if (state.tables.cluster.size === 0) throw refused(`${damage}; nothing of the state is left here. Recover the cluster on another member, or restore a backup.`)
+  const at = new Date(state.timeMs).toISOString()
+  if (!acceptLoss) throw refused(`${damage}: of what the cluster acknowledged after ${at}, the time of the last entry that is left here (index ${state.index}), any part may be missing. Recover the cluster on a member whose log is whole. If there is none, restore a newer backup, or say --accept-loss: it goes on with what is left here.`)
+  return `Kept is what is left on this node, up to index ${lastIndex}, of ${at}. Its log was damaged: lost is whatever was acknowledged after that, by this node as well. VMs that were created, moved or deleted since are as they were then: look at each host before you start or delete anything.`
+}
+
 /** The member is closed. Everything up to one atomic step leaves the former cluster as it was. @throws LOG_DAMAGED, STATE_CONFLICT, STORAGE_FAILED */
-export async function writeRecovered(host: Host): Promise<Refounded> {
+export async function writeRecovered(host: Host, { acceptLoss }: Pick<Recovery, 'acceptLoss'>): Promise<Refounded> {
   const { nodeId } = host.identity
   const stores = await openStores(host)
   try {
-    const { state, term } = await readToEnd(nodeId, stores)
-    const refounded = orThrow(() => recoverCluster(state, nodeId as NodeId, refoundingOf(host, term + 1)))
-    await installSole(nodeId, state, stores)
+    const { state, term, isDamaged } = await readToEnd(nodeId, stores, { acceptLoss })
+    const refounded = orThrow(() => recoverCluster(state, nodeId as NodeId, { ...refoundingOf(host, term + 1), ...(acceptLoss ? { mayLack: true } : {}) }))
+    await installSole(nodeId, state, { ...stores, isDamaged })
     return refounded
   } finally {
     await stores.logStore.close()
@@ -88,7 +115,7 @@ function refoundingOf({ clock, random, config, identity }: Host, term: number): 
   return { term, timeMs, commandId: uuidV7(timeMs, random.bytes(10)), actor: { kind: 'system', id: identity.nodeId, name: `root of ${config.name}`, address: '' } }
 }
 
-async function statusOf(member: Member, nodeId: string): Promise<z.output<typeof statusSchema> | null> {
+async function statusOf(member: Member, nodeId: string): Promise<HeardStatus | null> {
   try {
     const body = await member.p2p.transport.request(nodeId, statusMethod, new Uint8Array(), { timeoutMs: answerTimeoutMs })
     return statusSchema.parse(JSON.parse(new TextDecoder().decode(body)))
@@ -96,6 +123,10 @@ async function statusOf(member: Member, nodeId: string): Promise<z.output<typeof
     // Whatever the reason, it does not answer.
     return null
   }
+}
+
+function trimmed(sentence: string): string {
+  return sentence.replace(/\.$/, '')
 }
 
 function refused(why: string): OperationalError {

@@ -8,6 +8,7 @@ import { installSole, readToEnd } from './cluster/refounding.ts'
 import { createTlsKey } from './drivers/crypto/certificate.ts'
 import { openStores, type Host } from './member.ts'
 import type { MembershipRecord } from './membership-file.ts'
+import type { BackupHeader } from './model/backup.ts'
 import { OperationalError } from './model/error.ts'
 import { uuidV7, nameSchema, type NodeId } from './model/id.ts'
 import { peerIdOfPrivateKey } from './p2p/peer-id.ts'
@@ -50,11 +51,11 @@ export async function planRestore(host: Host, names: Names, options: unknown, by
     term: state.term + 1, timeMs: nowMs, commandId: uuidV7(nowMs, random.bytes(10)),
     actor: { kind: 'system', id: identity.nodeId, name: `root of ${config.name}`, address: '' },
   }))
-  const { createdAt, node, version, index } = header
+  const { createdAt, node, version, index, term } = header
   const answer: RestoreAnswer = {
     dryRun, records, clusterName, clusterId, caCertificate: authority.certificatePem, keptAuthority: kept !== null,
-    backup: { clusterName: header.clusterName, clusterId: header.clusterId, createdAt, node, version, index, bytes: backup.bytes, checksum: backup.checksum, sealed: header.passphrase !== null },
-    droppedNodes: lost.droppedNodes, lostVms: lost.lostVms, lostImages: lost.lostImages, notes: notesOf(kept !== null, lost),
+    backup: { clusterName: header.clusterName, clusterId: header.clusterId, createdAt, node, version, index, term, local: header.local !== undefined, bytes: backup.bytes, checksum: backup.checksum, sealed: header.passphrase !== null },
+    droppedNodes: lost.droppedNodes, lostVms: lost.lostVms, lostImages: lost.lostImages, notes: [...localNotesOf(header), ...notesOf(kept !== null, lost)],
   }
   return { answer, state, record: { format: 1, clusterId, clusterName, caCertificate: authority.certificatePem, certificatePem, tlsKeyPem: tlsKey.keyPem, members: [] } }
 }
@@ -74,6 +75,12 @@ export async function writeRestored(host: Host, state: State): Promise<void> {
 
 function countRecords(state: State): Readonly<Record<string, number>> {
   return Object.fromEntries(Object.entries(state.tables).map(([table, records]) => [table, records.size]))
+}
+
+/** Of a backup of one node alone: what it may lack. */
+function localNotesOf({ local, node, index, term, timeMs }: BackupHeader): readonly string[] {
+  if (local === undefined) return []
+  return [`The backup is what ${node} alone had applied, up to index ${index} of term ${term} (${new Date(timeMs).toISOString()})${local.quorum ? '' : ', without a quorum'}: it may be behind. What the cluster acknowledged after that is not in it${local.commit > index ? `, nor is what ${node} knew to be committed up to ${local.commit}` : ''}.`]
 }
 
 function notesOf(keptAuthority: boolean, { lostVms, lostImages }: { readonly lostVms: readonly string[]; readonly lostImages: readonly string[] }): readonly string[] {

@@ -4,6 +4,11 @@ import { defaultProject } from '../model/resource.ts'
 import { allows, allowsSomewhere, type Right, type Verb } from '../model/role.ts'
 import type { Caller } from './face.ts'
 
+/** Who has the control socket: root on this host, by the socket's mode. */
+export function rootOnHost(hostName: string): Caller {
+  return { actor: { kind: 'system', id: 'host', name: `root of ${hostName}`, address: '' }, userId: '', userName: 'root', bindings: [{ role: 'administrator', scope: '*' }], session: null }
+}
+
 /** @param project the resource's project; empty for what belongs to the cluster */
 export function may(caller: Caller, verb: Verb, project: string): boolean {
   return allows(caller.bindings, verb, project)

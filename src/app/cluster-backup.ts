@@ -1,5 +1,5 @@
 // Backups of the whole replicated state: taken at one index, written frame by frame as the reader takes them, under a passphrase or without the key.
-import { backupCreateSchema, backupFormat, beginBackup, encodeFrame, recordsFrameCharacters, sealPurpose, type BackupHeader, type BackupView, type Frame } from '../model/backup.ts'
+import { backupCreateSchema, backupFormat, backupFormatShared, beginBackup, encodeFrame, recordsFrameCharacters, sealPurpose, type BackupHeader, type BackupView, type Frame } from '../model/backup.ts'
 import { makeCommand } from '../model/command.ts'
 import { OperationalError } from '../model/error.ts'
 import { featureLevel } from '../model/feature-level.ts'
@@ -35,8 +35,9 @@ export class ClusterBackup implements ClusterBackups {
 
   async backup(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<BackupFile>> {
     authorize(caller, 'administer', '', 'backups')
-    const { passphrase } = parseInput(backupCreateSchema, body ?? {})
+    const { passphrase, local } = parseInput(backupCreateSchema, body ?? {})
     const sealed = passphrase !== null
+    if (options.dryRun && local) return { dryRun: true, differences: [], notes: [this.#localNote()] }
     if (options.dryRun) return { ...dryRun(this.#context, caller, 'cluster.backup', { sealed }, 'cluster'), differences: [{ path: 'last', before: this.lastBackup(caller).last, after: { sealed } }] }
     if (this.#running >= runningMax) throw new OperationalError('OVERLOADED', 'This node is writing two backups already; try again shortly, or ask another node.', { data: { retryAfterSeconds } })
     const release = this.#begin()
@@ -44,10 +45,9 @@ export class ClusterBackup implements ClusterBackups {
       const { vault } = this.#context.ports
       const parameters = sealed ? vault.passphraseParameters() : null
       const key = passphrase === null || parameters === null ? null : await vault.passphraseKey(passphrase, parameters)
-      // Without the request's key: what was asked holds the passphrase, of which not even a digest shall be kept. Applied here when it resolves,
-      // so everything acknowledged before is in this node's state.
-      await propose(this.#context, caller.actor, 'cluster.backup', { sealed }, null)
-      const { name, index, bytes } = this.#take(caller, parameters, key)
+      if (local) this.#requireOwnState()
+      else await this.#agree(caller, sealed)
+      const { name, index, bytes } = this.#take(caller, { parameters, key, local })
       return { name, index, bytes: releasing(bytes, release) }
     } catch (error) {
       release()
@@ -64,17 +64,42 @@ export class ClusterBackup implements ClusterBackups {
     }
   }
 
+  /**
+   * Without the request's key: what was asked holds the passphrase, of which not even a digest shall be kept. Applied here when it resolves, so everything
+   * acknowledged before is in this node's state.
+   */
+  async #agree(caller: Caller, sealed: boolean): Promise<void> {
+    try {
+      await propose(this.#context, caller.actor, 'cluster.backup', { sealed }, null)
+    } catch (error) {
+      if (!(error instanceof OperationalError) || error.code !== 'NO_QUORUM') throw error
+      throw new OperationalError('NO_QUORUM', `${error.message} What this node has can be saved all the same, with "local" (novacron cluster backup --local); others may have more.`, { cause: error, data: error.data })
+    }
+  }
+
+  /** What differs from the cluster's state is nothing to restore. */
+  #requireOwnState(): void {
+    if (this.#context.ports.consensus.status().divergence !== null) throw new OperationalError('STATE_DIVERGED', "This node's state is not known to be the cluster's: take a backup of another node. Nothing was written.")
+  }
+
+  #localNote(): string {
+    const { index, term } = this.#context.state
+    return `It holds what ${this.#nodeName()} has applied, up to index ${index} of term ${term}: other members may have acknowledged more.`
+  }
+
   /** Records are replaced, never changed: those of this moment stay what they are while they are written. */
-  #take(caller: Caller, parameters: BackupHeader['passphrase'], key: Uint8Array | null): BackupFile {
+  #take(caller: Caller, { parameters, key, local }: { readonly parameters: BackupHeader['passphrase']; readonly key: Uint8Array | null; readonly local: boolean }): BackupFile {
     const { head, records } = exportState(this.#context.state)
     const cluster = this.#cluster()
+    const { commit, quorum } = this.#context.ports.consensus.status()
     const header: BackupHeader = {
-      format: backupFormat, version: this.#context.version, featureLevel, clusterId: cluster.id, clusterName: cluster.name, node: this.#nodeName(),
-      createdAt: isoTime(this.#context.ports.clock.nowMs()), ...head, passphrase: parameters,
+      format: local ? backupFormat : backupFormatShared, version: this.#context.version, featureLevel, clusterId: cluster.id, clusterName: cluster.name, node: this.#nodeName(),
+      createdAt: isoTime(this.#context.ports.clock.nowMs()), ...head, passphrase: parameters, ...(local ? { local: { commit, quorum } } : {}),
     }
     const secrets = key === null ? null : { clusterKey: Buffer.from(this.#keys.clusterKey()).toString('base64url') }
     const frames = framesOf(records, secrets)
-    const name = `${cluster.name}-${header.createdAt.replaceAll(/[-:]|\.\d+/g, '')}.novabackup`
+    const name = `${cluster.name}-${header.createdAt.replaceAll(/[-:]|\.\d+/g, '')}${local ? '-local' : ''}.novabackup`
+    if (local) this.#record(caller, head.index)
     return { name, index: head.index, bytes: this.#write({ header, frames, key, by: caller.actor.name }) }
   }
 
@@ -96,8 +121,16 @@ export class ClusterBackup implements ClusterBackups {
       sequence++
       yield encoded.bytes
     }
+    if (header.local !== undefined) return
     // Asked for more, the answer has taken the last frame; it ends only once the cluster knows: whoever has it whole finds it named.
     await this.#note({ by, node: header.node, index: header.index, bytes, checksum: check, sealed: key !== null })
+  }
+
+  /** In the audit as nodes tell it each other: that needs no quorum. */
+  #record({ actor }: Caller, index: number): void {
+    const { log, clock } = this.#context.ports
+    log.info('local backup taken', { by: actor.name, index })
+    this.#context.sightings.note({ id: this.#context.newId(), index, timeMs: clock.nowMs(), actor, command: 'cluster.localBackup', target: this.#nodeName(), code: '', detail: '' })
   }
 
   /** The file is good all the same where the cluster cannot be told any more. */

@@ -250,7 +250,7 @@ export type BackupFile = { readonly name: string; readonly index: number; readon
 export interface ClusterBackups {
   /** What is known of the last one. */
   lastBackup(caller: Caller): BackupView
-  /** `body`: {passphrase?}. @throws NO_QUORUM, OVERLOADED */
+  /** `body`: {passphrase?, local?}. @throws NO_QUORUM but for a local one, OVERLOADED, STATE_DIVERGED */
   backup(caller: Caller, body: unknown, options: WriteOptions): Promise<Written<BackupFile>>
 }
 
@@ -363,6 +363,8 @@ export interface Control {
     /** The last cluster it was removed from, while it is in none; `folder` holds what it had of it. */
     readonly removed: { readonly clusterName: string; readonly at: string; readonly folder: string } | null
   }
+  /** How consensus is, as this node sees it, whether there is a leader or not; a member that does not answer takes a second. @throws NOT_CLUSTERED */
+  members(): Promise<ClusterMembers>
   /** @throws ALREADY_MEMBER */
   init(body: unknown): Promise<{ readonly caCertificate: string; readonly adminUser: string; readonly adminPassword: string; readonly token: string }>
   /** `body`: {token}. Resolves when this node is a member that has caught up. */
@@ -376,7 +378,9 @@ export interface Control {
    * @throws ALREADY_MEMBER, BACKUP_DAMAGED, BACKUP_NEWER, PASSPHRASE_WRONG, INVALID
    */
   restore(options: unknown, bytes: AsyncIterable<Uint8Array>): Promise<RestoreAnswer>
-  /** This node goes on as the only one of its cluster, whose quorum is lost. `body`: {othersAreOff?, dryRun?}. @throws NOT_CLUSTERED, STATE_CONFLICT */
+  /** As `ClusterBackups.backup`, by root on this host. @throws NOT_CLUSTERED as well */
+  backup(body: unknown): Promise<BackupFile>
+  /** This node goes on as the only one of its cluster, whose quorum is lost. `body`: {othersAreOff?, acceptLoss?, dryRun?}. @throws NOT_CLUSTERED, STATE_CONFLICT */
   recover(body: unknown): Promise<RecoverAnswer>
   /** Of this node, whatever state it is in. @throws NOT_CLUSTERED, OVERLOADED */
   supportBundle(): SupportBundle
@@ -387,7 +391,7 @@ export interface Control {
 type Losses = { readonly droppedNodes: readonly string[]; readonly lostVms: readonly string[]; readonly lostImages: readonly string[] }
 export type RestoreAnswer = Losses & {
   readonly dryRun: boolean
-  readonly backup: { readonly clusterName: string; readonly clusterId: string; readonly createdAt: string; readonly node: string; readonly version: string; readonly index: number; readonly bytes: number; readonly checksum: string; readonly sealed: boolean }
+  readonly backup: { readonly clusterName: string; readonly clusterId: string; readonly createdAt: string; readonly node: string; readonly version: string; readonly index: number; readonly term: number; readonly local: boolean; readonly bytes: number; readonly checksum: string; readonly sealed: boolean }
   /** Records by table. */
   readonly records: Readonly<Record<string, number>>
   readonly clusterName: string
@@ -408,6 +412,8 @@ export type RecoverAnswer = Losses & {
   readonly lastIndex: number
   /** Known to be committed; what follows up to `lastIndex` may or may not have been acknowledged. */
   readonly commit: number
+  /** Its log was damaged: what was acknowledged may be missing. Only by `acceptLoss`. */
+  readonly mayLack: boolean
   /** When this node last was in touch with a leader; null where that was before its daemon began. */
   readonly lastLeaderAt: string | null
   /** Of the last entry, by its leader's clock. */

@@ -17,7 +17,7 @@ export function presentMembers(context: AppContext, reports: ReadonlyMap<string,
   const own = reports.get(context.nodeId)
   if (own === undefined) throw new Error('assertion: a node always answers itself')
   const nodes = [...context.state.tables.node.values()].toSorted((one, other) => (one.name < other.name ? -1 : 1))
-  const members = nodes.map((node) => presentMember(context, node, { report: reports.get(node.id) ?? null, leading }))
+  const members = nodes.map((node) => presentMember(context, node, { report: reports.get(node.id) ?? null, leading, own }))
   const { configuration } = context.ports.consensus.status()
   const view = {
     node: context.nodeName(context.nodeId) ?? '',
@@ -37,8 +37,8 @@ function leaderAmong(reports: ReadonlyMap<string, MemberReport>): Leading {
   return id === undefined || report === undefined ? null : { id, report }
 }
 
-function presentMember(context: AppContext, node: StoredNode, known: { readonly report: MemberReport | null; readonly leading: Leading }): Member {
-  const { report, leading } = known
+function presentMember(context: AppContext, node: StoredNode, known: { readonly report: MemberReport | null; readonly leading: Leading; readonly own: MemberReport }): Member {
+  const { report, leading, own } = known
   const { history, presence } = context.ports
   const seen = presence.of(node.id)
   const sample = history?.node(node.id) ?? null
@@ -52,6 +52,11 @@ function presentMember(context: AppContext, node: StoredNode, known: { readonly 
   const matchIndex = isLeader ? leading.report.lastIndex : follower === null || follower.match === 0 ? null : follower.match
   const behind = (index: number | null, of: number | undefined) => (index === null || of === undefined ? null : Math.max(0, of - index))
   const consensus = context.ports.consensus.status()
+  const contactOf = () => {
+    if (isLeader) return 0
+    if (leading !== null) return follower?.heardMs ?? null
+    return node.id === context.nodeId ? 0 : (own.contacts[node.id] ?? null)
+  }
   return {
     id: node.id, name: node.name,
     role: leading === null ? roleOf(consensus, node.id) : roleOf({ ...consensus, leaderId: leading.id }, node.id),
@@ -62,7 +67,7 @@ function presentMember(context: AppContext, node: StoredNode, known: { readonly 
     matchIndex, commitIndex, appliedIndex,
     matchLag: behind(matchIndex, leading?.report.lastIndex), commitLag: behind(commitIndex, leading?.report.commit), applyLag: behind(appliedIndex, leading?.report.commit),
     progress: isLeader ? 'replicate' : (follower?.state ?? null),
-    lastContactMs: isLeader ? 0 : (follower?.heardMs ?? null),
+    lastContactMs: contactOf(),
     logSyncMs: report?.logSync?.p99Ms ?? (figures === null || figures.raftAppends === 0 ? null : figures.raftAppendP99Seconds * 1000),
     loopDelayMs: figures === null ? (seen?.load.loopDelayMs ?? null) : figures.loopDelayP99Seconds * 1000,
     logEntries: report === null ? null : report.lastIndex - report.firstIndex + 1, logBytes: report?.logBytes ?? null,

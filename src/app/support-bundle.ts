@@ -9,7 +9,7 @@ import { Redactor } from '../state/redaction.ts'
 import { importInParts, recordDigest, stateHash, type State, type TableName } from '../state/state.ts'
 import { OperationalError } from '../model/error.ts'
 import type { Actor } from '../model/user.ts'
-import { authorize } from './authorize.ts'
+import { authorize, rootOnHost } from './authorize.ts'
 import { isoTime, type AppContext } from './context.ts'
 import type { Caller, SupportBundle } from './face.ts'
 import { appMetrics } from './metrics.ts'
@@ -20,7 +20,6 @@ export type HostFacts = () => { readonly facts: Readonly<Record<string, unknown>
 /** Lines made, or records looked at, before the event loop gets its turn. */
 const stepsTogether = 100
 const turnMs = 100
-const host: Caller = { actor: { kind: 'system', id: 'host', name: 'host', address: '' }, userId: '', userName: 'root', bindings: [{ role: 'administrator', scope: '*' }], session: null }
 
 export class SupportBundles {
   readonly #context: AppContext
@@ -101,7 +100,7 @@ function* linesOf(context: AppContext): Generator<BundleLine | null, void> {
   yield { kind: 'host', facts: redactor.redact(facts) }
   const applied = { index: state.index, hash: stateHash(state) }
   yield { kind: 'status', applied: applied.index, hash: applied.hash, consensus: { ...consensus.status(), agreement: consensus.agreement() } }
-  for (const { name, labels = {}, value } of appMetrics(context, host, 'node')) yield { kind: 'metric', name, labels, value: Number.isFinite(value) ? value : null }
+  for (const { name, labels = {}, value } of appMetrics(context, rootOnHost('this node'), 'node')) yield { kind: 'metric', name, labels, value: Number.isFinite(value) ? value : null }
   for (const line of log) yield { kind: 'log', line }
   yield* pastOf(consensus.history(bundleEntriesMax), redactor)
 }

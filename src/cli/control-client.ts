@@ -57,20 +57,22 @@ async function exchange(call: { readonly socketPath: string; readonly method: 'G
   }
 }
 
-/** The head of an answer that is a file. @throws Failure */
-export async function openControl(socketPath: string, path: string): Promise<IncomingMessage> {
+/** The head of an answer that is a file; with a body it is a POST. @throws Failure */
+export async function openControl(socketPath: string, path: string, body?: unknown): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-  const outgoing = request({ socketPath, method: 'GET', path, agent: false }, resolve)
+  const text = body === undefined ? '' : JSON.stringify(body)
+  const headers = body === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }
+  const outgoing = request({ socketPath, method: body === undefined ? 'GET' : 'POST', path, agent: false, headers }, resolve)
   outgoing.setTimeout(timeoutMs, () => outgoing.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
   outgoing.on('error', reject)
-  outgoing.end()
+  outgoing.end(text)
   let response: IncomingMessage
   try {
     response = await promise
   } catch (error) {
     throw unreachable(socketPath, error)
   }
-  if (response.statusCode === 200) return response
+  if (response.statusCode === 200 || response.statusCode === 201) return response
   const chunks: Buffer[] = []
   for await (const chunk of response) chunks.push(chunk as Buffer)
   throw failureOfAnswer(response.statusCode ?? 0, JSON.parse(Buffer.concat(chunks).toString()))

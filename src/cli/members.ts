@@ -22,7 +22,7 @@ export function registerMembers(cluster: Command, shell: Shell): void {
 }
 
 function registerStatus(cluster: Command, shell: Shell): void {
-  const status = cluster.command('status').description("Show how the members of consensus are; 6 where no leader answers. With --socket, or where no server is known: this host's daemon")
+  const status = cluster.command('status').description("Show how the members of consensus are; 6 where no leader answers. With --socket, or where no server is known: by this host's daemon, also without a leader")
     .addOption(new Option('--socket <path>', `ask this host's daemon by its control socket (${controlSocketDefault})`))
     .action(async (options: { readonly socket?: string }) => {
       if (options.socket !== undefined || !isServerKnown(shell.io.env)) return showDaemon(shell, options.socket ?? controlSocketDefault)
@@ -36,10 +36,19 @@ function registerStatus(cluster: Command, shell: Shell): void {
   withExample(withJson(status), 'novacron cluster status', `novacron cluster status --socket ${controlSocketDefault}`)
 }
 
+/** Of this host's daemon, which needs no leader and no credential for it: what it is itself, and how it sees the others. */
 async function showDaemon(shell: Shell, socket: string): Promise<void> {
-  const answer = await askControl(socket, 'GET', '/status')
-  shell.answer(answer, () => renderDetails(answer))
-  if (typeof valueAt(answer, 'halted') === 'string') shell.endWith(exitCodes.failed)
+  const daemon = await askControl(socket, 'GET', '/status')
+  if (typeof valueAt(daemon, 'halted') === 'string') shell.endWith(exitCodes.failed)
+  if (valueAt(daemon, 'clustered') !== true) return shell.answer(daemon, () => renderDetails(daemon))
+  const view = await askControl(socket, 'GET', '/members')
+  const own = listAt(view, 'members').find((member) => textAt(member, 'id') === textAt(daemon, 'nodeId'))
+  const fact = (name: string) => valueAt(own, name) ?? null
+  const facts = { ...(daemon as object), role: fact('role'), state: fact('state'), term: fact('term'), commitIndex: fact('commitIndex'), appliedIndex: fact('appliedIndex'), logEntries: fact('logEntries'), logBytes: fact('logBytes'), troubles: fact('troubles') }
+  // The cluster's term and commit index are the leader's, where there is one.
+  const document = { ...facts, ...(view as object) }
+  shell.answer(document, () => `${renderDetails(facts)}\n${renderMembers(view, shell.colours)}`)
+  if (valueAt(view, 'stale') === true) shell.endWith(exitCodes.unreachable)
 }
 
 function renderMembers(view: unknown, colours: boolean): string {

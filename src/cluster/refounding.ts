@@ -15,11 +15,13 @@ type Stores = { readonly logStore: LogStore; readonly stateStore: StateStore }
 /**
  * Reads both stores and applies the log to its end. Its last entries may never have been committed, but each of them may have been
  * acknowledged by members that are lost: leaving one out could lose what somebody was told is done.
- * @returns the state, and the highest term that this node has seen
+ * @param acceptLoss of a damaged copy the last intact state will do
+ * @returns the state, and the highest term that this node is known to have seen
  * @throws LOG_DAMAGED, STATE_DIVERGED, STATE_CONFLICT where an entry is of a newer version
  */
-export async function readToEnd(nodeId: RaftId, stores: Stores): Promise<{ readonly state: State; readonly term: number }> {
+export async function readToEnd(nodeId: RaftId, stores: Stores, { acceptLoss }: { readonly acceptLoss: boolean } = { acceptLoss: false }): Promise<{ readonly state: State; readonly term: number; readonly isDamaged: boolean }> {
   const recovered = await recover({ nodeId, bootstrap: false }, stores)
+  if (recovered.kind === 'damaged' && acceptLoss && recovered.state.index > 0) return { state: recovered.state, term: recovered.state.term, isDamaged: true }
   if (recovered.kind === 'damaged') throw new OperationalError('LOG_DAMAGED', `This node's copy is damaged: ${recovered.detail}. Recover the cluster on another node, or restore a backup.`)
   if (recovered.kind === 'diverged') throw new OperationalError('STATE_DIVERGED', "This node's state is not the one that the cluster had. Recover the cluster on another node, or restore a backup. Nothing was changed.")
   const { state, entries, hardState } = recovered
@@ -34,17 +36,20 @@ export async function readToEnd(nodeId: RaftId, stores: Stores): Promise<{ reado
     if (decoded.kind === 'ignorable' || decoded.kind === 'checkpoint') applyEmpty(state, { index, term, timeMs: decoded.timeMs })
     else applyCommand(state, { index, term, timeMs: decoded.timeMs, command: decoded.command })
   }
-  return { state, term: Math.max(hardState.term, state.term) }
+  return { state, term: Math.max(hardState.term, state.term), isDamaged: false }
 }
 
 /**
  * Makes the node the only voter of a cluster with this state. State first, then the log, as a snapshot is installed (recovery.ts): a crash
- * before the state's one atomic step leaves what was there, one after it is finished at the next start.
+ * before the state's one atomic step leaves what was there, one after it is finished at the next start. A damaged log is put aside and begun anew.
  */
-export async function installSole(nodeId: RaftId, state: State, { logStore, stateStore }: Stores): Promise<void> {
+export async function installSole(nodeId: RaftId, state: State, { logStore, stateStore, isDamaged = false }: Stores & { readonly isDamaged?: boolean }): Promise<void> {
   const { index, term } = state
   const configuration: Configuration = { ...emptyConfiguration, voters: [nodeId] }
   const { head, records } = exportState(state)
   await stateStore.replace({ head, records: [...records, configurationRecord({ index, configuration })] })
-  await logStore.write({ hardState: { term, vote: null, commit: index }, entries: [], base: { meta: { index, term, configuration }, discardSuffix: true } })
+  const hardState = { term, vote: null, commit: index }
+  const meta = { index, term, configuration }
+  if (isDamaged) await logStore.renew({ hardState, base: meta })
+  else await logStore.write({ hardState, entries: [], base: { meta, discardSuffix: true } })
 }

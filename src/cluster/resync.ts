@@ -77,7 +77,7 @@ export class Resync {
     const heard = words.filter((word) => word !== 'silent')
     const damaged = words.filter((word) => word === 'damaged').length
     const isLong = clock.monotonicMs() - this.#sinceMonotonicMs > hopelessMs
-    const advice = isLong ? '; if a majority of the voters is lost for good, see "novacron cluster recover" on a member that is whole' : ''
+    const advice = isLong ? '; if a majority of the voters is lost for good, see "novacron cluster recover" on a member that is whole, or here, where none is' : ''
     if (heard.length === 0) return `waits for other members, of whom none answers${advice}`
     if (words.includes('notNow')) return `waits for its leader to take it back: ${this.#reason}${advice}`
     return damaged === 0 ? `waits for a leader${advice}` : `waits for a leader; ${damaged} of the ${heard.length} members that answer are damaged too${advice}`

@@ -6,6 +6,7 @@ import type { Control } from '../app/face.ts'
 import { OperationalError } from '../model/error.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
+import { answerBackup } from './api/cluster-backup.ts'
 import { hasBody, parseJson, readBody } from './body.ts'
 import { bundleHeaders, packBundle } from './support-bundle.ts'
 import { problemHeaders, problemOf, problemType } from './problem.ts'
@@ -20,6 +21,7 @@ type Handler = (body: unknown) => unknown
 const restorePath = '/restore'
 const routesOf = (control: Control): Readonly<Record<string, Handler>> => ({
   'GET /status': () => control.status(),
+  'GET /members': () => control.members(),
   'GET /doctor': () => control.doctor(),
   'POST /init': (body) => control.init(body),
   'POST /leave': () => control.leave(),
@@ -84,6 +86,10 @@ async function serve({ incoming, outgoing, control, routes, clock, log }: Exchan
       await sendBundle(control, outgoing)
       return
     }
+    if (key === 'POST /backup') {
+      await sendBackup(control, outgoing, hasBody(incoming) ? parseJson(await readBody(incoming, outgoing, clock)) : {})
+      return
+    }
     const handler = Object.hasOwn(routes, key) ? routes[key] : undefined
     if (handler === undefined) throw new OperationalError('NOT_FOUND', `The control socket does not know ${key}.`)
     const bytes = hasBody(incoming) ? await readBody(incoming, outgoing, clock) : new Uint8Array()
@@ -106,6 +112,13 @@ async function sendBundle(control: Control, outgoing: ServerResponse): Promise<v
   const { node, nowMs, lines } = control.supportBundle()
   outgoing.writeHead(200, bundleHeaders(node, nowMs))
   await pipeline(packBundle(lines), outgoing)
+}
+
+/** Read as fast as it is taken. */
+async function sendBackup(control: Control, outgoing: ServerResponse, body: unknown): Promise<void> {
+  const { status, headers, body: pieces } = answerBackup(await control.backup(body))
+  outgoing.writeHead(status, Object.fromEntries(headers))
+  await pipeline(pieces ?? [], outgoing)
 }
 
 function respond(outgoing: ServerResponse, status: number, headers: Readonly<Record<string, string>>, body: unknown): void {

@@ -5,7 +5,9 @@ import { OperationalError } from './error.ts'
 import { idSchema, nameSchema } from './id.ts'
 
 /** Raised by whatever an earlier version would misread; the header's own frame stays readable for ever. */
-export const backupFormat = 1
+export const backupFormat = 2
+/** What an earlier version reads as well: everything but the state of one node alone. */
+export const backupFormatShared = 1
 const magic = Uint8Array.from('novacron-backup\n', (character) => character.charCodeAt(0))
 const headBytes = 5
 const checkBytes = 32
@@ -38,7 +40,7 @@ const counterSchema = z.number().int().nonnegative().max(counterMax)
 
 /** Of a file that anybody may have written: every value has a shape and a bound. */
 export const backupHeaderSchema = z.strictObject({
-  format: z.literal(backupFormat),
+  format: z.literal([backupFormatShared, backupFormat]),
   /** Of the program that wrote it. */
   version: z.string().max(64),
   featureLevel: counterSchema,
@@ -55,6 +57,8 @@ export const backupHeaderSchema = z.strictObject({
   hash: z.string().regex(/^[0-9a-f]{16}$/),
   /** Null: the records lie open, and the cluster's key is not in it. */
   passphrase: passphraseParametersSchema.nullable(),
+  /** It is what the node had applied, and nobody was asked: others may have acknowledged more. `commit`: what it knew to be committed; `quorum`: it was in touch with a leader. Absent in one that has all that was acknowledged before. */
+  local: z.strictObject({ commit: counterSchema, quorum: z.boolean() }).optional(),
 })
 export type BackupHeader = z.output<typeof backupHeaderSchema>
 
@@ -66,6 +70,7 @@ export const backupEndSchema = z.strictObject({ records: counterSchema })
 export const passphraseSchema = z.string().min(12, 'must have at least 12 characters').max(1024)
 export const backupCreateSchema = z.strictObject({
   passphrase: passphraseSchema.nullable().default(null).describe('Everything is encrypted under it, the cluster\'s key included. Without one the key is left out, and a restore makes new secrets'),
+  local: z.boolean().default(false).describe('Of what this node has applied, without asking the others: also without a quorum. It may be behind, and says so; it does not count as the last backup'),
 })
 
 /** What is known of the last backup whose last byte was handed over; what became of the file is not known here. */

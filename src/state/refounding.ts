@@ -17,7 +17,7 @@ import { Refusal, Transaction } from './transaction.ts'
 export const indexJump = 1_000_000
 export const epochJump = 1_000
 
-export type Refounding = { readonly term: number; readonly timeMs: number; readonly actor: Actor; readonly commandId: string }
+export type Refounding = { readonly term: number; readonly timeMs: number; readonly actor: Actor; readonly commandId: string; /** The survivor's log was damaged: it may lack what was acknowledged. */ readonly mayLack?: true }
 
 export type RestoredCluster = {
   readonly clusterId: string
@@ -78,8 +78,8 @@ export function recoverCluster(state: State, nodeId: NodeId, refounding: Refound
   const droppedNodes = dropOthers(work, nodeId, epoch)
   const lostVms = passOverEpochs(work)
   work.step((transaction) => {
-    say(transaction, requireCluster(state), `Cluster ${former.name} goes on with ${own.name} alone, at epoch ${epoch}: ${refounding.actor.name} said that its quorum is lost`, 'cluster.recovered')
-    audit(transaction, 'cluster.recover', own.name, `epoch ${epoch}; log up to index ${fromIndex}; without ${droppedNodes.join(', ')}`)
+    say(transaction, requireCluster(state), `Cluster ${former.name} goes on with ${own.name} alone, at epoch ${epoch}: ${refounding.actor.name} said that its quorum is lost${refounding.mayLack === true ? `; its log was damaged, and what was acknowledged after index ${fromIndex} is lost` : ''}`, 'cluster.recovered')
+    audit(transaction, 'cluster.recover', own.name, `epoch ${epoch}; log up to index ${fromIndex}${refounding.mayLack === true ? ', damaged' : ''}; without ${droppedNodes.join(', ')}`)
   })
   return { index: state.index, droppedNodes, lostVms, lostImages: imagesWithoutCopy(state) }
 }

@@ -101,6 +101,12 @@ test('a restored cluster is this host\'s own before it takes part: one that cann
   expect(formation.member?.node.cluster.state.tables.cluster.get('cluster')).toMatchObject({ name: 'test', epoch: 2 })
 })
 
+test('a restore of one node\'s own backup says what it may lack', async () => {
+  const { notes, backup } = await formation.restore({ dryRun: true }, backupFile(backedUp().state, { format: 2, local: { commit: 2_000, quorum: false } }))
+  expect(backup).toMatchObject({ local: true })
+  expect(notes[0]).toMatch(/^The backup is what n1 alone had applied, up to index \d+ of term 1 \(.*\), without a quorum: it may be behind\. .*, nor is what n1 knew to be committed up to 2000\.$/)
+})
+
 test.each<readonly [string, { readonly host?: true; readonly timeMs?: number }, RegExp]>([
   ['on a host that is a member in it', { host: true }, /This host is n1 in the backup/],
   ['that is days ahead of the host\'s clock', { timeMs: clock.nowMs() + 2 * 86_400_000 }, /set the clock right first/],
@@ -149,6 +155,25 @@ test('a recovery whose last write fails behind its one step is done: the start f
   expect(await formation.recover({ othersAreOff: true })).toMatchObject({ dryRun: false, epoch: 2, droppedNodes: ['n2'] })
   expect(failed).toBeGreaterThan(1)
   expect(formation.member?.node.cluster.status()).toMatchObject({ quorum: true, configuration: { voters: [host.identity.nodeId] } })
+})
+
+test('a survivor whose log is gone goes on with its state, by the word that what came after it is lost', async () => {
+  await survivor()
+  const { index } = formation.member!.node.cluster.state
+  await formation.stop()
+  await rm(join(dataDir, 'raft'), { recursive: true })
+  formation = new Formation(host, { attach: () => undefined, onHalted: () => undefined })
+  await formation.resume(await readMembership(dataDir))
+  expect(formation.member?.node.cluster.status()).toMatchObject({ quorum: false, troubles: [{ type: 'LogDamaged' }] })
+  await expect(formation.recover({ othersAreOff: true })).rejects.toMatchObject({ code: 'STATE_CONFLICT', message: expect.stringContaining('--accept-loss') })
+  expect(await formation.recover({ othersAreOff: true, acceptLoss: true })).toMatchObject({ dryRun: false, epoch: 2, mayLack: true, droppedNodes: ['n2'] })
+  const { cluster } = formation.member!.node
+  expect(cluster.status()).toMatchObject({ quorum: true, halted: null, troubles: [], configuration: { voters: [host.identity.nodeId] } })
+  expect([...cluster.state.tables.event.values()].find(({ reason }) => reason === 'cluster.recovered')?.message).toContain(`what was acknowledged after index ${index} is lost`)
+  await formation.stop()
+  formation = new Formation(host, { attach: () => undefined, onHalted: () => undefined })
+  await formation.resume(await readMembership(dataDir))
+  expect(formation.member?.node.cluster.status()).toMatchObject({ halted: null, troubles: [] })
 })
 
 test('a recovery that fails before its step says so, and leaves the former cluster', async () => {

@@ -19,7 +19,7 @@ export function recoveryRoutes(ui: Ui): Hono<HttpEnv> {
       if (withoutKey && passphrase !== '') return answerRecovery(ui, context, { withoutKey, errors: { passphrase: 'A passphrase, or none: not both.' } }, 422)
       if (!withoutKey && passphrase !== (form.get('again') ?? '')) return answerRecovery(ui, context, { errors: { again: 'Both differ.' } }, 422)
       try {
-        const written = await ui.app.clusterBackup.backup(callerOf(context), { passphrase: withoutKey ? null : passphrase }, writeOptionsOf(context))
+        const written = await ui.app.clusterBackup.backup(callerOf(context), { passphrase: withoutKey ? null : passphrase, ...(fieldOf(form, 'local') === 'yes' ? { local: true } : {}) }, writeOptionsOf(context))
         if ('dryRun' in written) throw new Error('assertion: a form asks for no dry run')
         return answerBackup(written)
       } catch (error) {

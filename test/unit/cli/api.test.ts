@@ -149,6 +149,10 @@ test('login keeps an API token in a private profile, which later commands use; l
 
 test('the control socket: status, doctor, founding and joining', async () => {
   expect((await run(['cluster', 'status', '--socket', socket, '--json'])).json).toMatchObject({ clustered: true, name: 'n1' })
+  // What root asks at night: no server, no credential, perhaps no leader.
+  const consensus = await run(['cluster', 'status', '--socket', socket])
+  expect(consensus.stdout).toMatch(/^clustered +true\n(?:.*\n)*role +leader\nstate +leader\nterm +1\ncommitIndex +7\nappliedIndex +7\n(?:.*\n)*\nleader n1, term 1, .*\n(?:.*\n)*NODE +ROLE +STATE/)
+  expect((await run(['cluster', 'status', '--socket', socket, '--json'])).json).toMatchObject({ role: 'leader', appliedIndex: 7, troubles: [], leader: 'n1', term: 1, voters: 1, members: [{ name: 'n1', lastContactMs: 0 }] })
   const founded = await run(['cluster', 'init', '--name', 'berlin', '--socket', socket, '--json'])
   expect(founded.json).toEqual({ caCertificate: 'pem', adminUser: 'admin', adminPassword: 'secret', token: 'nct_x' })
   expect((await run(['cluster', 'init', '--name', 'berlin', '--socket', socket])).stdout).toContain('password  secret')

@@ -4,8 +4,12 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { serve, type Served } from '../http/harness.ts'
+import { rootOnHost } from '../../../src/app/authorize.ts'
+import type { BackupFile } from '../../../src/app/face.ts'
+import { startControl } from '../../../src/http/control.ts'
+import { clock, recordingLog, serve, type Served } from '../http/harness.ts'
 import { startRealNode, type RealNode } from '../http/real-node.ts'
+import { smallControl } from '../http/small-app.ts'
 import { emptyHome, run, type Surroundings } from './terminal.ts'
 
 const passphrase = 'correct horse battery staple'
@@ -98,4 +102,41 @@ test('a dry run writes no file and asks for no passphrase', async () => {
   const dry = await cli([at('dry'), '--dry-run', '--json'])
   expect(dry.json, dry.stderr).toMatchObject({ dryRun: true })
   expect(existsSync(at('dry'))).toBe(false)
+})
+
+test('- is standard output, and nothing of that name; standard input where one is checked', async () => {
+  const sent = await cli(['-', '--without-key'])
+  expect(sent).toMatchObject({ code: 0, stderr: expect.stringMatching(/^standard output: .*, everything up to index \d+\nIt is not encrypted/) })
+  expect(existsSync('-')).toBe(false)
+  expect(sent.bytes.subarray(0, 16).toString()).toBe('novacron-backup\n')
+  expect(await cli(['-', '--verify', '--json'], { input: sent.bytes })).toMatchObject({ code: 0, json: { file: '-', intact: true, bytes: sent.bytes.length } })
+  expect(await cli(['-', '--verify'], { input: sent.bytes.subarray(0, 500) })).toMatchObject({ code: 5, stderr: expect.stringContaining('cut short') })
+})
+
+test('- is refused where a person would get it on the screen, or nothing comes', async () => {
+  expect(await cli(['-', '--without-key'], { terminal: true })).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('standard output is a terminal') })
+  expect(await cli(['-', '--without-key', '--json'])).toMatchObject({ code: 2 })
+  expect(await cli(['-', '--verify'], { terminal: true })).toMatchObject({ code: 2, stderr: expect.stringContaining('that is a terminal') })
+})
+
+test('a local one says that it may be behind, also when it is checked', async () => {
+  const saved = await cli([at('local'), '--local', '--without-key', '--json'])
+  expect(saved.json, saved.stderr).toMatchObject({ local: true, term: 2, node: 'n1' })
+  expect((await cli([at('local-too'), '--local', '--without-key'])).stderr).toMatch(/It is what n1 alone had applied, up to index \d+ of term 2, and may be behind/)
+  expect(await cli([at('local'), '--verify'])).toMatchObject({ code: 0, stderr: expect.stringContaining('may be behind') })
+  expect((await cli(['--local', '--dry-run'])).stdout).toContain('other members may have acknowledged more')
+})
+
+test('on the host itself, by its socket, as root', async () => {
+  const socket = at('control.sock')
+  const server = await startControl({
+    path: socket, clock, log: recordingLog([]),
+    control: { ...smallControl, backup: async (body) => (await real.node.app.clusterBackup.backup(rootOnHost('n1'), body, { idempotencyKey: null, bodyHash: '', ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal })) as BackupFile },
+  })
+  const lone = emptyHome()
+  const saved = await cli([at('by-socket'), '--local', '--socket', socket, '--passphrase-file', at('passphrase'), '--json'], { env: lone })
+  expect(saved.json, saved.stderr).toMatchObject({ local: true, sealed: true, file: at('by-socket') })
+  expect((await cli(['--verify', at('by-socket')], { env: lone })).code).toBe(0)
+  expect(await cli([at('short-one'), '--local', '--socket', socket, '--passphrase-stdin'], { env: lone, input: 'short\n' })).toMatchObject({ code: 5, stderr: expect.stringContaining('12 characters') })
+  await server.stop()
 })

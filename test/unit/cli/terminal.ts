@@ -6,11 +6,12 @@ import { PassThrough, Writable } from 'node:stream'
 import { runCli } from '../../../src/cli/program.ts'
 import type { Json } from '../http/harness.ts'
 
-export type Ran = { readonly code: number; readonly stdout: string; readonly stderr: string; readonly json: Json }
-export type Surroundings = { readonly env?: Readonly<Record<string, string>>; readonly input?: string; readonly terminal?: boolean; readonly onOutput?: (text: string, stdin: PassThrough) => void }
+export type Ran = { readonly code: number; readonly stdout: string; /** Standard output as it came. */ readonly bytes: Buffer; readonly stderr: string; readonly json: Json }
+export type Surroundings = { readonly env?: Readonly<Record<string, string>>; readonly input?: string | Buffer; readonly terminal?: boolean; readonly onOutput?: (text: string, stdin: PassThrough) => void }
 
 class Sink extends Writable {
   text = ''
+  readonly pieces: Buffer[] = []
   readonly isTTY: boolean
   readonly #onText: (text: string) => void
   constructor(isTTY: boolean, onText: (text: string) => void) {
@@ -21,6 +22,7 @@ class Sink extends Writable {
 
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
     this.text += chunk.toString()
+    this.pieces.push(chunk)
     this.#onText(this.text)
     done()
   }
@@ -45,5 +47,5 @@ export async function run(argv: readonly string[], { env = emptyHome(), input, t
   } catch {
     json = undefined
   }
-  return { code, stdout: stdout.text, stderr: stderr.text, json }
+  return { code, stdout: stdout.text, bytes: Buffer.concat(stdout.pieces), stderr: stderr.text, json }
 }

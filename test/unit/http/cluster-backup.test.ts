@@ -6,6 +6,7 @@ import type { BackupFile, Caller, WriteOptions } from '../../../src/app/face.ts'
 import { createIdentity } from '../../../src/drivers/crypto/identity.ts'
 import { createVault } from '../../../src/drivers/crypto/vault.ts'
 import { BackupDecoder, beginBackup, encodeFrame } from '../../../src/model/backup.ts'
+import { OperationalError } from '../../../src/model/error.ts'
 import { serve, type Ask, type Served } from './harness.ts'
 import { startRealNode, type RealNode } from './real-node.ts'
 
@@ -177,4 +178,35 @@ test('whoever goes away in the midst leaves room for others, and no good backup 
   while (status !== 201 && performance.now() < deadlineMs) ({ status } = await backUp({}))
   expect(status).toBe(201)
   expect((await admin('/cluster/backup')).json).not.toEqual(before)
+})
+
+test('a local one is marked as such, asks nobody, and does not count as the last', async () => {
+  const { clusterBackup, identity } = real.node.app
+  const caller = (await identity.authenticateToken(real.token, '192.0.2.7'))!
+  const told = () => [clusterBackup.lastBackup(caller), [...real.node.cluster.state.tables.event.values()].filter(({ reason }) => reason.startsWith('cluster.back')).length]
+  const before = told()
+  const { status, bytes, index } = await backUp({ passphrase, local: true })
+  expect(status).toBe(201)
+  expect(told()).toEqual(before)
+  const { header } = await read(bytes, passphrase)
+  expect(header).toMatchObject({ format: 2, index, term: 2, local: { commit: index, quorum: true } })
+  expect((await read((await backUp({})).bytes, null)).header).toMatchObject({ format: 1 })
+  const { items } = real.node.app.records.audit(caller, { limit: 5, after: null, sort: '-at', filter: 'command:cluster.localBackup' })
+  expect(items).toMatchObject([{ target: 'n1', outcome: 'done' }])
+})
+
+test('without a quorum it says how what is here can be saved; a state in doubt is not saved', async () => {
+  const { app, cluster } = real.node
+  const caller = (await app.identity.authenticateToken(real.token, '192.0.2.7'))!
+  const options: WriteOptions = { idempotencyKey: null, bodyHash: '', ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal }
+  const kept = { propose: cluster.propose.bind(cluster), status: cluster.status.bind(cluster) }
+  try {
+    cluster.propose = () => Promise.reject(new OperationalError('NO_QUORUM', 'There is no leader.'))
+    await expect(app.clusterBackup.backup(caller, {}, options)).rejects.toThrow(/There is no leader\. What this node has can be saved all the same, with "local"/)
+    await expect(app.clusterBackup.backup(caller, { local: true }, options)).resolves.toMatchObject({ name: expect.stringMatching(/-local\.novabackup$/) })
+    cluster.status = () => ({ ...kept.status(), divergence: { phase: 'doubt', index: 9, hash: 'a', expected: 'b' } })
+    await expect(app.clusterBackup.backup(caller, { local: true }, options)).rejects.toMatchObject({ code: 'STATE_DIVERGED' })
+  } finally {
+    Object.assign(cluster, kept)
+  }
 })

@@ -308,7 +308,8 @@ function echo(signal: AbortSignal): ByteStream {
 
 export const smallControl: Control = {
   supportBundle: () => smallBundle(),
-  status: () => ({ clustered: true, nodeId: 'n1', name: 'n1', halted: null, url: 'https://n1:8443', fingerprint: 'ab'.repeat(32), discovery: true, removed: null }),
+  status: () => ({ clustered: true, nodeId: uuid(0xd1), name: 'n1', halted: null, url: 'https://n1:8443', fingerprint: 'ab'.repeat(32), discovery: true, removed: null }),
+  members: () => createSmallApp().members.view(callerWith(null)),
   leave: async () => ({ clusterName: 'lab' }),
   resetPassword: async () => ({ user: 'admin', password: 'secret' }),
   async init(body) {
@@ -320,6 +321,7 @@ export const smallControl: Control = {
     for await (const piece of bytes) if (piece.length > 0) break
     throw new OperationalError('BACKUP_DAMAGED', `Damaged, with ${JSON.stringify(options)}.`)
   },
+  backup: async () => ({ name: 'lab-local.novabackup', index: 7, bytes: (async function* () { yield Buffer.from('novacron-backup\n') })() }),
   recover: async () => { throw new OperationalError('STATE_CONFLICT', 'There is a quorum.') },
   doctor: async () => [{ check: 'clock', outcome: 'good', measured: '1 ms', advice: '' }],
 }

@@ -70,7 +70,7 @@ describe('a file', () => {
 
 describe('a newer file', () => {
   test('by its format', () => {
-    expect(() => parseBackupHeader(JSON.stringify({ format: 2, anything: true }))).toThrow(expect.objectContaining({ code: 'BACKUP_NEWER' }))
+    expect(() => parseBackupHeader(JSON.stringify({ format: 3, anything: true }))).toThrow(expect.objectContaining({ code: 'BACKUP_NEWER' }))
     expect(() => parseBackupHeader(JSON.stringify({ format: 1, anything: true }))).toThrow(expect.objectContaining({ code: 'BACKUP_DAMAGED' }))
   })
   test('by a kind of frame', () => {

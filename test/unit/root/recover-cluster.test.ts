@@ -31,7 +31,7 @@ function survivor(peers: Readonly<Record<string, Peer | null>>, changes: Partial
     p2p: { transport: { request } },
   } as unknown as Member
   const host = { identity: { nodeId }, config: { name: 'n1' }, clock: systemClock, random: systemRandom } as unknown as Host
-  return { world, plan: () => planRecovery(host, member) }
+  return { world, plan: (options = { acceptLoss: false }) => planRecovery(host, member, options) }
 }
 
 describe('refused', () => {
@@ -50,14 +50,14 @@ describe('refused', () => {
   })
   test('on a node that doubts its state, or has not got back what it once had', async () => {
     await expect(survivor({ n2: null, n3: null }, { divergence: { phase: 'doubt', index: 9, hash: 'a', expected: 'b' } }).plan()).rejects.toEqual(conflict(/in doubt/))
-    await expect(survivor({ n2: null, n3: null }, { troubles: [{ type: 'Resyncing', message: '', sinceMs: 1 }] }).plan()).rejects.toEqual(conflict(/catches up after damage/))
+    await expect(survivor({ n2: null, n3: null }, { troubles: [{ type: 'Resyncing', message: '', sinceMs: 1 }] }).plan()).rejects.toEqual(conflict(/any part may be missing.*--accept-loss.*Nothing was changed/))
     await expect(survivor({ n2: null, n3: null }, { troubles: [{ type: 'DiskFull', message: '', sinceMs: 1 }] }).plan()).resolves.toMatchObject({ dryRun: true })
   })
   test('without the word', () => {
     expect(() => parseRecovery({})).toThrow(expect.objectContaining({ code: 'INVALID' }))
     expect(() => parseRecovery({ othersAreOff: false })).toThrow(expect.objectContaining({ code: 'INVALID' }))
-    expect(parseRecovery({ dryRun: true })).toEqual({ dryRun: true })
-    expect(parseRecovery({ othersAreOff: true })).toEqual({ dryRun: false })
+    expect(parseRecovery({ dryRun: true })).toEqual({ dryRun: true, acceptLoss: false })
+    expect(parseRecovery({ othersAreOff: true, acceptLoss: true })).toEqual({ dryRun: false, acceptLoss: true })
   })
 })
 
@@ -70,5 +70,22 @@ describe('not refused', () => {
     const before = stateHash(world.state)
     expect(await plan()).toMatchObject({ dryRun: true, epoch: 2, term: 3, lastIndex: 50, commit: 48, lastLeaderAt: '1970-01-01T00:00:00.001Z', droppedNodes: ['n2', 'n3'], notes: expect.arrayContaining([expect.stringContaining('beyond 50')]) })
     expect(stateHash(world.state)).toBe(before)
+  })
+})
+
+describe('a survivor whose log was damaged', () => {
+  const resyncing = { troubles: [{ type: 'Resyncing' as const, message: '', sinceMs: 1 }] }
+  const damaged = { halted: 'The Raft log is damaged (gone).', troubles: [{ type: 'LogDamaged' as const, message: '', sinceMs: 1 }], configuration: { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false } }
+  test.each([['that catches up', resyncing], ['that waits', damaged]])('%s goes on by word, and is told what may be lost', async (_what, trouble) => {
+    expect(await survivor({ n2: null, n3: null }, trouble).plan({ acceptLoss: true })).toMatchObject({ mayLack: true, notes: expect.arrayContaining([expect.stringMatching(/^Kept is what is left on this node, up to index 50.*lost is whatever was acknowledged after that/)]) })
+    await expect(survivor({ n2: null, n3: null }, trouble).plan()).rejects.toMatchObject({ code: 'STATE_CONFLICT' })
+  })
+  test('is not recovered while a member whose log is whole answers', async () => {
+    await expect(survivor({ n2: {}, n3: null, n4: null, n5: null }, damaged).plan({ acceptLoss: true })).rejects.toThrow(/n2 answers, and its log is whole: recover the cluster there/)
+  })
+  test('is not recovered where nothing is left of the state', async () => {
+    const { world, plan } = survivor({ n2: null, n3: null }, damaged)
+    world.state.tables.cluster.clear()
+    await expect(plan({ acceptLoss: true })).rejects.toThrow(/nothing of the state is left here.*restore a backup/)
   })
 })

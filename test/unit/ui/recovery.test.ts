@@ -45,3 +45,13 @@ describe('the form', () => {
     expect(await (await pages.post('/recovery', { passphrase: 'short', again: 'short' })).text()).toMatch(/id="bk-pass-err">.*12 characters/)
   })
 })
+
+test('without a quorum what this node has can be saved: that button does not rest', async () => {
+  const pages = makePages()
+  pages.app.scene.freshness = { ...pages.app.scene.freshness, quorum: false, leader: null }
+  const text = await (await pages.get('/recovery')).text()
+  expect(text).toMatch(/<button type="submit" class="btn" name="local" value="yes" id="bk-local">Save what n2 has/)
+  expect(text).toContain('novacron cluster recover --accept-loss --dry-run')
+  expect((await pages.post('/recovery', { passphrase, again: passphrase, local: 'yes' })).status).toBe(201)
+  expect(pages.app.writes.at(-1)).toMatchObject({ what: 'backup.create', body: { passphrase, local: true } })
+})

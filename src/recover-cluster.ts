@@ -10,6 +10,7 @@ import { openStores, type Host, type Member } from './member.ts'
 import { epochOf } from './model/cluster.ts'
 import { OperationalError } from './model/error.ts'
 import { uuidV7, type NodeId } from './model/id.ts'
+import { clauseOf } from './model/sentence.ts'
 import { recoverCluster, type Refounded, type Refounding } from './state/refounding.ts'
 import { exportState, importState } from './state/state.ts'
 
@@ -36,7 +37,7 @@ export async function planRecovery(host: Host, member: Member, { acceptLoss }: P
   const { cluster, app } = member.node
   const status = cluster.status()
   const isDamaged = status.troubles.some(({ type }) => losing.has(type))
-  if (status.halted !== null && !isDamaged) throw refused(`This node takes no part: ${trimmed(status.halted)}.`)
+  if (status.halted !== null && !isDamaged) throw refused(`This node takes no part: ${clauseOf(status.halted)}.`)
   if (status.divergence !== null) throw refused("This node is in doubt whether its state is the cluster's. Recover the cluster on another node, or restore a backup.")
   if (status.quorum) throw refused('This node is in touch with a leader that has a majority: there is a quorum.')
   const { nodeId } = host.identity
@@ -123,10 +124,6 @@ async function statusOf(member: Member, nodeId: string): Promise<HeardStatus | n
     // Whatever the reason, it does not answer.
     return null
   }
-}
-
-function trimmed(sentence: string): string {
-  return sentence.replace(/\.$/, '')
 }
 
 function refused(why: string): OperationalError {

@@ -2,6 +2,7 @@
 import type { ClusterMembers, Member, MemberReport, Timing } from '../model/member.ts'
 import { sampleAgeMsMax } from '../model/metrics.ts'
 import type { StoredNode } from '../model/node.ts'
+import { clauseOf } from '../model/sentence.ts'
 import type { AppContext } from './context.ts'
 import { roleOf } from './present.ts'
 
@@ -93,7 +94,7 @@ function notesOf(view: Omit<ClusterMembers, 'notes'>): readonly string[] & strin
   const versions = new Set(view.members.map(({ version }) => version).filter((version) => version !== ''))
   if (versions.size > 1) notes.push(`Members run different versions: ${[...versions].toSorted().join(', ')}.`)
   for (const member of view.members) {
-    if (member.halted !== null) notes.push(`${member.name} takes no part: ${member.halted.replace(/\.$/, '')}.`)
+    if (member.halted !== null) notes.push(`${member.name} takes no part: ${clauseOf(member.halted)}.`)
     else for (const trouble of member.troubles) notes.push(`${member.name}: ${trouble}`)
     if ((member.matchLag ?? 0) > lagNoted) notes.push(`${member.name} is ${member.matchLag} entries behind.`)
     if ((member.logSyncMs ?? 0) > logSyncMsNoted) notes.push(`The disk of ${member.name} is slow: a durable write takes ${Math.round(member.logSyncMs ?? 0)} ms.`)

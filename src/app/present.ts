@@ -7,6 +7,7 @@ import type { Condition } from '../model/resource.ts'
 import type { StoredImage } from '../model/image.ts'
 import type { StoredNode } from '../model/node.ts'
 import type { StoredVm, Vm, VmPhase } from '../model/vm.ts'
+import { clauseOf } from '../model/sentence.ts'
 import { fetchKey } from '../ports/image-supply.ts'
 import { shownPhase } from '../planner/vm.ts'
 import { isCancellable } from '../state/operation.ts'
@@ -120,7 +121,7 @@ function drainConditions(context: AppContext, node: StoredNode): Condition[] {
   const error = drain?.error ?? null
   // What fits nowhere is counted in the drain's own words.
   const left = error === null ? `${count} left` : error.code === 'NO_FIT' ? error.message : `${count} left: ${error.message}`
-  const message = vms === 0 ? 'It has no VM, and takes none until it is opened again.' : `${left.replace(/\.$/, '')}.`
+  const message = vms === 0 ? 'It has no VM, and takes none until it is opened again.' : `${clauseOf(left)}.`
   return [{ type: 'Drained', status: vms === 0 ? 'true' : 'false', reason: vms === 0 ? 'empty' : 'vmsLeft', message, sinceMs: drain?.endedMs ?? 0, ...cause }]
 }
 

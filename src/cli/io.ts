@@ -1,6 +1,7 @@
 // What a command has of the world around it, and how it fails: streams, environment, exit codes.
 import type { Readable, Writable } from 'node:stream'
 import { errorTable, isErrorCode, type FieldError } from '../model/error.ts'
+import { endOnce } from '../model/sentence.ts'
 
 export type Output = Writable & { readonly isTTY?: boolean | undefined; readonly columns?: number | undefined }
 export type Input = Readable & { readonly isTTY?: boolean | undefined; setRawMode?(on: boolean): unknown }
@@ -44,7 +45,7 @@ export class Failure extends Error {
   readonly status: number
   readonly fields: readonly FieldError[]
   constructor(exitCode: ExitCode, code: string, message: string, options: { readonly status?: number; readonly fields?: readonly FieldError[]; readonly cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? {} : { cause: options.cause })
+    super(endOnce(message), options.cause === undefined ? {} : { cause: options.cause })
     this.name = 'Failure'
     this.exitCode = exitCode
     this.code = code

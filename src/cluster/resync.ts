@@ -1,5 +1,6 @@
 // A node whose log is damaged comes back: it asks the leader to take its vote away, begins anew, and is caught up and promoted like a new member.
 import { OperationalError } from '../model/error.ts'
+import { clauseOf } from '../model/sentence.ts'
 import type { Cancel, Clock } from '../ports/clock.ts'
 import type { ConsensusTrouble } from '../ports/consensus.ts'
 import type { Log } from '../ports/log.ts'
@@ -66,7 +67,7 @@ export class Resync {
 
   get trouble(): ConsensusTrouble | null {
     const { halted, renewingTo, state } = this.#engine
-    if (halted?.kind === 'damaged') return { type: 'LogDamaged', message: `The Raft log is damaged (${halted.reason}). This node does not vote and ${this.#waitsFor()}.`, sinceMs: this.#sinceMs }
+    if (halted?.kind === 'damaged') return { type: 'LogDamaged', message: `The Raft log is damaged (${clauseOf(halted.reason)}). This node does not vote and ${this.#waitsFor()}.`, sinceMs: this.#sinceMs }
     if (renewingTo === null || halted !== null) return null
     return { type: 'Resyncing', message: state.index === 0 ? 'The Raft log was damaged; this node waits for a snapshot.' : 'The Raft log was damaged; this node catches up with the others.', sinceMs: this.#sinceMs }
   }
@@ -79,7 +80,7 @@ export class Resync {
     const isLong = clock.monotonicMs() - this.#sinceMonotonicMs > hopelessMs
     const advice = isLong ? '; if a majority of the voters is lost for good, see "novacron cluster recover" on a member that is whole, or here, where none is' : ''
     if (heard.length === 0) return `waits for other members, of whom none answers${advice}`
-    if (words.includes('notNow')) return `waits for its leader to take it back: ${this.#reason}${advice}`
+    if (words.includes('notNow')) return `waits for its leader to take it back: ${clauseOf(this.#reason)}${advice}`
     return damaged === 0 ? `waits for a leader${advice}` : `waits for a leader; ${damaged} of the ${heard.length} members that answer are damaged too${advice}`
   }
 

@@ -1,6 +1,7 @@
 // Says in the cluster's events what ailed this node's part in consensus, and when it was over: as soon as a leader can be reached.
 import { makeCommand } from '../model/command.ts'
 import { uuidV7, type NodeId } from '../model/id.ts'
+import { clauseOf } from '../model/sentence.ts'
 import { flappingNote, isDue, tellAt, type Told } from '../model/told.ts'
 import type { Cancel, Clock, Random } from '../ports/clock.ts'
 import type { Consensus, ConsensusTrouble } from '../ports/consensus.ts'
@@ -63,7 +64,7 @@ export class NodeTroubleController {
       this.#told.set(trouble.type, told)
       this.#present.set(trouble.type, trouble)
       const note = flappingNote(told)
-      this.#queue({ type: trouble.type, isOver: false, message: note === '' ? trouble.message : `${trouble.message.replace(/\.$/, '')}${note}` })
+      this.#queue({ type: trouble.type, isOver: false, message: note === '' ? trouble.message : `${clauseOf(trouble.message)}${note}` })
     }
   }
 

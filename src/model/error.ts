@@ -1,4 +1,5 @@
 // Operating faults: what can go wrong though no code is wrong, as a closed union of codes with the HTTP status each one maps to.
+import { endOnce } from './sentence.ts'
 
 /**
  * Code → HTTP status and title. The one table: `docs/errors.md` explains each code, a test holds both together.
@@ -87,12 +88,12 @@ export type ErrorData = {
   readonly [key: string]: unknown
 }
 
-/** An operating fault. `message` is the sentence a person reads: what happened, what was not affected, what to do. */
+/** An operating fault. `message` is the sentence a person reads: what happened, what was not affected, what to do; each sentence ends once, whatever it was put together of. */
 export class OperationalError extends Error {
   readonly code: ErrorCode
   readonly data: ErrorData
   constructor(code: ErrorCode, message: string, options: { data?: ErrorData; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? {} : { cause: options.cause })
+    super(endOnce(message), options.cause === undefined ? {} : { cause: options.cause })
     this.name = 'OperationalError'
     this.code = code
     this.data = options.data ?? {}

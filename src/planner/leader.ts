@@ -1,5 +1,6 @@
 // Who could lead next, and why a member could not.
 import type { ClusterMembers, Member } from '../model/member.ts'
+import { clauseOf } from '../model/sentence.ts'
 
 /** A leader that hands over holds proposals back until its successor has caught up: so many entries take no time. */
 export const successionLagMax = 1000
@@ -13,7 +14,7 @@ export function doubtLeader(view: ClusterMembers, nodeId: string): string | null
   if (member.role === 'leader') return null
   if (member.role !== 'voter') return `${name} does not vote, so it cannot lead: promote it first (novacron cluster promote ${name}).`
   if (member.voting === 'never') return `${name} is not to vote, so it could not lead for long.`
-  if (member.halted !== null) return `${name} takes no part: ${member.halted}.`
+  if (member.halted !== null) return `${name} takes no part: ${clauseOf(member.halted)}.`
   if (!member.reachable) return `${name} does not answer.`
   if (member.progress !== 'replicate') return `${name} is still being brought up to date.`
   if (member.matchLag !== null && member.matchLag > successionLagMax) return `${name} is ${member.matchLag} entries behind.`

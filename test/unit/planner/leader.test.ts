@@ -16,6 +16,7 @@ test.each<[string, ClusterMembers, string | null]>([
   ['a learner', view({ role: 'learner' }), 'n2 does not vote, so it cannot lead: promote it first (novacron cluster promote n2).'],
   ['who shall not vote', view({ voting: 'never' }), 'n2 is not to vote, so it could not lead for long.'],
   ['who has halted', view({ halted: 'the log could not be written' }), 'n2 takes no part: the log could not be written.'],
+  ['who has halted, told by a whole sentence', view({ halted: 'The log is damaged.' }), 'n2 takes no part: The log is damaged.'],
   ['who is away', view({ reachable: false }), 'n2 does not answer.'],
   ['who gets a snapshot', view({ progress: 'snapshot' }), 'n2 is still being brought up to date.'],
   ['who is behind', view({ matchLag: 5000 }), 'n2 is 5000 entries behind.'],

@@ -8,7 +8,8 @@ import type { Log } from '../ports/log.ts'
 import { mayPropose } from '../state/query.ts'
 import type { StateHolder } from '../state/state.ts'
 
-const periodMs = 500
+/** No part of an election time-out: with each of those a leader forgets of whom it heard, and just after that is not always looked. */
+const periodMs = 430
 /** A leader that does not hold for so long is not told of. */
 const settleMs = 2_000
 /** A member that the leader has not heard of for so long is silent. */

@@ -23,6 +23,7 @@ const views: readonly View[] = [
   { text: 'Nodes', q: 'kind:node', icon: 'node' },
   { text: 'Images', q: 'kind:image', icon: 'image' },
   { text: 'Operations', q: 'kind:operation', icon: 'ops' },
+  { text: 'Cluster', q: 'kind:cluster', icon: 'overview' },
 ]
 
 export function eventsPage(frame: Frame, data: EventList): Html {
@@ -67,7 +68,11 @@ function eventSubject(event: Event): Html | string {
   }
 }
 
+/** What somebody should look at. */
+const warnings: ReadonlySet<string> = new Set(['node.silent', 'node.trouble', 'node.diverged'])
+
 function eventIcon(event: Event): string {
+  if (warnings.has(event.reason)) return 's-warn'
   if (event.reason.includes('fail')) return 's-failed'
   const icons: Readonly<Record<string, string>> = { vm: 'vm', node: 'node', image: 'image', operation: 'ops', user: 'user', token: 'access', joinToken: 'access', cluster: 'overview' }
   return icons[event.kind] ?? 's-info'
@@ -75,6 +80,7 @@ function eventIcon(event: Event): string {
 
 function eventTone(event: Event): string {
   if (event.reason.includes('fail')) return 'bad'
+  if (warnings.has(event.reason)) return 'warn'
   if (event.type === 'created') return 'go'
   return 'dim'
 }

@@ -165,12 +165,11 @@ export class Engine {
       } else await this.#writer.drain(true)
       if (!this.#isSuspended) return
       const beginning = { term: grant.term, vote: grant.leaderId, commit: base?.index ?? 0 }
-      const hardState = await this.#ports.logStore.renew({ hardState: beginning, base })
+      const hardState = await this.#ports.logStore.renew({ hardState: beginning, base, renewedTo: grant.index })
       // It was stopped, or stopped for good, meanwhile.
       if (!this.#isSuspended) return
       this.#halted = null
-      this.#renewedTo = grant.index
-      this.#begin({ kind: 'ready', state: this.#state, hardState, base: base ?? { index: 0, term: 0, configuration: emptyConfiguration }, entries: [] })
+      this.#begin({ kind: 'ready', state: this.#state, hardState, base: base ?? { index: 0, term: 0, configuration: emptyConfiguration }, entries: [], renewedTo: grant.index })
     } catch (error) {
       // It is asked for again, and then there may be space.
       if (isFull(error)) this.#ports.log.warn('there is no space to begin the log anew', { error: String(error) })
@@ -299,6 +298,7 @@ export class Engine {
     this.#compaction = new Compaction(compaction, recovered.base.index)
     this.#journal.begin(recovered.hardState.term === 0 && recovered.entries.length === 0 && recovered.base.index === 0)
     this.#wordWatch.reset()
+    this.#renewedTo = recovered.renewedTo ?? 0
     this.#divergence = null
     this.#isInstalling = false
     this.#node = this.#createNode(recovered)

@@ -1,15 +1,15 @@
 // Opens both stores at start and brings them to one place: what the log and the state say after a crash at any write.
 import type { Divergence } from '../model/checkpoint.ts'
-import type { LogStore } from '../ports/log-store.ts'
+import type { LogRecovery, LogStore } from '../ports/log-store.ts'
 import type { StateStore } from '../ports/state-store.ts'
 import { encodeConfChange } from '../raft/confchange-codec.ts'
-import type { Configuration, Entry, HardState, RaftId, SnapshotMeta } from '../raft/types.ts'
+import type { Configuration, Entry, HardState, LogIndex, RaftId, SnapshotMeta } from '../raft/types.ts'
 import { emptyState, importState, stateHead, type State } from '../state/state.ts'
 import { splitRecords, type StoredConfiguration } from './image.ts'
 import { emptyConfiguration } from './status.ts'
 
 export type Recovered =
-  | { readonly kind: 'ready'; readonly state: State; readonly hardState: HardState; readonly base: SnapshotMeta; readonly entries: readonly Entry[] }
+  | { readonly kind: 'ready'; readonly state: State; readonly hardState: HardState; readonly base: SnapshotMeta; readonly entries: readonly Entry[]; /** See `LogRecovery`. */ readonly renewedTo?: LogIndex | undefined }
   /**
    * The node must neither vote nor truncate; `state` is the last one readable. `base` names it where the log may begin anew behind it: what
    * was applied was committed. Null: nothing is left to begin with.
@@ -90,16 +90,16 @@ async function bootstrap(nodeId: RaftId, logStore: LogStore): Promise<Recovered>
   return { kind: 'ready', state: emptyState(), hardState, base: { index: 0, term: 0, configuration: emptyConfiguration }, entries }
 }
 
-type IntactLog = { readonly hardState: HardState; readonly base: SnapshotMeta; readonly entries: readonly Entry[] }
+type IntactLog = Pick<Extract<LogRecovery, { kind: 'intact' }>, 'hardState' | 'base' | 'entries' | 'renewedTo'>
 
 async function reconcile(log: IntactLog, loaded: LoadedState, { logStore, stateStore }: Stores): Promise<Recovered> {
   const { state, configuration } = loaded
-  const { base, entries } = log
+  const { base, entries, renewedTo } = log
   const termThere = state.index === base.index ? base.term : entries[state.index - base.index - 1]?.term
   if (termThere === state.term || state.index === 0) {
     // What was applied was committed, even where the hard state's commit was not written again.
     const commit = Math.max(log.hardState.commit, state.index)
-    return { kind: 'ready', state, base, entries, hardState: { ...log.hardState, commit } }
+    return { kind: 'ready', state, base, entries, hardState: { ...log.hardState, commit }, renewedTo }
   }
   if (configuration === null || configuration.index > state.index) {
     return damaged(loaded, `the log does not hold the state's index ${state.index}, nor is its configuration known`)
@@ -111,5 +111,5 @@ async function reconcile(log: IntactLog, loaded: LoadedState, { logStore, stateS
   // A process that died while it replaced the state may have left it in the page cache only; the log must not begin behind what can still be lost.
   await stateStore.write({ head: stateHead(state), writes: [], sync: true })
   await logStore.write({ hardState, entries: [], base: { meta: newBase, discardSuffix: true } })
-  return { kind: 'ready', state, base: newBase, entries: [], hardState }
+  return { kind: 'ready', state, base: newBase, entries: [], hardState, renewedTo }
 }

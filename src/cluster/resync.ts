@@ -48,6 +48,8 @@ export class Resync {
     this.#onChange = options.onChange
     this.#ports = ports
     this.#engine = engine
+    // Where it was renewed by an earlier process.
+    this.#sinceMs = ports.clock.nowMs()
   }
 
   /** The log was found to be damaged. */

@@ -6,7 +6,7 @@ import type { HardState, LogIndex, RaftId, Term } from '../raft/types.ts'
 
 const guardKey = 'raft-log'
 /** What the local store remembers of the log: that there is one, the newest vote, and an entry that it surely held. */
-type Remembered = { readonly term: Term; readonly vote: RaftId | null; readonly commit?: LogIndex }
+type Remembered = { readonly term: Term; readonly vote: RaftId | null; readonly commit?: LogIndex; /** Of a renewed log, until it is committed so far again. */ readonly renewedTo?: LogIndex }
 /** The commit is remembered anew when it has moved by so much, so that a log set back by more is found out at once. */
 const commitStep = 512
 
@@ -26,7 +26,8 @@ export function guardLog(store: LogStore, local: LocalStore): LogStore {
     const { term, vote } = hardState ?? remembered ?? { term: 0, vote: null }
     commit = Math.max(commit, hardState?.commit ?? 0)
     if (remembered !== null && remembered.term === term && remembered.vote === vote && commit < (remembered.commit ?? 0) + commitStep) return
-    await keep({ term, vote, commit })
+    const renewedTo = remembered?.renewedTo ?? 0
+    await keep({ term, vote, commit, ...(commit < renewedTo ? { renewedTo } : {}) })
   }
 
   async function keep(next: Remembered): Promise<void> {
@@ -44,7 +45,7 @@ export function guardLog(store: LogStore, local: LocalStore): LogStore {
       const behind = missing(recovery, remembered)
       if (behind !== null) return { kind: 'damaged', detail: behind }
       await remember(recovery.hardState)
-      return recovery
+      return { ...recovery, renewedTo: remembered?.renewedTo }
     },
     async write(batch: LogBatch): Promise<void> {
       await store.write(batch)
@@ -60,7 +61,7 @@ export function guardLog(store: LogStore, local: LocalStore): LogStore {
       const hardState = keepVote(beginning.hardState, remembered)
       await store.renew({ ...beginning, hardState })
       // Cut short before this, the new log ends before the commit that is remembered, and is renewed once more.
-      await keep({ term: hardState.term, vote: hardState.vote, commit: beginning.base?.index ?? 0 })
+      await keep({ term: hardState.term, vote: hardState.vote, commit: beginning.base?.index ?? 0, ...(beginning.renewedTo === undefined ? {} : { renewedTo: beginning.renewedTo }) })
       commit = beginning.base?.index ?? 0
       return hardState
     },

@@ -16,6 +16,8 @@ export type LogRecovery =
       /** What the log begins after; index 0 for a log that was never compacted. */
       readonly base: SnapshotMeta
       readonly entries: readonly Entry[]
+      /** It was renewed and has not yet been known to be committed up to here: what the node had acknowledged before may be missing. */
+      readonly renewedTo?: LogIndex | undefined
     }
   | { readonly kind: 'damaged'; readonly detail: string }
 
@@ -29,7 +31,7 @@ export type LogBatch = {
 }
 
 /** What a renewed log begins with: no entries. */
-export type LogBeginning = { readonly hardState: HardState; readonly base: SnapshotMeta | null }
+export type LogBeginning = { readonly hardState: HardState; readonly base: SnapshotMeta | null; /** Up to where it is to catch up; remembered by who guards it. */ readonly renewedTo?: LogIndex }
 
 export interface LogStore {
   open(): Promise<LogRecovery>

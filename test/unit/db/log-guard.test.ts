@@ -124,3 +124,17 @@ test('42: what is renewed is put aside, not deleted', async () => {
   await local.close()
   expect(await openSegmentLog({ directory: join(root, 'aside', 'log.damaged-1') }).open()).toMatchObject({ kind: 'intact', entries: entries(1, 3, 1) })
 })
+
+test('42: that a renewed log has yet to catch up is remembered over restarts, until it is committed so far', async () => {
+  await live('behind', [term1])
+  await rm(join(root, 'behind', 'log'), { recursive: true })
+  const local = await openLocalLevel({ directory: join(root, 'behind', 'local') })
+  const store = guardLog(openSegmentLog({ directory: join(root, 'behind', 'log') }), local)
+  await store.open()
+  await store.renew({ hardState: { term: 5, vote: null, commit: 0 }, base: null, renewedTo: 600 })
+  await store.close()
+  await local.close()
+  expect(await live('behind', [batch({ hardState: { term: 6, vote: null, commit: 0 } })])).toMatchObject({ kind: 'intact', renewedTo: 600 })
+  expect(await live('behind', [batch({ hardState: { term: 6, vote: null, commit: 600 }, entries: entries(1, 600, 6) })])).toMatchObject({ renewedTo: 600 })
+  expect((await live('behind') as { readonly renewedTo?: number }).renewedTo).toBeUndefined()
+})

@@ -18,7 +18,7 @@ export function presentMembers(context: AppContext, reports: ReadonlyMap<string,
   const own = reports.get(context.nodeId)
   if (own === undefined) throw new Error('assertion: a node always answers itself')
   const nodes = [...context.state.tables.node.values()].toSorted((one, other) => (one.name < other.name ? -1 : 1))
-  const members = nodes.map((node) => presentMember(context, node, { report: reports.get(node.id) ?? null, leading, own }))
+  const members = nodes.map((node) => presentMember(context, node, { report: reports.get(node.id) ?? null, leading }))
   const { configuration } = context.ports.consensus.status()
   const view = {
     node: context.nodeName(context.nodeId) ?? '',
@@ -38,8 +38,8 @@ function leaderAmong(reports: ReadonlyMap<string, MemberReport>): Leading {
   return id === undefined || report === undefined ? null : { id, report }
 }
 
-function presentMember(context: AppContext, node: StoredNode, known: { readonly report: MemberReport | null; readonly leading: Leading; readonly own: MemberReport }): Member {
-  const { report, leading, own } = known
+function presentMember(context: AppContext, node: StoredNode, known: { readonly report: MemberReport | null; readonly leading: Leading }): Member {
+  const { report, leading } = known
   const { history, presence } = context.ports
   const seen = presence.of(node.id)
   const sample = history?.node(node.id) ?? null
@@ -56,7 +56,8 @@ function presentMember(context: AppContext, node: StoredNode, known: { readonly 
   const contactOf = () => {
     if (isLeader) return 0
     if (leading !== null) return follower?.heardMs ?? null
-    return node.id === context.nodeId ? 0 : (own.contacts[node.id] ?? null)
+    // By gossip: followers say nothing to each other while there is a leader.
+    return node.id === context.nodeId ? 0 : (seen?.ageMs ?? null)
   }
   return {
     id: node.id, name: node.name,

@@ -249,7 +249,7 @@ export class Cluster implements Consensus {
   report(): MemberReport {
     const { role, leaderId, term, commit, applied, firstIndex, lastIndex, logBytes, quorum, halted, troubles, progress } = this.status()
     const followers = Object.entries(progress).map(([id, { match, state, recentActive }]) => [id, { match, state, recentActive, heardMs: id === this.#nodeId ? 0 : this.#leadership.heardMs(id) }] as const)
-    return { role, leaderId, term, commit, applied, firstIndex, lastIndex, logBytes, quorum, halted, troubles: troubles.map(({ message }) => message), timing: this.#timing, logSync: logSyncOf(this.#ports.logStore), followers: Object.fromEntries(followers), contacts: this.#leadership.contacts() }
+    return { role, leaderId, term, commit, applied, firstIndex, lastIndex, logBytes, quorum, halted, troubles: troubles.map(({ message }) => message), timing: this.#timing, logSync: logSyncOf(this.#ports.logStore), followers: Object.fromEntries(followers) }
   }
 
   status(): ClusterStatus {

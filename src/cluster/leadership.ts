@@ -41,11 +41,6 @@ export class Leadership {
     return at === undefined ? null : Math.max(0, this.#clock.monotonicMs() - at)
   }
 
-  /** Milliseconds since each was heard of. */
-  contacts(): Readonly<Record<RaftId, number>> {
-    return Object.fromEntries([...this.#heardMs.keys()].map((id) => [id, this.heardMs(id) ?? 0]))
-  }
-
   /** Takes over what the core says; true where the leader or its term is another one. */
   update(leader: Leader): boolean {
     const former = this.#leader

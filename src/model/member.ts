@@ -23,8 +23,6 @@ export const memberReportSchema = z.object({
   logSync: z.object({ p50Ms: z.number(), p99Ms: z.number(), maxMs: z.number() }).nullable(),
   /** Only a leader has them; `heardMs`: since it heard of the follower, null for never. */
   followers: z.record(z.string(), z.object({ match: index, state: z.enum(progressStates), recentActive: z.boolean(), heardMs: z.number().nullable() })),
-  /** Milliseconds since it heard of each other member; of one that it never heard of nothing stands here, and a member of before tells none. */
-  contacts: z.record(z.string(), z.number()).default({}),
 })
 export type MemberReport = z.output<typeof memberReportSchema>
 
@@ -48,7 +46,7 @@ export const memberSchema = z.strictObject({
   commitLag: index.nullable().describe('Entries that are committed and that it does not know to be'),
   applyLag: index.nullable().describe('Entries that are committed and not applied there'),
   progress: z.enum(progressStates).nullable().describe('How the leader feeds it'),
-  lastContactMs: milliseconds.describe('Since the leader heard of it; without a leader, since the node that answers did'),
+  lastContactMs: milliseconds.describe('Since the leader heard of it; without a leader, since the node that answers did, by gossip'),
   logSyncMs: milliseconds.describe('A durable write of its log, 99th percentile of the last minute'),
   loopDelayMs: milliseconds.describe('Delay of its event loop in the last seconds, 99th percentile'),
   logEntries: index.nullable(), logBytes: index.nullable(),

@@ -111,7 +111,7 @@ test('a disk that is slow all the time does not feed itself by what is told of i
     seen = events().length
     await pass(1000)
   }
-  expect(events().length).toBeLessThan(40)
+  expect(events().length).toBeLessThan(60)
   expect(events().some((message) => /It hangs; it comes and goes, and is told again after \d+ s at the earliest$/.test(message))).toBe(true)
   live.troubles = []
   await pass(2000)

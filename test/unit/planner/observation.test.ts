@@ -17,7 +17,7 @@ test('a new leader, other voters, who is silent', () => {
 })
 
 test('what was told just now waits, the rest does not', () => {
-  const waiting = { ...known, told: { leader: { atMs: 99_000, pauseMs: 5_000 }, c: { atMs: 99_000, pauseMs: 5_000 } } }
+  const waiting = { ...known, told: { leader: { atMs: 99_000, times: 1 }, c: { atMs: 99_000, times: 1 } } }
   const next = { ...view, known: waiting, leaderId: 'b', term: 5, members: silent('c') }
   expect(planObservation(next)).toBe(null)
   expect(planObservation({ ...next, voters: ['a', 'b'] })).toEqual({ leaderId: 'a', term: 3, voters: ['a', 'b'], silent: [] })

@@ -1,5 +1,5 @@
 // Operators steer consensus on real hosts: status from any node, leadership handed over, who votes, a shorter log, a silent member, no quorum; and its page.
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { clusterMembersSchema, type ClusterMembers, type Member } from '../../src/model/member.ts'
@@ -27,6 +27,11 @@ async function must(asked: string, ...args: readonly string[]): Promise<Record<s
 async function view(asked: string): Promise<ClusterMembers> {
   const { clustered: _clustered, name: _name, nodeId: _nodeId, halted: _halted, ...members } = JSON.parse((await cluster(asked, 'status', '--json')).stdout) as Record<string, unknown>
   return clusterMembersSchema.parse(members)
+}
+/** Reason and name of what is told of nodes and of the cluster, the newest first. */
+async function told(asked: string): Promise<readonly string[]> {
+  const { items } = JSON.parse((await novacron(['event', 'list', '--filter', 'type:updated', '--limit', '200', '--json'], { env: lab.env(asked) })).stdout) as { items: { readonly reason: string; readonly name: string }[] }
+  return items.map(({ reason, name }) => `${reason} ${name}`)
 }
 const votes = (member: Member) => member.role === 'leader' || member.role === 'voter'
 const voters = async (asked: string) => (await view(asked)).members.filter(votes).map(({ name }) => name).join()
@@ -58,6 +63,7 @@ await t.test('leadership goes where it is wanted, from any node, and not where i
   const [to, cannot] = [await follower('node1'), await learner('node1')]
   t.match(await must('node4', 'transfer-leader', to), { leader: to })
   await eventually('node1 says so too', 5_000, async () => (await view('node1')).leader === to)
+  await eventually('the events tell it', 20_000, async () => (await told('node1')).includes(`node.leads ${to}`))
   t.match(await cluster('node1', 'transfer-leader', cannot), { code: 5, stderr: new RegExp(`${cannot} does not vote`) })
   t.equal((await cluster('node1', 'transfer-leader', 'node9')).code, 3)
   t.match((await cluster('node1', 'transfer-leader', '--dry-run')).stdout, /leader: node\d -> node\d/)
@@ -136,8 +142,13 @@ await t.test('a voter whose host is gone is silent, then replaced by the learner
   await eventually(`${gone} is silent`, 5_000, async () => !(await named('node1', gone)).reachable)
   t.match((await cluster('node1', 'status')).stdout, new RegExp(`! ${gone} votes and does not answer; no other voter may be lost`))
   await eventually(`${spare} votes in its place`, 60_000, async () => (await voters('node1')).includes(spare))
+  await eventually('the events tell it', 30_000, async () => {
+    const events = await told('node1')
+    return [`node.silent ${gone}`, `node.promoted ${spare}`, `node.demoted ${gone}`].every((event) => events.includes(event))
+  })
   await lab.run('start', gone)
   await eventually(`${gone} is back`, 60_000, async () => (await named('node1', gone)).reachable)
+  await eventually('the events tell that, too', 60_000, async () => (await told('node1')).includes(`node.heard ${gone}`))
 })
 
 await t.test('without a quorum what is known is shown, marked stale, and the exit code says so', async (t) => {
@@ -150,4 +161,19 @@ await t.test('without a quorum what is known is shown, marked stale, and the exi
   t.match(ran.stdout, /^leader none/)
   t.match(ran.stdout, /! No leader answers node1/)
   t.not((await cluster(asked, 'transfer-leader')).code, 0)
+  // Root on the host needs neither server nor credential.
+  const socket = join(lab.node(asked).dataDir, 'control.sock')
+  const own = await novacron(['cluster', 'status', '--socket', socket, '--json'])
+  t.equal(own.code, 6)
+  t.match(JSON.parse(own.stdout), { name: asked, leader: null, quorum: false, stale: true, appliedIndex: Number, troubles: [], members: Array })
+  const copy = join(dirname(lab.dir), 'rescue.novabackup')
+  const refused = await cluster(asked, 'backup', copy, '--without-key')
+  t.equal(refused.code, 6)
+  t.match(refused.stderr, /novacron cluster backup --local/)
+  t.equal(existsSync(copy), false)
+  const saved = await novacron(['cluster', 'backup', copy, '--local', '--without-key', '--socket', socket, '--json'])
+  t.match(JSON.parse(saved.stdout), { local: true, node: asked, term: Number })
+  t.match((await novacron(['cluster', 'backup', '--verify', copy])).stderr, /may be behind/)
+  for (const name of others) await lab.run('start', name)
+  await eventually('there is a quorum again, and the events tell it', 60_000, async () => (await told(asked)).some((event) => event.startsWith('cluster.quorum')))
 })

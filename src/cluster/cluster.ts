@@ -6,7 +6,7 @@ import type { Compacted, MemberReport, Timing } from '../model/member.ts'
 import type { Cancel } from '../ports/clock.ts'
 import type { Agreement, Consensus, ConsensusTrouble, StateHistory } from '../ports/consensus.ts'
 import type { RaftNode } from '../raft/node.ts'
-import type { ConfChange, LogIndex, Message, ProposeResult, Term } from '../raft/types.ts'
+import type { ConfChange, LogIndex, Message, ProposeResult, Status as RaftStatus, Term } from '../raft/types.ts'
 import type { State } from '../state/state.ts'
 import { Checkpoints, defaultCheckpointBounds, type CheckpointBounds } from './checkpoint.ts'
 import { defaultCompactionBounds, type CompactionBounds } from './compaction.ts'
@@ -249,7 +249,7 @@ export class Cluster implements Consensus {
   report(): MemberReport {
     const { role, leaderId, term, commit, applied, firstIndex, lastIndex, logBytes, quorum, halted, troubles, progress } = this.status()
     const followers = Object.entries(progress).map(([id, { match, state, recentActive }]) => [id, { match, state, recentActive, heardMs: id === this.#nodeId ? 0 : this.#leadership.heardMs(id) }] as const)
-    return { role, leaderId, term, commit, applied, firstIndex, lastIndex, logBytes, quorum, halted, troubles: troubles.map(({ message }) => message), timing: this.#timing, logSync: logSyncOf(this.#ports.logStore), followers: Object.fromEntries(followers) }
+    return { role, leaderId, term, commit, applied, firstIndex, lastIndex, logBytes, quorum, halted, troubles: troubles.map(({ message }) => message), leaderlessMs: Math.round(this.#leadership.gapMs), timing: this.#timing, logSync: logSyncOf(this.#ports.logStore), followers: Object.fromEntries(followers) }
   }
 
   status(): ClusterStatus {
@@ -264,9 +264,16 @@ export class Cluster implements Consensus {
         logBytes: 0, configuration: emptyConfiguration, progress: {}, quorum: false, halted, divergence, troubles,
       }
     }
-    const { role, leader, term, commit, firstIndex, lastIndex, logBytes, configuration, progress } = status
+    const { role, leader, term, commit, firstIndex, lastIndex, logBytes, configuration } = status
+    const progress = role === 'leader' ? this.#progressOf(status) : status.progress
     const quorum = this.#engine.isRunning && this.#leadership.hasQuorum(status)
     return { nodeId: this.#nodeId, role, leaderId: leader, term, commit, applied: this.state.index, firstIndex, lastIndex, logBytes, configuration, progress, quorum, halted, divergence, troubles }
+  }
+
+  /** The core forgets once in an election time-out of whom it heard; whoever looks just then is not to take all of them for silent. */
+  #progressOf({ progress }: RaftStatus): ClusterStatus['progress'] {
+    const isActive = (id: string) => id === this.#nodeId || (this.#leadership.heardMs(id) ?? Infinity) < this.#electionMs
+    return Object.fromEntries(Object.entries(progress).map(([id, each]) => [id, { ...each, recentActive: isActive(id) }]))
   }
 
   /** What comparing this node's state with the others' has shown so far. */

@@ -14,6 +14,7 @@ export class Leadership {
   readonly #listeners = new Set<() => void>()
   #leader: Leader = { id: null, term: 0 }
   #leaderlessSinceMs: number
+  #gapMs = 0
 
   constructor(options: { readonly nodeId: RaftId; readonly electionMs: number }, clock: Clock) {
     this.#nodeId = options.nodeId
@@ -31,6 +32,11 @@ export class Leadership {
     return this.#leader.id === null ? this.#clock.monotonicMs() - this.#leaderlessSinceMs : 0
   }
 
+  /** How long there was no leader before the present one, or is none by now. */
+  get gapMs(): number {
+    return this.#leader.id === null ? this.leaderlessMs : this.#gapMs
+  }
+
   heard(from: RaftId): void {
     this.#heardMs.set(from, this.#clock.monotonicMs())
   }
@@ -46,6 +52,7 @@ export class Leadership {
     const former = this.#leader
     if (former.id === leader.id && former.term === leader.term) return false
     if (former.id !== null && leader.id === null) this.#leaderlessSinceMs = this.#clock.monotonicMs()
+    if (leader.id !== null) this.#gapMs = this.leaderlessMs
     this.#leader = leader
     for (const listener of this.#listeners) listener()
     return true

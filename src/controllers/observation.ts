@@ -8,8 +8,7 @@ import type { Log } from '../ports/log.ts'
 import { mayPropose } from '../state/query.ts'
 import type { StateHolder } from '../state/state.ts'
 
-/** No part of an election time-out: with each of those a leader forgets of whom it heard, and just after that is not always looked. */
-const periodMs = 430
+const periodMs = 500
 /** A leader that does not hold for so long is not told of. */
 const settleMs = 2_000
 /** A member that the leader has not heard of for so long is silent. */
@@ -89,7 +88,15 @@ export class ObservationController {
     if (observation === null) return
     const head = { id: uuidV7(clock.nowMs(), random.bytes(10)), actor: { kind: 'node' as const, id: nodeId, name: own.name, address: '' } }
     const { voters, silent } = observation
-    await consensus.propose(makeCommand('cluster.observe', head, { ...observation, leaderId: observation.leaderId as NodeId, seenInTerm: term, leaderlessMs: Math.round(reign.leaderlessMs), voters: voters as NodeId[], silent: silent as NodeId[] }), {})
+    const leaderlessMs = observation.term === cluster.observation?.term ? 0 : await this.#leaderlessMs(status, reign)
+    await consensus.propose(makeCommand('cluster.observe', head, { ...observation, leaderId: observation.leaderId as NodeId, seenInTerm: term, leaderlessMs, voters: voters as NodeId[], silent: silent as NodeId[] }), {})
+  }
+
+  /** Who was up all along knows it best: this node may have started a moment ago. */
+  async #leaderlessMs({ term, configuration }: ConsensusStatus, reign: Reign): Promise<number> {
+    const reports = await this.#ports.consensus.reports(configuration.voters)
+    const known = [...reports.values()].filter((report) => report.term === term).map((report) => report.leaderlessMs)
+    return Math.round(Math.max(reign.leaderlessMs, ...known))
   }
 
   /** Null where it was not heard of since this node leads, and may be yet. */

@@ -18,6 +18,8 @@ export const memberReportSchema = z.object({
   halted: z.string().nullable(),
   /** What ails its part in consensus, in sentences; a member of before tells none. */
   troubles: z.array(z.string()).default([]),
+  /** How long it had no leader before the present one, milliseconds; a member of before does not tell. */
+  leaderlessMs: index.default(0),
   timing: timingSchema,
   /** Durable writes of the log in milliseconds, of the last minute; null before the first, or where they are not timed. */
   logSync: z.object({ p50Ms: z.number(), p99Ms: z.number(), maxMs: z.number() }).nullable(),

@@ -47,7 +47,7 @@ await t.test('status says the same from every node: roles, lag, contact, latenci
   await eventually('all is known', 30_000, async () => (await view('node4')).members.every((member) => member.logSyncMs !== null && member.loopDelayMs !== null))
   for (const asked of ['node1', 'node4']) {
     const { leader, quorum, stale, timing, members } = await view(asked)
-    t.match({ leader, quorum, stale, timing }, { leader: /^node\d$/, quorum: true, stale: false, timing: { heartbeatMs: 200, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 } })
+    t.match({ leader, quorum, stale, timing }, { leader: /^node\d$/, quorum: true, stale: false, timing: { heartbeatMs: 250, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 } })
     t.same(members.map(({ name, reachable }) => [name, reachable]), ['node1', 'node2', 'node3', 'node4'].map((name) => [name, true]))
     for (const member of members) t.match(member, { matchLag: Number, commitLag: Number, applyLag: Number, lastContactMs: Number, logSyncMs: Number, loopDelayMs: Number, version: /^\d/ }, `${member.name} as ${asked} says`)
     t.equal(members.filter((member) => member.role === 'learner').length, 1)

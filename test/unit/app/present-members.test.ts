@@ -23,7 +23,7 @@ test('without a leader contact is by gossip, and what ails a member is said in s
     },
   } as unknown as AppContext
   const report = memberReportSchema.parse({
-    role: 'candidate', leaderId: null, term: 7, commit: 40, applied: 40, firstIndex: 1, lastIndex: 42, logBytes: 1, quorum: false, halted: 'The log is damaged.', timing: { heartbeatMs: 200, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 }, logSync: null, followers: {},
+    role: 'candidate', leaderId: null, term: 7, commit: 40, applied: 40, firstIndex: 1, lastIndex: 42, logBytes: 1, quorum: false, halted: 'The log is damaged.', leaderlessMs: 0, timing: { heartbeatMs: 200, electionMs: 1000, lostMs: 10_000, steadyMs: 30_000 }, logSync: null, followers: {},
   })
   const view = presentMembers(context, new Map([[nodeId, report]]))
   expect(view).toMatchObject({ leader: null, stale: true, quorum: false, term: 7, commitIndex: 40, voters: 3 })

@@ -25,7 +25,7 @@ function desk() {
   // State time begins where the world's commands ended.
   const clock = new SimClock(queue, world.timeMs - epochMs)
   const { state } = world
-  const live: { leader: NodeId | null; term: number; voters: readonly NodeId[]; readonly silent: Set<NodeId> } = { leader: ids[0]!, term: 1, voters: ids, silent: new Set() }
+  const live: { leader: NodeId | null; term: number; voters: readonly NodeId[]; readonly silent: Set<NodeId>; gapMs: number } = { leader: ids[0]!, term: 1, voters: ids, silent: new Set(), gapMs: 0 }
   let commands = 0
   const consensusOf = (nodeId: NodeId) => ({
     state,
@@ -33,6 +33,7 @@ function desk() {
       role: live.leader === nodeId ? 'leader' : 'follower', term: live.term, quorum: live.leader !== null, configuration: { voters: live.voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false },
       progress: live.leader === nodeId ? Object.fromEntries(ids.map((id) => [id, { recentActive: !live.silent.has(id) }])) : {},
     }),
+    reports: (asked: readonly string[]) => Promise.resolve(new Map(asked.map((id) => [id, { term: live.term, leaderlessMs: live.gapMs }]))),
     propose: (command: Command) => {
       commands++
       return Promise.resolve(applyCommand(state, { index: state.index + 1, term: live.term, timeMs: clock.nowMs(), command }).result)
@@ -90,6 +91,15 @@ test('a quorum that is back after a while is told', async () => {
   live.leader = null
   await pass(30_000)
   Object.assign(live, { leader: ids[1]!, term: 2 })
+  await pass(5_000)
+  expect(events()).toEqual(['node.leads n2', 'cluster.quorum test'])
+  stop()
+})
+
+test('a leader that has just started hears of the others for how long there was none', async () => {
+  const { ids, live, pass, events, stop } = desk()
+  await pass(5_000)
+  Object.assign(live, { leader: ids[1]!, term: 2, gapMs: 23_000 })
   await pass(5_000)
   expect(events()).toEqual(['node.leads n2', 'cluster.quorum test'])
   stop()

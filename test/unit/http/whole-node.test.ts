@@ -35,7 +35,7 @@ async function quiet() {
   for (let turn = 0; turn < 300; turn++) {
     const { index } = real.node.cluster.state
     const busy = [...real.node.cluster.state.tables.operation.values()].some((operation) => operation.endedMs === null)
-    if (index === before && !busy) return
+    if (index === before && !busy && real.node.cluster.state.tables.cluster.get('cluster')?.observation !== undefined) return
     before = index
     await new Promise((resolve) => setTimeout(resolve, 150))
   }

@@ -35,6 +35,8 @@ export type SegmentLogOptions = {
   readonly segmentBytesMax?: number
   /** A clock's; default the process's own. */
   readonly later?: Later
+  /** Does something when this turn of the event loop is over; default `setImmediate`. */
+  readonly soon?: (action: () => void) => void
 }
 
 /**
@@ -82,6 +84,7 @@ class SegmentLog implements LogStore {
   #segment: LogFile | null = null
   #proof: LogFile | null = null
   readonly #later: Later
+  readonly #soon: (action: () => void) => void
   readonly #scratch = Buffer.alloc(slotBytes)
   /** Acknowledged by their copies, not on their way to the segment yet. */
   #owed: Buffer[] = []
@@ -96,6 +99,7 @@ class SegmentLog implements LogStore {
     this.#directory = options.directory
     this.#segmentBytesMax = options.segmentBytesMax ?? segmentBytesMaxDefault
     this.#later = options.later ?? processLater
+    this.#soon = options.soon ?? setImmediate
     this.#files = files
   }
 
@@ -260,7 +264,7 @@ class SegmentLog implements LogStore {
     this.#owed = []
     const upTo = head.position.sequence
     const position = head.tail - owed.reduce((sum, bytes) => sum + bytes.length, 0)
-    const flight = new Promise<void>((resolve) => setImmediate(resolve)).then(() => synced(file.writeSynced(owed, position)))
+    const flight = new Promise<void>((resolve) => this.#soon(resolve)).then(() => synced(file.writeSynced(owed, position)))
     this.#flight = flight.then(() => {
       this.#flight = null
       head.durable = upTo

@@ -23,10 +23,11 @@ import { LogWatch } from './log-watch.ts'
 import { SimClock } from './sim-clock.ts'
 import type { SimRandom } from './sim-random.ts'
 import { createSimVault } from './sim-vault.ts'
+import type { Turns } from './turns.ts'
 
 /** What a seed chooses for all of its nodes. */
 export type HostOptions = NonNullable<NodeOptions['cluster']> & { readonly fsyncDelayMs: number; readonly segmentBytesMax: number }
-export type HostParts = { readonly queue: EventQueue; readonly network: SimNetwork; readonly relays: SimRelayWire; readonly random: SimRandom; readonly log: Log }
+export type HostParts = { readonly queue: EventQueue; readonly turns: Turns; readonly network: SimNetwork; readonly relays: SimRelayWire; readonly random: SimRandom; readonly log: Log }
 export type HostEvents = {
   /** A daemon is about to start: the checker begins to follow it. */
   readonly starting: (host: SimHost, node: ClusterNode) => void
@@ -167,7 +168,7 @@ export class SimHost {
   #openLog(local: SimLocalStore, clock: SimClock): LogStore {
     const { logDisk, disk, life } = this
     logDisk.syncing = () => syncTime(disk.faults, clock)
-    const store = openSegmentLog({ directory: 'raft', segmentBytesMax: this.#options.segmentBytesMax, later: (ms, action) => clock.after(ms, action) }, logDisk)
+    const store = openSegmentLog({ directory: 'raft', segmentBytesMax: this.#options.segmentBytesMax, later: (ms, action) => clock.after(ms, action), soon: (action) => this.#parts.turns.soon(action) }, logDisk)
     return this.logWatch.around(guardLog(store, local), () => this.life === life)
   }
 

@@ -32,7 +32,7 @@ export function hunt(mutant: Mutant, options: { readonly seeds: number; readonly
     if (applied.status !== 0) throw new Error(`the mutant ${mutant.name} does not fit any more: ${applied.stderr}`)
     const run = spawnSync(process.execPath, ['test/sim/run.ts'], {
       cwd: copy, encoding: 'utf8', timeout: options.limitMs ?? limitMs, maxBuffer: 64 * 1024 * 1024,
-      env: { ...process.env, SEEDS: String(options.seeds), JOBS: String(options.jobs), STOP: '1', SEED: '', FIRST: '', MINUTES: '' },
+      env: { ...process.env, SEEDS: String(options.seeds), JOBS: String(options.jobs), STOP: '1', COVER: '0', SEED: '', FIRST: '', MINUTES: '' },
     })
     const output = run.stdout + run.stderr
     const found = /^seed (\d+) FAILED: (.*)/m.exec(output)

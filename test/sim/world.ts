@@ -20,6 +20,7 @@ import { SimHost, type HostOptions } from './host.ts'
 import { SimClock } from './sim-clock.ts'
 import { SimRandom } from './sim-random.ts'
 import { createSimVault } from './sim-vault.ts'
+import { Turns } from './turns.ts'
 
 /** Everything that waits is bounded; these are far above what a healthy run needs. */
 const queueMax = 20_000
@@ -28,6 +29,7 @@ const lookEveryEvents = 64
 
 export class World {
   readonly queue = new EventQueue()
+  readonly #turns = new Turns()
   readonly random: SimRandom
   readonly clock: SimClock
   readonly network: SimNetwork
@@ -77,7 +79,7 @@ export class World {
   addHost(): SimHost {
     const name = `n${this.hosts.length + 1}`
     const nodeId = this.newId() as NodeId
-    const host = new SimHost({ ...this.#hostOptions, nodeId, name }, { queue: this.queue, network: this.network, relays: this.relays, random: this.random.fork(), log: this.#log(name) }, {
+    const host = new SimHost({ ...this.#hostOptions, nodeId, name }, { queue: this.queue, turns: this.#turns, network: this.network, relays: this.relays, random: this.random.fork(), log: this.#log(name) }, {
       starting: (each, node) => this.#starting(each, node),
       started: (each, node) => {
         this.checker.restored(each.name, node.cluster)
@@ -111,13 +113,13 @@ export class World {
 
   /** Time passes until `untilMs`, or until `isOver`; stops at the first violation. */
   async run(untilMs: number, isOver: () => boolean = () => false): Promise<void> {
-    await drain()
+    await this.#turns.next()
     while (this.checker.violation === null && !isOver()) {
       const action = this.queue.next(untilMs)
       if (action === null) return
       action()
       this.events += 1
-      await drain()
+      await this.#turns.next()
       this.#checkOwners()
       if (this.events % lookEveryEvents === 0) this.#checkBounds()
     }
@@ -329,11 +331,6 @@ function drawHostOptions(random: SimRandom): HostOptions {
 function hasItsVoters(host: SimHost, count: number): boolean {
   const { voters = [], votersOutgoing = [] } = host.node?.cluster.status().configuration ?? {}
   return voters.length === votersWanted(count, count) && votersOutgoing.length === 0
-}
-
-/** Everything that can happen without time passing has happened when it resolves. */
-export function drain(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }
 
 export function describe(error: unknown): string {

@@ -78,7 +78,7 @@ export class SimEndpoint implements Transport {
     if (message.kind === 'snapshot') return this.#sendSnapshot(message, onSnapshotSent ?? (() => undefined))
     if (!this.connectedTo(message.to)) return
     // The copy is made now: what the sender changes afterwards must not travel.
-    const copy = structuredClone(message)
+    const copy = copyOf(message)
     this.#network.carry({ from: this.nodeId, to: message.to, bytes: messageBytes(message), class: 'message', deliver: () => this.#network.find(message.to)?.receive(this.nodeId, copy) })
   }
 
@@ -135,7 +135,7 @@ export class SimEndpoint implements Transport {
     this.onClock(() => {
       if (!this.admits(from) || message.from !== from || message.to !== this.nodeId) return
       // A duplicate must not share its parts with the first.
-      this.#guard(() => this.#handler?.message(structuredClone(message)))
+      this.#guard(() => this.#handler?.message(copyOf(message)))
     })
   }
 
@@ -226,7 +226,7 @@ export class SimEndpoint implements Transport {
       return
     }
     this.#snapshotsOutgoing.add(to)
-    const copy = structuredClone(message)
+    const copy = copyOf(message)
     const peer = this.#network.find(to)
     this.#clock.after(message.snapshot.data.length / snapshotBytesPerMs, () =>
       this.#network.carry({
@@ -263,4 +263,18 @@ export class SimEndpoint implements Transport {
 function messageBytes(message: Message): number {
   if (message.kind !== 'append') return 64
   return message.entries.reduce((sum, entry) => sum + entry.data.length + 24, 64)
+}
+
+/** Down to the bytes, so that nothing is shared; each kind keeps its shape, which a general copy would lose. */
+function copyOf(message: Message): Message {
+  switch (message.kind) {
+    case 'append':
+      return { ...message, entries: message.entries.map((entry) => ({ ...entry, data: new Uint8Array(entry.data) })) }
+    case 'snapshot': {
+      const { snapshot } = message
+      return { ...message, snapshot: { ...snapshot, configuration: structuredClone(snapshot.configuration), data: new Uint8Array(snapshot.data) } }
+    }
+    default:
+      return { ...message }
+  }
 }

@@ -332,6 +332,11 @@ export class Cluster implements Consensus {
     return this.#engine.disk.waitingMs
   }
 
+  /** Whom this leader hands over to, and takes no proposals meanwhile; null where it does not. */
+  get successor(): string | null {
+    return this.#engine.node?.status().transferee ?? null
+  }
+
   /** Sizes of what waits, for metrics and tests. */
   waiting(): { readonly proposals: number; readonly reads: number } {
     return { proposals: this.#fates.size, reads: this.#reader.waiting }

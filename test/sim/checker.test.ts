@@ -4,6 +4,7 @@ import type { Cluster } from '../../src/cluster/cluster.ts'
 import type { ClusterEvent, ClusterStatus } from '../../src/cluster/status.ts'
 import type { Command } from '../../src/model/command.ts'
 import { OperationalError } from '../../src/model/error.ts'
+import type { Entry } from '../../src/raft/types.ts'
 import { emptyState, type State } from '../../src/state/state.ts'
 import { revokeSession } from '../unit/cluster/command.ts'
 import { Checker } from './checker.ts'
@@ -48,6 +49,7 @@ const two = (): { readonly checker: Checker; readonly a: Puppet; readonly b: Pup
   return { checker, a: new Puppet('a', checker), b: new Puppet('b', checker) }
 }
 const command = revokeSession('one')
+const logged = (index: number, term: number, data = 'data'): Entry => ({ index, term, kind: 'normal', data: new TextEncoder().encode(data) })
 
 describe('checker', () => {
   it('is content with what is right', () => {
@@ -87,6 +89,14 @@ describe('checker', () => {
       a.apply(1, { ...revokeSession('x'), idempotency }).apply(2, { ...revokeSession('y'), idempotency })
     }],
     ['an error that propose never throws', /propose threw/, ({ checker }) => checker.failed(command.id, new Error('boom'))],
+    ['two logs in which an entry comes after different ones', /comes after one of term 1 in the log of a, and after one of term 2/, ({ checker }) => {
+      checker.appended('a', [logged(1, 1), logged(2, 3)], 0)
+      checker.appended('b', [logged(2, 3)], 2)
+    }],
+    ['two logs in which an entry is another one', /entry 2 of term 3 is another one in the log of b/, ({ checker }) => {
+      checker.appended('a', [logged(1, 1), logged(2, 3)], 0)
+      checker.appended('b', [logged(1, 1), logged(2, 3, 'other')], 0)
+    }],
     ['a node that ends elsewhere than the history', /ends at 1/, ({ checker, a, b }) => {
       a.apply(1, null).apply(2, null)
       b.apply(1, null)
@@ -96,6 +106,14 @@ describe('checker', () => {
     const parts = two()
     plant(parts)
     expect(parts.checker.violation).toMatch(expected)
+  })
+
+  it('lets logs of different ends be', () => {
+    const { checker } = two()
+    checker.appended('a', [logged(1, 1), logged(2, 1)], 0)
+    checker.appended('b', [logged(1, 1), logged(2, 2)], 0)
+    checker.appended('a', [logged(2, 2), logged(3, 2)], 1)
+    expect([checker.violation, checker.termAt(1)]).toEqual([null, null])
   })
 
   it('lets a replay of a key be', () => {

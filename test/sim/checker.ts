@@ -1,6 +1,7 @@
 // What must hold in every history: the safety properties, checked as things happen and once more at the end.
 import type { Cluster } from '../../src/cluster/cluster.ts'
 import type { ClusterEvent } from '../../src/cluster/status.ts'
+import type { Entry } from '../../src/raft/types.ts'
 import { OperationalError } from '../../src/model/error.ts'
 import { stateHash } from '../../src/state/state.ts'
 
@@ -11,12 +12,15 @@ export type Answer =
   | { readonly kind: 'notDone'; readonly code: string }
   | { readonly kind: 'unknown' }
 
+type Logged = { readonly previousTerm: number; readonly data: Uint8Array; readonly nodeId: string }
 type Committed = { readonly term: number; readonly timeMs: number; readonly entry: string; readonly stateHash: string; readonly nodeId: string }
 
 export class Checker {
   /** By index; the first node to apply an entry sets what all others must find. */
   readonly #committed: Committed[] = []
   readonly #leaders = new Map<number, string>()
+  /** By index and term: every entry that was ever durable in a log. */
+  readonly #logged = new Map<string, Logged>()
   readonly #appliedAt = new Map<string, number>()
   /** Idempotency key → where its request was carried out. */
   readonly #keys = new Map<string, number>()
@@ -36,6 +40,10 @@ export class Checker {
   get lastIndex(): number {
     return this.#committed.length - 1
   }
+  /** Of the entry that is committed at the index, as far as any node has applied it. */
+  termAt(index: number): number | null {
+    return this.#committed[index]?.term ?? null
+  }
   get elections(): number {
     return this.#leaders.size
   }
@@ -52,6 +60,19 @@ export class Checker {
   /** A node is through with starting: what it restored has to be the history's. */
   restored(nodeId: string, cluster: Cluster): void {
     this.#compareState(nodeId, cluster)
+  }
+
+  /** Log matching (figure 3 of the Raft paper): an entry of the same index and term is the same one in every log, and comes after the same one. */
+  appended(nodeId: string, entries: readonly Entry[], previousTerm: number): void {
+    let before = previousTerm
+    for (const { index, term, data } of entries) {
+      const key = `${index} ${term}`
+      const former = this.#logged.get(key)
+      if (former === undefined) this.#logged.set(key, { previousTerm: before, data, nodeId })
+      else if (former.previousTerm !== before) this.violate(`entry ${index} of term ${term} comes after one of term ${former.previousTerm} in the log of ${former.nodeId}, and after one of term ${before} in that of ${nodeId}`)
+      else if (!Buffer.from(former.data).equals(data)) this.violate(`entry ${index} of term ${term} is another one in the log of ${nodeId} than in that of ${former.nodeId}`)
+      before = term
+    }
   }
 
   answered(commandId: string, answer: Answer): void {

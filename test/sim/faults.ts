@@ -25,7 +25,8 @@ const faults = {
   clusterPowerCut: { lastsMs: [500, 3000], begin: (plan, random) => plan.takeAllDown(random) },
   leaderCrash: { lastsMs: [500, 8000], begin: (plan, random) => plan.takeDown(random, 'leader') },
   leaderHunt: { lastsMs: [4000, 15_000], begin: (plan, random) => plan.hunt(random) },
-  transfer: { lastsMs: [1, 2], begin: (plan, random) => plan.transfer(random) },
+  voterHunt: { lastsMs: [4000, 12_000], begin: (plan, random) => plan.huntVoters(random) },
+  transfer: { lastsMs: [3000, 9000], begin: (plan, random) => plan.transfer(random) },
   memberChange: { lastsMs: [1, 2], begin: (plan, random) => plan.changeMembers(random) },
   leftBehind: { lastsMs: [3000, 9000], begin: (plan, random) => plan.leaveBehind(random) },
   upgrade: { lastsMs: [2000, 6000], begin: (plan, random) => plan.upgrade(random) },
@@ -44,12 +45,14 @@ const faults = {
   deafGuests: { lastsMs: [2000, 20_000], begin: (plan, random) => plan.hypervisor(random, { deafRatio: random.between(20, 100) / 100 }) },
   hypervisorFrozen: { lastsMs: [1000, 25_000], begin: (plan, random) => plan.hypervisorFrozen(random) },
   hypervisorAway: { lastsMs: [1000, 15_000], begin: (plan, random) => plan.hypervisorAway(random) },
+  moveHunt: { lastsMs: [15_000, 40_000], begin: (plan, random) => plan.huntMoves(random) },
   guestCrash: { lastsMs: [1, 2], begin: (plan, random) => plan.guest(random) },
 } as const satisfies Record<string, Fault>
 
 export type FaultKind = keyof typeof faults
 const kinds = Object.keys(faults) as readonly FaultKind[]
-
+/** Who is back is reached again, and sent what it needs, within so long. */
+const snapshotSoonMs = 6000
 
 export class FaultPlan {
   readonly counts: Record<string, number> = {}
@@ -169,20 +172,61 @@ export class FaultPlan {
     const world = this.#world
     const strike = (host: SimHost): void => {
       if (!world.leaderHunters.has(hunter) || world.leader !== host) return
-      const heal = random.chance(0.6) ? this.#cutting(() => world.network.partition([[host.nodeId]])) : null
+      const minority = this.#minorityOf(host, random)
+      const heal = random.chance(0.6) ? this.#cutting(() => world.network.partition([minority])) : null
       world.flood?.(host)
+      if (random.chance(0.5)) world.crowd?.(host, 'readsAndWrites')
       if (heal !== null) world.clock.after(random.between(200, 3000), heal)
-      if (heal !== null && random.chance(0.3)) return
+      if (random.chance(0.15)) return host.clock.stall(random.between(1000, 5000))
+      if (heal !== null && random.chance(minority.length > 1 ? 0.8 : 0.3)) return
       world.clock.after(heal === null ? 0 : random.between(1, 50), () => {
         host.killDaemon()
         world.clock.after(random.between(50, 2500), () => world.boot(host))
       })
     }
     const hunter = (host: SimHost): void => {
+      // Who led before may not know that it leads no more.
+      for (const delayMs of [0, 50, 300, 600]) world.clock.after(delayMs, () => this.#askFormer(host))
       world.clock.after(random.pick([0, 0, 2, 4, 8, 40, 150]), () => strike(host))
     }
     world.leaderHunters.add(hunter)
     return () => world.leaderHunters.delete(hunter)
+  }
+
+  /** The host, and as many others that the rest is a majority without them. */
+  #minorityOf(host: SimHost, random: SimRandom): readonly string[] {
+    const others = random.shuffle(this.#world.hosts.filter((each) => each !== host)).map(({ nodeId }) => nodeId)
+    return [host.nodeId, ...others.slice(0, random.integer(Math.floor(others.length / 2)))]
+  }
+
+  #askFormer(leader: SimHost): void {
+    for (const host of this.#world.serving) if (host !== leader && host.node?.cluster.status().role === 'leader') this.#world.crowd?.(host, 'reads')
+  }
+
+  /** Elections are long and contested, and whoever gives its vote dies with the answer on its way, and is soon back to be asked by another candidate. */
+  huntVoters(random: SimRandom): () => void {
+    const world = this.#world
+    const calm = this.network({ delayMsMin: 20, delayMsMax: random.between(100, 400), duplicateRatio: random.between(0, 50) / 100, reorderRatio: 0.5 })
+    const crash = (host: SimHost, downMsMax: number): void => {
+      if (!world.voterHunters.has(onVoter)) return
+      host.killDaemon()
+      world.clock.after(random.between(20, downMsMax), () => world.boot(host))
+    }
+    const onVoter = (host: SimHost): void => {
+      if (random.chance(0.7)) world.clock.after(random.pick([0, 0, 1, 20]), () => crash(host, 100))
+    }
+    const onLeader = (host: SimHost): void => {
+      if (random.chance(0.8)) world.clock.after(random.between(0, 300), () => crash(host, 2000))
+    }
+    world.voterHunters.add(onVoter)
+    world.leaderHunters.add(onLeader)
+    const { leader } = world
+    if (leader !== undefined) crash(leader, 2000)
+    return () => {
+      world.voterHunters.delete(onVoter)
+      world.leaderHunters.delete(onLeader)
+      calm()
+    }
   }
 
   /** The datacentre goes dark under load, and comes back host by host: whatever was acknowledged has to be on a majority's disks. */
@@ -246,13 +290,14 @@ export class FaultPlan {
     })
   }
 
-  /** An operator hands leadership over, perhaps while everything else goes on. */
+  /** An operator hands leadership over, perhaps while everything else goes on, perhaps to somebody who is lost just then. */
   transfer(random: SimRandom): (() => void) | null {
     const cluster = this.#world.leader?.node?.cluster
     if (cluster === undefined) return null
     const to = random.pick(cluster.status().configuration.voters)
-    cluster.transferLeadership(random.chance(0.3) ? undefined : (to as NodeId)).catch(() => undefined)
-    return () => undefined
+    const heal = random.chance(0.4) ? this.#cutting(() => this.#world.network.partition([[to]])) : null
+    cluster.transferLeadership(heal === null && random.chance(0.3) ? undefined : (to as NodeId)).catch(() => undefined)
+    return heal ?? (() => undefined)
   }
 
   /** One or two voters become learners for a while: the membership controller makes them voters again. */
@@ -270,7 +315,7 @@ export class FaultPlan {
     return () => undefined
   }
 
-  /** One host misses so much that it needs a snapshot, and dies (or its leader does) while it gets it. */
+  /** One host misses so much that it needs a snapshot, and dies (or its leader does) soon after it is back, or while the snapshot is on its way. */
   leaveBehind(random: SimRandom): (() => void) | null {
     const world = this.#world
     const host = random.pick(world.hosts)
@@ -283,14 +328,26 @@ export class FaultPlan {
     return () => {
       cancel()
       heal()
-      world.clock.after(random.pick([0, 1, 3, 10, 50, 400]), () => {
+      const strike = (): void => {
         const victim = random.chance(0.6) ? host : (world.leader ?? host)
         if (!victim.isUp || !this.#running) return
         if (random.chance(0.5)) victim.cutPower()
         else victim.killDaemon()
         world.clock.after(random.between(50, 2500), () => world.boot(victim))
-      })
+      }
+      if (random.chance(0.3)) world.clock.after(random.pick([0, 1, 3, 10, 50, 400]), strike)
+      else this.#atSnapshot(host, () => world.clock.after(random.pick([0, 1, 2, 3, 5, 10, 30, 100]), strike))
     }
+  }
+
+  /** Once, if one leaves for the host soon. */
+  #atSnapshot(host: SimHost, act: () => void): void {
+    const world = this.#world
+    const hunter = (to: SimHost): void => {
+      if (to === host && world.snapshotHunters.delete(hunter)) act()
+    }
+    world.snapshotHunters.add(hunter)
+    world.clock.after(snapshotSoonMs, () => world.snapshotHunters.delete(hunter))
   }
 
   /** A rolling upgrade: one host after the other is stopped in order and comes back as a newer version. */
@@ -338,6 +395,10 @@ export class FaultPlan {
     this.#world.excused.add(host.name)
     return () => {
       host.setDiskFaults({ fsyncFails: false, full: false })
+      // A disk that fails takes its machine along now and then: what it only pretended to have is gone.
+      if (change.fsyncFails !== true || !this.#running || !random.chance(0.4)) return
+      host.cutPower()
+      this.#world.clock.after(random.between(500, 3000), () => this.#world.boot(host))
     }
   }
 
@@ -375,6 +436,44 @@ export class FaultPlan {
     const { machine } = random.pick(this.#world.hosts)
     machine.setReachable(false)
     return () => machine.setReachable(true)
+  }
+
+  /** Whenever all of a guest has come to its new host, one of the two or what is between them fails before both can know. */
+  huntMoves(random: SimRandom): () => void {
+    const world = this.#world
+    const fail = (host: SimHost, other: SimHost): (() => void) | null => {
+      switch (random.pick(['daemon', 'power', 'away', 'frozen', 'cut'] as const)) {
+        case 'daemon':
+          host.killDaemon()
+          return () => world.boot(host)
+        case 'power':
+          host.cutPower()
+          return () => world.boot(host)
+        case 'away':
+          host.machine.setReachable(false)
+          return () => host.machine.setReachable(true)
+        case 'frozen':
+          host.machine.setFrozen(true)
+          return () => host.machine.setFrozen(false)
+        case 'cut':
+          return this.#cutting(() => {
+            world.network.cut(host.nodeId, other.nodeId)
+            world.network.cut(other.nodeId, host.nodeId)
+          })
+      }
+    }
+    const hunter = (target: SimHost, vmId: string): void => {
+      const source = world.hosts.find((host) => host !== target && host.machine.get(vmId) !== undefined)
+      if (source === undefined || !random.chance(0.7)) return
+      const [host, other] = random.chance(0.6) ? [source, target] : [target, source]
+      world.clock.after(random.integer(25), () => {
+        if (!this.#running) return
+        const heal = fail(host, other)
+        if (heal !== null) world.clock.after(random.between(300, 6000), heal)
+      })
+    }
+    world.moveHunters.add(hunter)
+    return () => world.moveHunters.delete(hunter)
   }
 
   /** A guest ends by itself, crashes, or somebody pulls its plug behind our back. */

@@ -35,6 +35,11 @@ export type HostEvents = {
   /** A message left before what it promises was durable. */
   readonly broken: (host: SimHost, what: string) => void
   readonly halted: (host: SimHost, halt: Halt) => void
+  /** Another host got its vote. */
+  readonly voted: (host: SimHost) => void
+  readonly sendsSnapshot: (host: SimHost, to: string) => void
+  /** All of a guest has come in from another host, which does not know that yet. */
+  readonly guestArrived: (host: SimHost, vmId: string) => void
 }
 
 const load: NodeLoad = {
@@ -75,6 +80,8 @@ export class SimHost {
   /** The daemon's own clock; the machine has its own. */
   clock: SimClock
   #skewMs = 0
+  #started: Promise<void> = Promise.resolve()
+  #isStopping = false
   /** By term, over all its lives. */
   readonly #votes = new Map<number, string>()
   /** Rises with every start; what belongs to an earlier life is over. */
@@ -95,6 +102,12 @@ export class SimHost {
     this.machine = watchExecution(new SimMachine({ clock: new SimClock(parts.queue), random: parts.random.fork() }), () => {
       this.executionChanged = true
     })
+    const complete = this.machine.complete.bind(this.machine)
+    this.machine.complete = (vmId) => {
+      const isWhole = complete(vmId)
+      if (isWhole) events.guestArrived(this, vmId)
+      return isWhole
+    }
   }
 
   get calmFsyncDelayMs(): number {
@@ -141,6 +154,8 @@ export class SimHost {
     ports.transport.send = (message, onSnapshotSent) => {
       this.#checkPromise(message)
       send(message, onSnapshotSent)
+      if (message.kind === 'snapshot') this.#events.sendsSnapshot(this, message.to)
+      if (message.kind === 'voteResponse' && !message.reject) this.#events.voted(this)
     }
     const node = createNode(
       {
@@ -151,10 +166,12 @@ export class SimHost {
     )
     this.node = node
     this.#events.starting(this, node)
-    node.start(options).then(
+    this.#isStopping = false
+    this.#started = node.start(options)
+    this.#started.then(
       () => {
         if (this.life !== life) return
-        this.isServing = true
+        this.isServing = !this.#isStopping
         this.#events.started(this, node)
       },
       (error: unknown) => {
@@ -186,6 +203,7 @@ export class SimHost {
     if (message.kind === 'appendResponse' && !message.reject && (last < message.index || hardState.term < message.term)) {
       this.#events.broken(this, `acknowledges ${message.index} of term ${message.term}, its disk ends at ${last} of term ${hardState.term}`)
     }
+    if (message.kind === 'appendResponse' && !message.reject) this.logWatch.promise(message.term, message.index)
     const voted = message.kind === 'vote' ? this.nodeId : message.kind === 'voteResponse' && !message.reject ? message.to : null
     if (voted === null) return
     const former = this.#votes.get(message.term)
@@ -208,7 +226,9 @@ export class SimHost {
     const { node, life } = this
     if (node === null) return
     this.isServing = false
-    node.stop().then(
+    this.#isStopping = true
+    // The daemon has no ear for it until it has started; that it could not was told already.
+    this.#started.then(() => (this.life === life ? node.stop() : undefined), () => undefined).then(
       () => {
         if (this.life === life) this.killDaemon()
       },

@@ -50,6 +50,36 @@ describe('log watch', () => {
   })
 })
 
+describe('what a write takes off the log', () => {
+  const written = async (...batches: readonly LogBatch[]): Promise<{ readonly cut: readonly number[]; readonly broken: readonly string[] }> => {
+    const broken: string[] = []
+    const cut: number[] = []
+    const watch = new LogWatch((what) => broken.push(what))
+    watch.onCut = (entries) => cut.push(...entries.map(({ index }) => index))
+    const store: LogStore = { open: async () => ({ kind: 'fresh' }), write: async () => undefined, renew: async ({ hardState }) => hardState, watchFailure: () => undefined, close: async () => undefined, sizeBytes: () => 0 }
+    const watched = watch.around(store, () => true)
+    await watched.write(batch(entry(1), entry(2), entry(3)))
+    watch.promise(1, 2)
+    for (const each of batches) await watched.write(each)
+    return { cut, broken }
+  }
+  const ofTerm = (term: number, ...entries: readonly Entry[]): LogBatch => ({ ...batch(...entries), hardState: { term, vote: null, commit: 0 } })
+  const snapshot = (index: number): LogBatch => ({ ...batch(), base: { meta: { ...base, index, term: 1 }, discardSuffix: true } })
+
+  it('is told, but for what comes again and what a snapshot covers', async () => {
+    expect(await written(batch(entry(4)))).toEqual({ cut: [], broken: [] })
+    expect(await written(batch(entry(2), entry(3)))).toEqual({ cut: [], broken: [] })
+    expect(await written(snapshot(3))).toEqual({ cut: [], broken: [] })
+    expect(await written(ofTerm(2, entry(2, 2)))).toEqual({ cut: [2, 3], broken: [] })
+    expect((await written(snapshot(2))).cut).toEqual([3])
+  })
+
+  it('is nothing that was acknowledged in the same term', async () => {
+    expect((await written(batch(entry(3, 2)))).broken).toEqual([])
+    expect((await written(batch(entry(1)))).broken).toEqual(['cuts its log at 2, having acknowledged 2 in the same term 1'])
+  })
+})
+
 describe('coverage', () => {
   const source = 'type A = number\nconst a: A = 1 // one\nfunction f() {\n  return a\n}\n'
   const from = source.indexOf('return')

@@ -13,7 +13,13 @@ export class LogWatch {
   #renewal: Content | null = null
   /** Something of it went bad at rest, or will be read from the wrong place: only then may it be found damaged. */
   isHarmed = false
+  /** The last index that a leader was told is held here, and its term: while that lasts, none of it goes. */
+  #promise = { term: 0, index: 0 }
   readonly #broken: (what: string) => void
+  /** Told of the entries that a write is about to take off the log's end, and does not put back. */
+  onCut: ((cut: readonly Entry[]) => void) | null = null
+  /** Told of the entries that are durable now, and of the term of the one before the first. */
+  onAppended: ((entries: readonly Entry[], previousTerm: number) => void) | null = null
 
   /** `broken` gets a sentence for whatever must not be. */
   constructor(broken: (what: string) => void) {
@@ -39,6 +45,12 @@ export class LogWatch {
     return this.#acknowledged?.entries.at(-1)?.term ?? this.#acknowledged?.base.term ?? 0
   }
 
+  /** The leader of the term is told that everything up to the index is held here. */
+  promise(term: number, index: number): void {
+    if (term < this.#promise.term) return
+    this.#promise = { term, index: term === this.#promise.term ? Math.max(index, this.#promise.index) : index }
+  }
+
   /** The same store, watched for one life of its process; what a dead process still hears counts no more. */
   around(store: LogStore, isAlive: () => boolean): LogStore {
     return {
@@ -49,16 +61,20 @@ export class LogWatch {
       },
       write: async (batch) => {
         this.#underWay = batch
+        this.#checkCut(batch)
         await store.write(batch)
         if (!isAlive()) return
         this.#acknowledged = after(this.#acknowledged, batch)
         this.#underWay = null
+        const [first] = batch.entries
+        if (first !== undefined) this.onAppended?.(batch.entries, termAt(this.#acknowledged, first.index - 1))
       },
       renew: async (beginning) => {
         this.#renewal = { ...nothing, hardState: beginning.hardState, base: beginning.base ?? nothing.base }
         const hardState = await store.renew(beginning)
         if (!isAlive()) return hardState
         this.#acknowledged = { ...this.#renewal, hardState }
+        this.#promise = { term: 0, index: 0 }
         this.#renewal = null
         this.#underWay = null
         this.isHarmed = false
@@ -72,6 +88,16 @@ export class LogWatch {
       close: () => store.close(),
       sizeBytes: () => store.sizeBytes(),
     }
+  }
+
+  #checkCut(batch: LogBatch): void {
+    const { entries = [], hardState = null } = this.#acknowledged ?? {}
+    const cut = cutBy(batch, entries)
+    const [first] = cut
+    if (first === undefined) return
+    const term = batch.hardState?.term ?? hardState?.term
+    if (term === this.#promise.term && first.index <= this.#promise.index) this.#broken(`cuts its log at ${first.index}, having acknowledged ${this.#promise.index} in the same term ${term}`)
+    this.onCut?.(cut)
   }
 
   #opened(recovery: LogRecovery): void {
@@ -106,6 +132,19 @@ function after(former: Content | null, batch: LogBatch): Content {
   const first = batch.entries[0]?.index ?? Infinity
   const kept = batch.base?.discardSuffix === true ? [] : entries.filter(({ index }) => index > newBase.index && index < first)
   return { hardState: batch.hardState ?? hardState, base: newBase, entries: [...kept, ...batch.entries] }
+}
+
+/** 0 before the first entry. */
+function termAt({ base, entries }: Content, index: number): number {
+  return index === base.index ? base.term : (entries[index - base.index - 1]?.term ?? 0)
+}
+
+/** What a snapshot covers is not cut, and neither is an entry that comes again in the batch. */
+function cutBy({ base, entries }: LogBatch, former: readonly Entry[]): readonly Entry[] {
+  const first = base?.discardSuffix === true ? base.meta.index + 1 : (entries[0]?.index ?? Infinity)
+  if (first > (former.at(-1)?.index ?? 0)) return []
+  const again = new Map(entries.map(({ index, term }) => [index, term]))
+  return former.filter(({ index, term }) => index >= first && again.get(index) !== term)
 }
 
 function isSame(left: Content | null, right: Content | null): boolean {

@@ -13,6 +13,7 @@ const triesMax = 4
 const registersMax = 2
 const operationsEach = 60
 const thinkMs = [50, 900] as const
+type Trial = { readonly tries: number; readonly first?: SimHost | null; readonly call: (host: SimHost) => Promise<RegisterOutput> }
 type Seen = { readonly value: string; readonly revision: number }
 
 /** What the whole history says of one register: its values by the index at which each began. */
@@ -67,6 +68,17 @@ export class Registers {
     this.#running = false
   }
 
+  /** Everybody turns to one node, all at once: for each register a read, and a write. */
+  crowd(host: SimHost, what: 'readsAndWrites' | 'reads'): void {
+    for (const name of this.#names) {
+      this.#serial += 1
+      const client = `crowd-${this.#serial}`
+      this.#use(name)
+      void this.#operate(client, { kind: 'read', register: name }, { tries: 1, first: host, call: (at) => this.#read(at, name) })
+      if (what === 'readsAndWrites') void this.#write(`${client}-writer`, name, host)
+    }
+  }
+
   /** Told of every entry by the first node that applies it. */
   applied(host: SimHost, index: number): void {
     for (const project of host.node?.cluster.state.tables.project.values() ?? []) {
@@ -101,12 +113,16 @@ export class Registers {
   }
 
   #pickName(): string {
-    const at = this.#random.integer(this.#names.length)
-    const name = this.#names[at] as string
+    const name = this.#random.pick(this.#names)
+    this.#use(name)
+    return name
+  }
+
+  #use(name: string): void {
     const used = (this.#used.get(name) ?? 0) + 1
     this.#used.set(name, used)
-    if (used >= operationsEach) this.#names[at] = this.#fresh()
-    return name
+    const at = this.#names.indexOf(name)
+    if (used >= operationsEach && at !== -1) this.#names[at] = this.#fresh()
   }
 
   /** Of this node's own state: old perhaps, but what the history held at its index, and never older than before at the same node. */
@@ -139,17 +155,17 @@ export class Registers {
     }
   }
 
-  async #write(client: string, name: string): Promise<void> {
+  async #write(client: string, name: string, first: SimHost | null = null): Promise<void> {
     this.#serial += 1
     const value = `value ${this.#serial}`
     const options = { idempotencyKey: `${client} ${this.#serial}`, bodyHash: value, ifMatch: null, dryRun: false, waitSeconds: 0, signal: new AbortController().signal }
     const seen = this.#seen.get(name)
     if (seen === undefined) {
-      await this.#operate(client, { kind: 'create', register: name, value }, { tries: triesMax, call: (host) => this.#create(host, { name, value, options }) })
+      await this.#operate(client, { kind: 'create', register: name, value }, { tries: triesMax, first, call: (host) => this.#create(host, { name, value, options }) })
       return
     }
     const ifMatch = this.#random.chance(0.6) ? seen.revision : null
-    await this.#operate(client, { kind: 'write', register: name, value, ifMatch }, { tries: triesMax, call: (host) => this.#patch(host, { name, value, options: { ...options, ifMatch } }) })
+    await this.#operate(client, { kind: 'write', register: name, value, ifMatch }, { tries: triesMax, first, call: (host) => this.#patch(host, { name, value, options: { ...options, ifMatch } }) })
   }
 
   async #create(host: SimHost, { name, value, options }: { readonly name: string; readonly value: string; readonly options: WriteOptions }): Promise<RegisterOutput> {
@@ -173,14 +189,14 @@ export class Registers {
     if ((this.#seen.get(name)?.revision ?? 0) < seen.revision) this.#seen.set(name, seen)
   }
 
-  /** Tried again under the same key, at any node, until the outcome is known; never known: it may have happened, whenever. */
-  async #operate(client: string, input: RegisterInput, { tries, call }: { readonly tries: number; readonly call: (host: SimHost) => Promise<RegisterOutput> }): Promise<void> {
+  /** Tried at `first` where that is given, and again under the same key, at any node, until the outcome is known; never known: it may have happened, whenever. */
+  async #operate(client: string, input: RegisterInput, { tries, first = null, call }: Trial): Promise<void> {
     this.#moment += 1
     const operation = { client, input, call: this.#moment, return: null as number | null, output: null as RegisterOutput | null }
     this.#history.push(operation)
     let isUnknown = false
     for (let left = tries; left > 0; left -= 1) {
-      const host = this.#anyHost()
+      const host = left === tries && first !== null ? first : this.#anyHost()
       const told = host === null ? 'notDone' : await this.#told(host, input, () => call(host))
       if (typeof told !== 'string') {
         this.#moment += 1

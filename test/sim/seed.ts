@@ -75,6 +75,7 @@ async function story(world: World, progress: Progress, seed: number): Promise<vo
 
 async function safetyPhase(world: World, { clients, registers, plan, replacement }: Required<Progress>): Promise<void> {
   world.flood = (host) => clients.burst(host)
+  world.crowd = (host, what) => registers.crowd(host, what)
   clients.start(world.random.between(2, 4))
   registers.start(3)
   plan.start()

@@ -10,6 +10,7 @@ export class SimClock implements Clock {
   #isDead = false
   #skewMs = 0
   #stalledUntilMs = 0
+  #stalledMs = 0
 
   constructor(queue: EventQueue, skewMs = 0) {
     this.#queue = queue
@@ -62,9 +63,16 @@ export class SimClock implements Clock {
     return this.#queue.nowMs < this.#stalledUntilMs
   }
 
+  /** Monotonic, but for the time in which the event loop did nothing. */
+  get awakeMs(): number {
+    return this.#queue.nowMs - this.#stalledMs + Math.max(0, this.#stalledUntilMs - this.#queue.nowMs)
+  }
+
   /** The event loop does nothing for so long; what falls due meanwhile happens afterwards. */
   stall(durationMs: number): void {
-    this.#stalledUntilMs = Math.max(this.#stalledUntilMs, this.#queue.nowMs + durationMs)
+    const untilMs = Math.max(this.#stalledUntilMs, this.#queue.nowMs + durationMs)
+    this.#stalledMs += untilMs - Math.max(this.#stalledUntilMs, this.#queue.nowMs)
+    this.#stalledUntilMs = untilMs
   }
 
   #run(action: () => void, isCancelled: () => boolean): void {

@@ -17,6 +17,7 @@ import type { Caller } from '../../src/app/face.ts'
 import { Checker } from './checker.ts'
 import { EventQueue } from './event-queue.ts'
 import { SimHost, type HostOptions } from './host.ts'
+import { Patience } from './patience.ts'
 import { SimClock } from './sim-clock.ts'
 import { SimRandom } from './sim-random.ts'
 import { createSimVault } from './sim-vault.ts'
@@ -26,6 +27,7 @@ import { Turns } from './turns.ts'
 const queueMax = 20_000
 const proposalsMax = 500
 const lookEveryEvents = 64
+const waitsEveryEvents = 256
 
 export class World {
   readonly queue = new EventQueue()
@@ -51,10 +53,17 @@ export class World {
   mayLoseHost = false
   /** Asked by faults that want writes at a node. */
   flood: ((host: SimHost) => void) | null = null
+  /** Asked by faults that want the registers' clients to turn to one node all at once. */
+  crowd: ((host: SimHost, what: 'readsAndWrites' | 'reads') => void) | null = null
   /** Told of every entry, by the first host that applies it. */
   onApplied: ((host: SimHost, index: number) => void) | null = null
   /** Set by faults that wait for a leader. */
   readonly leaderHunters = new Set<(host: SimHost) => void>()
+  /** For those that wait for a voter, for a snapshot on its way to somebody, or for a guest that has just come over. */
+  readonly voterHunters = new Set<(host: SimHost) => void>()
+  readonly snapshotHunters = new Set<(to: SimHost) => void>()
+  readonly moveHunters = new Set<(target: SimHost, vmId: string) => void>()
+  readonly #patience = new Patience()
 
   constructor(options: { readonly seed: number; readonly onNote?: ((note: string) => void) | undefined }) {
     this.onNote = options.onNote
@@ -87,7 +96,23 @@ export class World {
       },
       broken: (each, what) => this.checker.violate(`${each.name} ${what}`),
       halted: (each, halt) => this.#halted(each, halt),
+      voted: (each) => {
+        for (const hunter of this.voterHunters) hunter(each)
+      },
+      sendsSnapshot: (each, to) => {
+        this.#patience.imageSent(each.name, to)
+        const receiver = this.hosts.find(({ nodeId }) => nodeId === to)
+        for (const hunter of this.snapshotHunters) if (receiver !== undefined) hunter(receiver)
+      },
+      guestArrived: (target, vmId) => {
+        for (const hunter of this.moveHunters) hunter(target, vmId)
+      },
     })
+    host.logWatch.onAppended = (entries, previousTerm) => this.checker.appended(name, entries, previousTerm)
+    host.logWatch.onCut = (cut) => {
+      const lost = cut.find(({ index, term }) => this.checker.termAt(index) === term)
+      if (lost !== undefined) this.checker.violate(`${name} cuts entry ${lost.index} of term ${lost.term} off its log, which is committed`)
+    }
     this.hosts.push(host)
     return host
   }
@@ -122,6 +147,7 @@ export class World {
       await this.#turns.next()
       this.#checkOwners()
       if (this.events % lookEveryEvents === 0) this.#checkBounds()
+      if (this.events % waitsEveryEvents === 0) this.#checkWaits()
     }
   }
 
@@ -197,6 +223,13 @@ export class World {
       const { proposals, reads } = node.cluster.waiting()
       if (proposals > proposalsMax || reads > proposalsMax) this.checker.violate(`${name} has ${proposals} proposals and ${reads} reads waiting`)
       if (node.vmController.pending > proposalsMax) this.checker.violate(`${name} has ${node.vmController.pending} keys to reconcile`)
+    }
+  }
+
+  #checkWaits(): void {
+    for (const host of this.serving) {
+      const overdue = this.#patience.look(host)
+      if (overdue !== null) this.checker.violate(overdue)
     }
   }
 

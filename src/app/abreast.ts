@@ -3,11 +3,14 @@ import type { AppContext } from './context.ts'
 
 /** Who waits longer is answered by what this node holds. */
 const limitMs = 1000
+/** Between the beginnings of two questions: strangers make no more of them than this. */
+const paceMs = 100
 
 export class Abreast {
   readonly #context: AppContext
   #running: Promise<void> | null = null
   #next: Promise<void> | null = null
+  #beganMs = Number.NEGATIVE_INFINITY
 
   constructor(context: AppContext) {
     this.#context = context
@@ -15,7 +18,7 @@ export class Abreast {
 
   /**
    * Resolves once this node holds what was acknowledged before the call; at the latest after a second, and at once without quorum, for what can be known then is here.
-   * Strangers can have it called as often as they like: all who wait meanwhile share one question.
+   * Strangers can have it called as often as they like: all who wait meanwhile share one question, and there are ten of those a second at most.
    */
   come(): Promise<void> {
     if (!this.#context.ports.consensus.status().quorum) return Promise.resolve()
@@ -35,6 +38,9 @@ export class Abreast {
 
   async #bounded(): Promise<void> {
     const { clock, consensus } = this.#context.ports
+    const earlyMs = this.#beganMs + paceMs - clock.monotonicMs()
+    if (earlyMs > 0) await new Promise<void>((resolve) => clock.after(earlyMs, resolve))
+    this.#beganMs = clock.monotonicMs()
     const aborter = new AbortController()
     const cancel = clock.after(limitMs, () => aborter.abort())
     try {

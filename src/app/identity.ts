@@ -41,6 +41,7 @@ export class IdentityUseCases implements Identity {
     const name = input.name.slice(0, 128)
     // A node that has just joined, or lost its disk, knows nobody: that is no word on the password.
     if (!this.#context.state.tables.cluster.has('cluster')) throw new OperationalError('NO_QUORUM', 'This node does not hold the state of its cluster yet, so nobody can sign in here. Try another node, or again in a moment.')
+    this.#guard.requireTurn({ name, address: input.address })
     await this.#abreast.come()
     const user = findByRef(this.#context.state, 'user', name, '')
     const good = await this.#guard.check({ name, password: input.password, address: input.address, what: 'session.signIn' }, user)

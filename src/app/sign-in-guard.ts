@@ -16,17 +16,26 @@ export class SignInGuard {
     context.sightings.onFailure(({ name, address, cleared }) => void (cleared === true ? this.#lockout.succeeded(name, address) : this.#lockout.failed(name, address)))
   }
 
+  /** @throws TOO_MANY_ATTEMPTS with retryAfterSeconds */
+  requireTurn(input: { readonly name: string; readonly address: string }): void {
+    const waitSeconds = this.#lockout.waitSeconds(this.#keyOf(input.name), input.address)
+    if (waitSeconds > 0) throw new OperationalError('TOO_MANY_ATTEMPTS', `Too many failed attempts. Try again in ${waitSeconds} s.`, { data: { retryAfterSeconds: waitSeconds } })
+  }
+
+  /** The name as it was typed may be a password, where a form was mistyped: it is kept as a hash only. */
+  #keyOf(name: string): string {
+    return this.#context.ports.vault.sha256Hex(`sign-in ${name.toLowerCase()}`).slice(0, 32)
+  }
+
   /**
    * Whether the password is that of the user; a missing or disabled one has none.
-   * @param name as it was typed, which for a mistyped form may be a password: it is kept as a hash only
    * @throws TOO_MANY_ATTEMPTS with retryAfterSeconds
    */
   async check(input: { readonly name: string; readonly password: string; readonly address: string; readonly what: 'session.signIn' | 'user.setPassword' }, user: StoredUser | undefined): Promise<boolean> {
     const { vault, log } = this.#context.ports
     const { address } = input
-    const name = vault.sha256Hex(`sign-in ${input.name.toLowerCase()}`).slice(0, 32)
-    const waitSeconds = this.#lockout.waitSeconds(name, address)
-    if (waitSeconds > 0) throw new OperationalError('TOO_MANY_ATTEMPTS', `Too many failed attempts. Try again in ${waitSeconds} s.`, { data: { retryAfterSeconds: waitSeconds } })
+    const name = this.#keyOf(input.name)
+    this.requireTurn(input)
     const good = await vault.verifyPassword(input.password.slice(0, passwordCharactersMax), user === undefined || user.spec.disabled ? null : user.passwordHash)
     if (good && user !== undefined) {
       if (this.#lockout.succeeded(name, address)) this.#context.sightings.tellFailure({ name, address, cleared: true })

@@ -58,10 +58,11 @@ export class Succession {
     this.#cancel = null
   }
 
-  /** Forgets the leader first: while it is believed in, votes are refused here too. */
+  /** Forgets the leader first: while it is believed in, votes are refused here too. A candidacy under way is not broken off: its votes would be lost. */
   #stand(): void {
     const { engine } = this.#parts
     engine.act((node) => {
+      if (node.status().role === 'candidate') return
       node.forgetLeader()
       if (engine.priority === 'normal') node.campaign()
     })

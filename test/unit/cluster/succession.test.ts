@@ -11,7 +11,8 @@ function start(priority: 'normal' | 'low' = 'normal') {
   const clock = new SimClock(queue)
   const leader: { id: string | null; term: number } = { id: null, term: 3 }
   const askedMs: number[] = []
-  const node = { forgetLeader: () => undefined, campaign: () => void askedMs.push(clock.monotonicMs()) }
+  const status = { role: 'follower' }
+  const node = { status: () => status, forgetLeader: () => undefined, campaign: () => void askedMs.push(clock.monotonicMs()) }
   const engine = { priority, act: (action: (core: typeof node) => void) => action(node) } as unknown as Engine
   const leadership = { leader, heardMs: () => null } as unknown as Leadership
   const succession = new Succession({ nodeId: 'a', heartbeatMs: 250 }, { clock, random: { integer: () => 100, bytes: (length) => new Uint8Array(length) } }, { engine, leadership })
@@ -19,7 +20,7 @@ function start(priority: 'normal' | 'low' = 'normal') {
     const untilMs = queue.nowMs + ms
     for (let action = queue.next(untilMs); action !== null; action = queue.next(untilMs)) action()
   }
-  return { pass, leader, askedMs, succession }
+  return { pass, leader, status, askedMs, succession }
 }
 
 test('it asks after little more than a heartbeat, some times over, then leaves it to its time-out', () => {
@@ -36,6 +37,17 @@ test('who has heard a leader asks no more', () => {
   leader.id = 'b'
   pass(10_000)
   expect(askedMs).toEqual([350])
+})
+
+test('a candidacy under way is left to its votes', () => {
+  const { pass, status, askedMs, succession } = start()
+  succession.began()
+  pass(400)
+  status.role = 'candidate'
+  pass(500)
+  status.role = 'follower'
+  pass(10_000)
+  expect(askedMs).toEqual([350, 1050, 1400])
 })
 
 test('who is not fit to lead, or stops, does not stand', () => {

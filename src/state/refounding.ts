@@ -52,7 +52,7 @@ export function restoreCluster(state: State, restored: RestoredCluster, refoundi
     for (const id of state.tables.revokedSession.keys()) transaction.delete('revokedSession', id)
   })
   const droppedNodes = dropOthers(work, node.id, null)
-  const lostVms = passOverEpochs(work)
+  const lostVms = passOverEpochs(work, refounding)
   work.step((transaction) => {
     transaction.put('node', node.id, { ...transaction.require('node', node.id), name: node.name, revision: transaction.index })
     say(transaction, requireCluster(state), `Cluster ${former.name} was restored on ${node.name} from a backup of index ${fromIndex}`, 'cluster.restored')
@@ -76,7 +76,7 @@ export function recoverCluster(state: State, nodeId: NodeId, refounding: Refound
     transaction.put('cluster', 'cluster', { ...kept, revision: transaction.index, generation: former.generation + 1, epoch, jump: { fromIndex, toIndex: transaction.index } })
   })
   const droppedNodes = dropOthers(work, nodeId, epoch)
-  const lostVms = passOverEpochs(work)
+  const lostVms = passOverEpochs(work, refounding)
   work.step((transaction) => {
     say(transaction, requireCluster(state), `Cluster ${former.name} goes on with ${own.name} alone, at epoch ${epoch}: ${refounding.actor.name} said that its quorum is lost${refounding.mayLack === true ? `; its log was damaged, and what was acknowledged after index ${fromIndex} is lost` : ''}`, 'cluster.recovered')
     audit(transaction, 'cluster.recover', own.name, `epoch ${epoch}; log up to index ${fromIndex}${refounding.mayLack === true ? ', damaged' : ''}; without ${droppedNodes.join(', ')}`)
@@ -118,13 +118,18 @@ function dropOthers({ state, step }: Work, ownId: string, epoch: number | null):
 
 /**
  * No VM is given an epoch that the former cluster may have given: those without an owner begin anew behind it, those that stay are moved behind it.
+ * Where the state may lack what was acknowledged those begin there at once: this node may have had one at a later epoch, and refuses the older one (`EpochGuard`).
  * @returns the names of those without an owner
  */
-function passOverEpochs({ state, step }: Work): readonly string[] {
+function passOverEpochs({ state, step }: Work, { mayLack }: Pick<Refounding, 'mayLack'>): readonly string[] {
   const vms = [...state.tables.vm.values()].toSorted((left, right) => (left.id < right.id ? -1 : 1))
   const lost = vms.filter((vm) => vm.lost !== undefined && vm.assignment === null)
   step((transaction) => {
-    for (const vm of vms) if (vm.assignment !== null) transaction.put('vm', vm.id, { ...vm, revision: transaction.index, epochSpent: Math.max(vm.assignment.epoch, vm.epochSpent ?? 0) + epochJump })
+    for (const vm of vms) {
+      if (vm.assignment === null) continue
+      const epochSpent = Math.max(vm.assignment.epoch, vm.epochSpent ?? 0) + epochJump
+      transaction.put('vm', vm.id, { ...vm, revision: transaction.index, epochSpent, ...(mayLack === true ? { assignment: { ...vm.assignment, epoch: epochSpent } } : {}) })
+    }
     for (const vm of lost) if (vm.lost !== undefined) transaction.put('vm', vm.id, { ...vm, revision: transaction.index, lost: { ...vm.lost, epoch: vm.lost.epoch + epochJump } })
   })
   return lost.map(({ name }) => name).toSorted()

@@ -1,8 +1,10 @@
 // A state goes on with one node: from a backup, and as the survivor of a lost quorum.
 import { describe, expect, test } from 'vitest'
+import { EpochGuard } from '../../../src/drivers/epoch-guard.ts'
 import type { NodeId, TokenId } from '../../../src/model/id.ts'
 import { epochJump, indexJump, recoverCluster, restoreCluster, type Refounding } from '../../../src/state/refounding.ts'
 import { exportState, importState, stateHash } from '../../../src/state/state.ts'
+import { memoryLocalStore } from '../../contract/memory.ts'
 import { announcement, startMs, World } from './world.ts'
 
 const refounding: Refounding = { term: 9, timeMs: startMs + 60_000, actor: { kind: 'system', id: 'n', name: 'root of new', address: '' }, commandId: 'c' }
@@ -45,6 +47,18 @@ describe('a survivor goes on', () => {
     recoverCluster(state, n1, { ...refounding, term: 10 })
     expect(state.tables.vm.get(vms.one)).toMatchObject({ assignment: { epoch: 1 }, epochSpent: 1 + 2 * epochJump })
     expect(stateHash(importState(exportState(state)))).toBe(stateHash(state))
+  })
+  test('from a copy that may lack something: a VM that came back to it in the lost tail is not locked out', async () => {
+    const { world, state, n1, vms } = three()
+    const guard = new EpochGuard(memoryLocalStore())
+    // It went to n2 and came back; of both this state knows nothing.
+    await guard.admit(vms.one, 3, async () => {})
+    recoverCluster(state, n1, { ...refounding, mayLack: true })
+    const { assignment, epochSpent } = state.tables.vm.get(vms.one)!
+    expect(assignment).toEqual({ nodeId: n1, epoch: 1 + epochJump })
+    expect(epochSpent).toBe(assignment?.epoch)
+    expect(await guard.admit(vms.one, assignment!.epoch, async () => 'booted')).toBe('booted')
+    expect(world.report(vms.one, n1, 'running', assignment!.epoch)).toBe('done')
   })
   test('it is in the audit and in the events, and the state is whole', () => {
     const { state, n1 } = three()

@@ -59,6 +59,8 @@ export function guardLog(store: LogStore, local: LocalStore): LogStore {
     },
     async renew(beginning: LogBeginning): Promise<HardState> {
       const hardState = keepVote(beginning.hardState, remembered)
+      // First, so that a log that is new already is not taken for one that is whole.
+      if (beginning.renewedTo !== undefined) await keep({ ...(remembered ?? { term: 0, vote: null }), renewedTo: beginning.renewedTo })
       await store.renew({ ...beginning, hardState })
       // Cut short before this, the new log ends before the commit that is remembered, and is renewed once more.
       await keep({ term: hardState.term, vote: hardState.vote, commit: beginning.base?.index ?? 0, ...(beginning.renewedTo === undefined ? {} : { renewedTo: beginning.renewedTo }) })

@@ -138,3 +138,21 @@ test('42: that a renewed log has yet to catch up is remembered over restarts, un
   expect(await live('behind', [batch({ hardState: { term: 6, vote: null, commit: 600 }, entries: entries(1, 600, 6) })])).toMatchObject({ renewedTo: 600 })
   expect((await live('behind') as { readonly renewedTo?: number }).renewedTo).toBeUndefined()
 })
+
+test('42: a crash between the new log and the word of it does not make the node one that is whole', async () => {
+  await live('cut', [term1])
+  await rm(join(root, 'cut', 'log'), { recursive: true })
+  const local = await openLocalLevel({ directory: join(root, 'cut', 'local') })
+  const log = openSegmentLog({ directory: join(root, 'cut', 'log') })
+  const renew = log.renew.bind(log)
+  log.renew = async (beginning) => {
+    await renew(beginning)
+    throw new Error('power cut')
+  }
+  const store = guardLog(log, local)
+  await store.open()
+  await expect(store.renew({ hardState: { term: 5, vote: null, commit: 0 }, base: null, renewedTo: 600 })).rejects.toThrow('power cut')
+  await log.close()
+  await local.close()
+  expect(await live('cut')).toMatchObject({ kind: 'intact', renewedTo: 600 })
+})

@@ -136,8 +136,8 @@ export async function openStores({ config, local, log }: Pick<Host, 'config' | '
 /** Opens stores and network and starts the node. */
 export async function openMember(host: Host, record: MembershipRecord, options: OpenOptions): Promise<Member> {
   const { config, identity, log, clock } = host
+  const certificate = await identityCertificateOf({ dataDir: config.dataDir, identity }, clock.nowMs(), log)
   const { logStore, stateStore } = await openStores(host)
-  const certificate = await identityCertificateOf(config.dataDir, identity, clock.nowMs())
   const p2p = await createP2p({ privateKey: identity.ed25519Seed, certificate, nodeId: identity.nodeId, listen: config.peer, advertise: peerAddressOf(config), clock, log }).catch(async (error: unknown) => {
     await stateStore.close()
     throw error

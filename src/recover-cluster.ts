@@ -12,7 +12,8 @@ import { OperationalError } from './model/error.ts'
 import { uuidV7, type NodeId } from './model/id.ts'
 import { clauseOf } from './model/sentence.ts'
 import { recoverCluster, type Refounded, type Refounding } from './state/refounding.ts'
-import { exportState, importState } from './state/state.ts'
+import { vmsOnNode } from './state/query.ts'
+import { exportState, importState, type State } from './state/state.ts'
 
 const recoverSchema = z.strictObject({ othersAreOff: z.literal(true).optional(), acceptLoss: z.boolean().default(false), dryRun: z.boolean().default(false) })
 const statusSchema = z.object({ halted: z.string().nullable(), lastIndex: z.number(), commit: z.number(), troubles: z.array(z.object({ type: z.string() })).default([]) })
@@ -21,6 +22,8 @@ export type Recovery = { readonly dryRun: boolean; /** Also from a copy that is 
 /** Troubles after which a copy may lack what this node had acknowledged. */
 const losing: ReadonlySet<string> = new Set(['LogDamaged', 'Resyncing'])
 const answerTimeoutMs = 2_000
+/** Names in a note; of further ones the count. */
+const namesMax = 20
 
 /** @throws INVALID */
 export function parseRecovery(body: unknown): Recovery {
@@ -56,6 +59,7 @@ export async function planRecovery(host: Host, member: Member, { acceptLoss }: P
   const lastQuorumMs = app.lastQuorumMs()
   // A look at a copy: entries beyond what is applied are not in it.
   const lost = tryOut(host, member)
+  const starting = loss === null ? [] : startingVms(cluster.state, nodeId)
   const isVoter = (id: string) => voters.includes(id) || votersOutgoing.includes(id)
   return {
     dryRun: true, clusterName, node: node.name, epoch: epochOf(cluster.state.tables.cluster.get('cluster')) + 1,
@@ -67,6 +71,7 @@ export async function planRecovery(host: Host, member: Member, { acceptLoss }: P
       loss ?? `Kept is all of this node's log, up to index ${status.lastIndex}; up to ${status.commit} it is known to be committed. Lost is whatever the other members acknowledged beyond ${status.lastIndex}.`,
       'Members that are dropped have to leave ("novacron cluster leave" on them) and join anew. Should they come back they are refused as soon as they reach this node, and take no part from then on; two of them that reach each other, but not this node, would go on as the former cluster.',
       ...(lost.lostVms.length === 0 ? [] : ['VMs of dropped members have no owner, and nothing starts them: begin each anew by "novacron vm recover NAME --host-is-off".']),
+      ...(starting.length === 0 ? [] : [`VMs that this state has as running on ${node.name} start there at once, though one may run on another host by now, or was deleted: ${starting.slice(0, namesMax).join(', ')}${starting.length > namesMax ? ` and ${starting.length - namesMax} more (${starting.length} in all)` : ''}. Make sure beforehand that no other host runs them.`]),
     ],
   }
 }
@@ -88,7 +93,7 @@ function lossOf(member: Member, whole: string | null, acceptLoss: boolean): stri
   if (state.tables.cluster.size === 0) throw refused(`${damage}; nothing of the state is left here. Recover the cluster on another member, or restore a backup.`)
   const at = new Date(state.timeMs).toISOString()
   if (!acceptLoss) throw refused(`${damage}: of what the cluster acknowledged after ${at}, the time of the last entry that is left here (index ${state.index}), any part may be missing. Recover the cluster on a member whose log is whole. If there is none, restore a newer backup, or say --accept-loss: it goes on with what is left here.`)
-  return `Kept is what is left on this node, up to index ${lastIndex}, of ${at}. Its log was damaged: lost is whatever was acknowledged after that, by this node as well. VMs that were created, moved or deleted since are as they were then: look at each host before you start or delete anything.`
+  return `Kept is what is left on this node, up to index ${lastIndex}, of ${at}. Its log was damaged: lost is whatever was acknowledged after that, by this node as well. VMs that were created, moved or deleted since are as they were then: look at each host beforehand.`
 }
 
 /** The member is closed. Everything up to one atomic step leaves the former cluster as it was. @throws LOG_DAMAGED, STATE_CONFLICT, STORAGE_FAILED */
@@ -104,6 +109,11 @@ export async function writeRecovered(host: Host, { acceptLoss }: Pick<Recovery, 
     await stores.logStore.close()
     await stores.stateStore.close()
   }
+}
+
+/** By name, sorted: what this node's controller brings up as soon as it leads. */
+function startingVms(state: State, nodeId: string): readonly string[] {
+  return vmsOnNode(state, nodeId as NodeId).filter((vm) => vm.spec.runState !== 'stopped' && !vm.deleting).map(({ name }) => name).toSorted()
 }
 
 function tryOut(host: Host, member: Member): Refounded {

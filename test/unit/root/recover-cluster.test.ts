@@ -31,7 +31,7 @@ function survivor(peers: Readonly<Record<string, Peer | null>>, changes: Partial
     p2p: { transport: { request } },
   } as unknown as Member
   const host = { identity: { nodeId }, config: { name: 'n1' }, clock: systemClock, random: systemRandom } as unknown as Host
-  return { world, plan: (options = { acceptLoss: false }) => planRecovery(host, member, options) }
+  return { world, nodeId, plan: (options = { acceptLoss: false }) => planRecovery(host, member, options) }
 }
 
 describe('refused', () => {
@@ -79,6 +79,22 @@ describe('a survivor whose log was damaged', () => {
   test.each([['that catches up', resyncing], ['that waits', damaged]])('%s goes on by word, and is told what may be lost', async (_what, trouble) => {
     expect(await survivor({ n2: null, n3: null }, trouble).plan({ acceptLoss: true })).toMatchObject({ mayLack: true, notes: expect.arrayContaining([expect.stringMatching(/^Kept is what is left on this node, up to index 50.*lost is whatever was acknowledged after that/)]) })
     await expect(survivor({ n2: null, n3: null }, trouble).plan()).rejects.toMatchObject({ code: 'STATE_CONFLICT' })
+  })
+  test('is told which VMs start at once; a long list ends in a count', async () => {
+    const { world, nodeId, plan } = survivor({ n2: null, n3: null }, damaged)
+    const noteOf = async () => (await plan({ acceptLoss: true })).notes.find((note) => note.includes('start there at once'))
+    world.vm(nodeId, 'off')
+    expect(await noteOf()).toBeUndefined()
+    world.vm(nodeId, 'web', { runState: 'running' })
+    world.vm(nodeId, 'db', { runState: 'paused' })
+    expect(await noteOf()).toMatch(/^VMs that this state has as running on n1 start there at once.*: db, web\. Make sure/)
+    for (let at = 10; at < 31; at++) world.vm(nodeId, `a${at}`, { runState: 'running' })
+    expect(await noteOf()).toMatch(/: a10, .*, a29 and 3 more \(23 in all\)\. Make sure/)
+  })
+  test('is not told of them where nothing is missing: they run already', async () => {
+    const { world, nodeId, plan } = survivor({ n2: null, n3: null })
+    world.vm(nodeId, 'web', { runState: 'running' })
+    expect((await plan()).notes.join()).not.toMatch(/at once/)
   })
   test('is not recovered while a member whose log is whole answers', async () => {
     await expect(survivor({ n2: {}, n3: null, n4: null, n5: null }, damaged).plan({ acceptLoss: true })).rejects.toThrow(/n2 answers, and its log is whole: recover the cluster there/)

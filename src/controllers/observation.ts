@@ -1,6 +1,7 @@
 // On the leader: puts on record who leads, who votes and who is silent, as soon as that has settled; the events of it follow in apply.
 import { makeCommand } from '../model/command.ts'
 import { uuidV7, type NodeId } from '../model/id.ts'
+import type { Told } from '../model/told.ts'
 import { planObservation } from '../planner/observation.ts'
 import type { Cancel, Clock, Random } from '../ports/clock.ts'
 import type { Consensus, ConsensusStatus } from '../ports/consensus.ts'
@@ -24,6 +25,8 @@ export class ObservationController {
   readonly #ports: ObservationPorts
   #leaderlessSinceMs: number | null = null
   #reign: Reign | null = null
+  /** Since when this node knows of what was told last, on its steady clock: the state's time stands still while it is ahead of the leader's clock. */
+  readonly #toldSince = new Map<string, { readonly told: Told; readonly sinceMs: number }>()
   #busy = false
   #cancel: Cancel | null = null
 
@@ -43,6 +46,7 @@ export class ObservationController {
   async #look(): Promise<void> {
     const status = this.#ports.consensus.status()
     const nowMs = this.#ports.clock.monotonicMs()
+    this.#followTold(nowMs)
     const reign = this.#follow(status, nowMs)
     if (reign === null || nowMs - reign.sinceMs < settleMs || this.#busy) return
     this.#busy = true
@@ -70,6 +74,22 @@ export class ObservationController {
     return this.#reign
   }
 
+  #followTold(nowMs: number): void {
+    const told = this.#ports.consensus.state.tables.cluster.get('cluster')?.observation?.told ?? {}
+    for (const what of this.#toldSince.keys()) if (!Object.hasOwn(told, what)) this.#toldSince.delete(what)
+    for (const [what, last] of Object.entries(told)) {
+      const seen = this.#toldSince.get(what)?.told
+      if (seen?.atMs !== last.atMs || seen.times !== last.times) this.#toldSince.set(what, { told: last, sinceMs: nowMs })
+    }
+  }
+
+  /** By the clocks, but never less than has passed here: a leader before this one may have had a clock that was far ahead. */
+  #toldAgoMs(nowMs: number): Record<string, number> {
+    const { clock, consensus } = this.#ports
+    const stateMs = Math.max(clock.nowMs(), consensus.state.timeMs)
+    return Object.fromEntries([...this.#toldSince].map(([what, { told, sinceMs }]) => [what, Math.max(stateMs - told.atMs, nowMs - sinceMs)]))
+  }
+
   async #record(status: ConsensusStatus, reign: Reign): Promise<void> {
     const { clock, random, consensus } = this.#ports
     const { nodeId } = this.#options
@@ -82,7 +102,7 @@ export class ObservationController {
     const nowMs = clock.monotonicMs()
     const ids = [...configuration.voters, ...configuration.learners].filter((id) => state.tables.node.has(id))
     const observation = planObservation({
-      known: cluster.observation, nowMs: Math.max(clock.nowMs(), state.timeMs), leaderId: nodeId, term, voters: configuration.voters,
+      known: cluster.observation, toldAgoMs: this.#toldAgoMs(nowMs), leaderId: nodeId, term, voters: configuration.voters,
       members: ids.map((id) => ({ id, isSilent: id === nodeId ? false : this.#isSilent(id, reign, nowMs) })),
     })
     if (observation === null) return

@@ -4,8 +4,8 @@ import { isDue } from '../model/told.ts'
 
 export type ObservationView = {
   readonly known: StoredObservation | undefined
-  /** State time. */
-  readonly nowMs: number
+  /** How long ago each subject of `known.told` was told, milliseconds. */
+  readonly toldAgoMs: Readonly<Record<string, number>>
   readonly leaderId: string
   readonly term: number
   readonly voters: readonly string[]
@@ -14,10 +14,13 @@ export type ObservationView = {
 }
 
 /** Null where nothing is new, or nothing that may be told yet. */
-export function planObservation({ known, nowMs, leaderId, term, voters, members }: ObservationView): Observation | null {
+export function planObservation({ known, toldAgoMs, leaderId, term, voters, members }: ObservationView): Observation | null {
   const former = new Set(known?.silent)
   const wasSilent = (id: string) => former.has(id)
-  const mayTell = (what: string) => isDue(known?.told[what], nowMs)
+  const mayTell = (what: string) => {
+    const told = known?.told[what]
+    return told === undefined || isDue(told, told.atMs + (toldAgoMs[what] ?? 0))
+  }
   const silent = members.filter(({ id, isSilent }) => (isSilent === null || !mayTell(id) ? wasSilent(id) : isSilent)).map(({ id }) => id).toSorted()
   const isNewLeader = known === undefined || known.term !== term || known.leaderId !== leaderId
   if (known === undefined) return { leaderId, term, voters: voters.toSorted(), silent }

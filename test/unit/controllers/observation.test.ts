@@ -25,7 +25,7 @@ function desk() {
   // State time begins where the world's commands ended.
   const clock = new SimClock(queue, world.timeMs - epochMs)
   const { state } = world
-  const live: { leader: NodeId | null; term: number; voters: readonly NodeId[]; readonly silent: Set<NodeId>; gapMs: number } = { leader: ids[0]!, term: 1, voters: ids, silent: new Set(), gapMs: 0 }
+  const live: { leader: NodeId | null; term: number; voters: readonly NodeId[]; readonly silent: Set<NodeId>; gapMs: number; aheadMs: number } = { leader: ids[0]!, term: 1, voters: ids, silent: new Set(), gapMs: 0, aheadMs: 0 }
   let commands = 0
   const consensusOf = (nodeId: NodeId) => ({
     state,
@@ -36,7 +36,7 @@ function desk() {
     reports: (asked: readonly string[]) => Promise.resolve(new Map(asked.map((id) => [id, { term: live.term, leaderlessMs: live.gapMs }]))),
     propose: (command: Command) => {
       commands++
-      return Promise.resolve(applyCommand(state, { index: state.index + 1, term: live.term, timeMs: clock.nowMs(), command }).result)
+      return Promise.resolve(applyCommand(state, { index: state.index + 1, term: live.term, timeMs: clock.nowMs() + live.aheadMs, command }).result)
     },
   }) as unknown as Consensus & StateHolder
   const random = { integer: () => 0, bytes: (length: number) => new Uint8Array(length) }
@@ -116,6 +116,34 @@ test('a node that flaps for an hour makes a few events, and the last of them is 
   expect(commands()).toBeLessThan(30)
   await pass(1_300_000)
   expect(events().at(-1)).toBe('node.heard n3')
+  stop()
+})
+
+test('a leader whose clock was an hour ahead mutes nothing under its successor, and what flaps is damped all the same', async () => {
+  const { ids, live, pass, events, commands, stop } = desk()
+  live.aheadMs = 3_600_000
+  await pass(5_000)
+  live.silent.add(ids[2]!)
+  await pass(10_000)
+  expect(events()).toEqual(['node.silent n3'])
+  Object.assign(live, { leader: ids[1]!, term: 2, aheadMs: 0 })
+  await pass(10_000)
+  live.silent.delete(ids[2]!)
+  await pass(10_000)
+  live.silent.add(ids[0]!)
+  await pass(10_000)
+  live.silent.delete(ids[0]!)
+  await pass(10_000)
+  expect(events().slice(1)).toEqual(['node.leads n2', 'node.heard n3', 'node.silent n1', 'node.heard n1'])
+  const before = commands()
+  for (let at = 0; at < 120; at++) {
+    live.silent.add(ids[2]!)
+    await pass(7_500)
+    live.silent.delete(ids[2]!)
+    await pass(7_500)
+  }
+  expect(commands() - before).toBeGreaterThan(10)
+  expect(commands() - before).toBeLessThan(25)
   stop()
 })
 

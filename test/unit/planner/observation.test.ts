@@ -4,7 +4,7 @@ import type { StoredObservation } from '../../../src/model/observation.ts'
 import { planObservation, type ObservationView } from '../../../src/planner/observation.ts'
 
 const known: StoredObservation = { leaderId: 'a', term: 3, voters: ['a', 'b', 'c'], silent: [], told: {} }
-const view: ObservationView = { known, nowMs: 100_000, leaderId: 'a', term: 3, voters: ['c', 'b', 'a'], members: ['a', 'b', 'c', 'd'].map((id) => ({ id, isSilent: false })) }
+const view: ObservationView = { known, toldAgoMs: {}, leaderId: 'a', term: 3, voters: ['c', 'b', 'a'], members: ['a', 'b', 'c', 'd'].map((id) => ({ id, isSilent: false })) }
 const silent = (id: string) => view.members.map((member) => (member.id === id ? { id, isSilent: true } : member))
 
 test('nothing where nothing changed; everything at first', () => {
@@ -18,10 +18,10 @@ test('a new leader, other voters, who is silent', () => {
 
 test('what was told just now waits, the rest does not', () => {
   const waiting = { ...known, told: { leader: { atMs: 99_000, times: 1 }, c: { atMs: 99_000, times: 1 } } }
-  const next = { ...view, known: waiting, leaderId: 'b', term: 5, members: silent('c') }
+  const next = { ...view, known: waiting, toldAgoMs: { leader: 1_000, c: 1_000 }, leaderId: 'b', term: 5, members: silent('c') }
   expect(planObservation(next)).toBe(null)
   expect(planObservation({ ...next, voters: ['a', 'b'] })).toEqual({ leaderId: 'a', term: 3, voters: ['a', 'b'], silent: [] })
-  expect(planObservation({ ...next, nowMs: 104_000 })).toEqual({ leaderId: 'b', term: 5, voters: ['a', 'b', 'c'], silent: ['c'] })
+  expect(planObservation({ ...next, toldAgoMs: { leader: 5_000, c: 5_000 } })).toEqual({ leaderId: 'b', term: 5, voters: ['a', 'b', 'c'], silent: ['c'] })
 })
 
 test('of whom a new leader knows nothing yet stays as it was; who is no member is forgotten', () => {

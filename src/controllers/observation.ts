@@ -18,12 +18,14 @@ export const silentMsDefault = 5_000
 export type ObservationPorts = { readonly clock: Clock; readonly random: Random; readonly log: Log; readonly consensus: Consensus & StateHolder }
 
 /** What this node has seen since it leads. */
-type Reign = { readonly term: number; readonly sinceMs: number; readonly leaderlessMs: number; readonly heardMs: Map<string, number> }
+type Reign = { readonly term: number; readonly sinceMs: number; readonly leaderlessMs: number; /** No longer can there have been no leader: this node knew of one. */ readonly leaderlessMsMax: number; readonly heardMs: Map<string, number> }
 
 export class ObservationController {
   readonly #options: { readonly nodeId: NodeId; readonly silentMs: number }
   readonly #ports: ObservationPorts
   #leaderlessSinceMs: number | null = null
+  /** When it saw a quorum last; null before the first. */
+  #quorumMs: number | null = null
   #reign: Reign | null = null
   /** Since when this node knows of what was told last, on its steady clock: the state's time stands still while it is ahead of the leader's clock. */
   readonly #toldSince = new Map<string, { readonly told: Told; readonly sinceMs: number }>()
@@ -67,9 +69,11 @@ export class ObservationController {
       return null
     }
     const leaderlessMs = this.#leaderlessSinceMs === null ? 0 : nowMs - this.#leaderlessSinceMs
+    const leaderlessMsMax = nowMs - (this.#quorumMs ?? Number.NEGATIVE_INFINITY)
     this.#leaderlessSinceMs = null
+    this.#quorumMs = nowMs
     if (status.role !== 'leader') return (this.#reign = null)
-    if (this.#reign?.term !== status.term) this.#reign = { term: status.term, sinceMs: nowMs, leaderlessMs, heardMs: new Map() }
+    if (this.#reign?.term !== status.term) this.#reign = { term: status.term, sinceMs: nowMs, leaderlessMs, leaderlessMsMax, heardMs: new Map() }
     for (const [id, { recentActive }] of Object.entries(status.progress)) if (recentActive) this.#reign.heardMs.set(id, nowMs)
     return this.#reign
   }
@@ -112,10 +116,10 @@ export class ObservationController {
     await consensus.propose(makeCommand('cluster.observe', head, { ...observation, leaderId: observation.leaderId as NodeId, seenInTerm: term, leaderlessMs, voters: voters as NodeId[], silent: silent as NodeId[] }), {})
   }
 
-  /** Who was up all along knows it best: this node may have started a moment ago. */
+  /** Who was up all along knows it best: this node may have started a moment ago. But one that was cut off while there was a leader takes that for a time without one. */
   async #leaderlessMs({ term, configuration }: ConsensusStatus, reign: Reign): Promise<number> {
     const reports = await this.#ports.consensus.reports(configuration.voters)
-    const known = [...reports.values()].filter((report) => report.term === term).map((report) => report.leaderlessMs)
+    const known = [...reports.values()].filter((report) => report.term === term && report.leaderlessMs <= reign.leaderlessMsMax).map((report) => report.leaderlessMs)
     return Math.round(Math.max(reign.leaderlessMs, ...known))
   }
 

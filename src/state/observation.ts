@@ -42,7 +42,7 @@ function tellLeader(change: Change, cluster: StoredCluster): void {
   const isSame = payload.leaderId === former.leaderId
   say(transaction, leader, `Node ${leader.name} leads${isSame ? ' again' : ''}, in term ${payload.term}${isSame || before === undefined ? '' : `; before it ${before.name} led, in term ${former.term}`}${note}`, 'node.leads')
   if (payload.leaderlessMs < leaderlessMsTold) return
-  transaction.event({ type: 'updated', kind: 'cluster', resourceId: cluster.id, name: cluster.name, project: '', message: `There is a quorum again: ${leader.name} knew of no leader for ${Math.round(payload.leaderlessMs / 1000)} s`, reason: 'cluster.quorum' })
+  transaction.event({ type: 'updated', kind: 'cluster', resourceId: cluster.id, name: cluster.name, project: '', message: `There is a quorum again, after ${Math.round(payload.leaderlessMs / 1000)} s without a leader`, reason: 'cluster.quorum' })
 }
 
 function tellVoters(change: Change): void {

@@ -40,8 +40,14 @@ function desk() {
     },
   }) as unknown as Consensus & StateHolder
   const random = { integer: () => 0, bytes: (length: number) => new Uint8Array(length) }
-  const controllers = ids.map((nodeId) => new ObservationController({ nodeId }, { clock, random, log: recordingLog([]), consensus: consensusOf(nodeId) }))
-  for (const controller of controllers) controller.start()
+  const controllers = new Map<NodeId, ObservationController>()
+  const restart = (nodeId: NodeId) => {
+    controllers.get(nodeId)?.stop()
+    const controller = new ObservationController({ nodeId }, { clock, random, log: recordingLog([]), consensus: consensusOf(nodeId) })
+    controllers.set(nodeId, controller)
+    controller.start()
+  }
+  ids.forEach(restart)
   const pass = async (durationMs: number) => {
     const untilMs = queue.nowMs + durationMs
     for (;;) {
@@ -52,8 +58,9 @@ function desk() {
     }
   }
   const events = () => [...state.tables.event.values()].filter(({ actor, reason }) => actor !== 'admin' && reason !== 'node.announced').map(({ reason, name }) => `${reason} ${name}`)
-  const stop = () => controllers.forEach((controller) => controller.stop())
-  return { world, ids, live, pass, events, stop, commands: () => commands }
+  const said = () => [...state.tables.event.values()].at(-1)?.message ?? ''
+  const stop = () => [...controllers.values()].forEach((controller) => controller.stop())
+  return { world, ids, live, pass, events, said, stop, restart, commands: () => commands }
 }
 
 test('one record at first, and none while nothing changes', async () => {
@@ -96,12 +103,29 @@ test('a quorum that is back after a while is told', async () => {
   stop()
 })
 
-test('a leader that has just started hears of the others for how long there was none', async () => {
-  const { ids, live, pass, events, stop } = desk()
+test('a voter that was cut off while there was a leader does not make it a long time without one', async () => {
+  const { ids, live, pass, events, said, stop } = desk()
   await pass(5_000)
+  live.leader = null
+  await pass(9_000)
+  // n3 reports what it went through.
+  Object.assign(live, { leader: ids[1]!, term: 2, gapMs: 300_000 })
+  await pass(5_000)
+  expect(events()).toEqual(['node.leads n2', 'cluster.quorum test'])
+  expect(said()).toMatch(/after 9 s without a leader/)
+  stop()
+})
+
+test('a leader that has just started hears of the others for how long there was none', async () => {
+  const { ids, live, pass, events, said, stop, restart } = desk()
+  await pass(5_000)
+  live.leader = null
+  restart(ids[1]!)
+  await pass(1_000)
   Object.assign(live, { leader: ids[1]!, term: 2, gapMs: 23_000 })
   await pass(5_000)
   expect(events()).toEqual(['node.leads n2', 'cluster.quorum test'])
+  expect(said()).toMatch(/after 23 s without a leader/)
   stop()
 })
 

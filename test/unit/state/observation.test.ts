@@ -32,7 +32,7 @@ test('a change of leader, and that a long time without one is over', () => {
   const { observe, n2 } = form(3)
   observe({})
   expect(observe({ leaderId: n2, term: 4, leaderlessMs: 42_300 })).toEqual([
-    'node.leads: Node n2 leads, in term 4; before it n1 led, in term 1', 'cluster.quorum: There is a quorum again: n2 knew of no leader for 42 s',
+    'node.leads: Node n2 leads, in term 4; before it n1 led, in term 1', 'cluster.quorum: There is a quorum again, after 42 s without a leader',
   ])
   expect(observe({ leaderId: n2, term: 5, leaderlessMs: 1500 })).toEqual(['node.leads: Node n2 leads again, in term 5'])
 })

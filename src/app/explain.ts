@@ -14,7 +14,7 @@ const remedies: Partial<Readonly<Record<ErrorCode, string>>> = {
   STORAGE_FAILED: 'Look at the node\'s disk and at the daemon\'s log; it is tried again by itself.',
   HYPERVISOR_UNREACHABLE: 'Start libvirt on the node (systemctl start libvirtd); it is tried again by itself.',
   HYPERVISOR_TIMEOUT: 'libvirt on the node is stuck: look at its log, restart it; running guests are not touched.',
-  HYPERVISOR_REFUSED: 'The message is QEMU\'s or libvirt\'s own; correct the VM\'s spec, then start it again.',
+  HYPERVISOR_REFUSED: 'The message is QEMU\'s or libvirt\'s own; where it does not start, correct the VM\'s spec, then start it again.',
   REFERENCE_MISSING: 'Bring back what is missing, or change the spec.',
   EPOCH_STALE: 'Another node owned it later; the cluster puts it right by itself.',
 }

@@ -16,10 +16,14 @@ const steadyMsMin = 120_000
 const bootDelayMsMin = 1_000
 const bootDelayMsMax = 30_000
 
+export type Fault = { readonly code: string; readonly message: string }
+
 type Remembered = {
   shutdownAskedAtMs: number | null
   /** The operation the asking belongs to; another one begins its time-out anew. */
   shutdownFor: string | null
+  /** Why the guest could not be asked in this stop, the first time. */
+  shutdownFault: Fault | null
   bootedGeneration: number | null
   bootDefinition: string | null
   resetFor: string | null
@@ -71,6 +75,15 @@ export class VmMemory {
     if (memory.shutdownAskedAtMs !== null && memory.shutdownFor === reason) return
     memory.shutdownAskedAtMs = this.#clock.monotonicMs()
     memory.shutdownFor = reason
+    memory.shutdownFault = null
+  }
+
+  /** @returns the first fault of this stop, and whether it is this one */
+  shutdownRefused(id: string, fault: Fault): Fault & { readonly isNews: boolean } {
+    const memory = this.#get(id)
+    const isNews = memory.shutdownFault === null
+    memory.shutdownFault ??= fault
+    return { ...memory.shutdownFault, isNews }
   }
 
   booted(vm: StoredVm, operation: StoredOperation | null): void {
@@ -164,7 +177,7 @@ export class VmMemory {
     const known = this.#byId.get(id)
     if (known !== undefined) return known
     const fresh: Remembered = {
-      shutdownAskedAtMs: null, shutdownFor: null, bootedGeneration: null, bootDefinition: null, resetFor: null,
+      shutdownAskedAtMs: null, shutdownFor: null, shutdownFault: null, bootedGeneration: null, bootDefinition: null, resetFor: null,
       lastAskedAtMs: Number.NEGATIVE_INFINITY, bootedAtMs: Number.NEGATIVE_INFINITY, repeatedBoots: 0, troubled: null,
       addresses: [], askedAtMs: Number.NEGATIVE_INFINITY, polls: 0, seed: null,
     }

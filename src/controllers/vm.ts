@@ -20,7 +20,7 @@ import { vmsOnNode } from '../state/query.ts'
 import type { StateHolder } from '../state/state.ts'
 import { prepareVolumes } from './vm-domain.ts'
 import { VmImages } from './vm-images.ts'
-import { VmMemory } from './vm-memory.ts'
+import { VmMemory, type Fault } from './vm-memory.ts'
 import { WorkQueue } from './work-queue.ts'
 
 export type VmControllerPorts = {
@@ -211,7 +211,7 @@ export class VmController {
       } catch (error) {
         if (action.kind === 'shutdown' && isRefused(error)) {
           // Forced when its time is over, like a guest that heard and did not obey.
-          this.#ports.log.warn('a guest could not be asked to power off', { vmId: vm.id, vm: vm.name, error: faultOf(error).message })
+          await this.#reportRefusal(vm, error)
           continue
         }
         await this.#actionFailed(vm, operation, error)
@@ -288,6 +288,14 @@ export class VmController {
     if (domain?.state !== 'off' && domain?.state !== 'crashed') return
     const message = 'The guest ended again and again soon after its start. It is started again after a pause.'
     await this.#sendReport(vm, { ...vm.report, phase: 'failed', observedGeneration: vm.generation, addresses: [], message, code: '', restartNeeded: false })
+  }
+
+  /** Told once in each stop; the report after the stop ends it. */
+  async #reportRefusal(vm: StoredVm, error: unknown): Promise<void> {
+    const { isNews, code, message } = this.#memory.shutdownRefused(vm.id, faultOf(error))
+    if (isNews) this.#ports.log.warn('a guest could not be asked to power off', { vmId: vm.id, vm: vm.name, code, error: message })
+    const told = `The guest could not be asked to power off, and is forced when its time is over: ${message}`.slice(0, messageCharactersMax)
+    await this.#sendReport(vm, { ...vm.report, observedGeneration: vm.generation, message: told, code })
   }
 
   /** True while an image has yet to come: the VM says so, and is looked at again when it is here. */
@@ -374,7 +382,7 @@ function isRefused(error: unknown): boolean {
   return error instanceof OperationalError && (error.code === 'HYPERVISOR_REFUSED' || error.code === 'HYPERVISOR_TIMEOUT')
 }
 
-function faultOf(error: unknown): { readonly code: string; readonly message: string } {
+function faultOf(error: unknown): Fault {
   const message = error instanceof Error ? error.message : String(error)
   return { code: error instanceof OperationalError ? error.code : 'HYPERVISOR_REFUSED', message: message.slice(0, messageCharactersMax) }
 }

@@ -89,6 +89,30 @@ test.each(['HYPERVISOR_REFUSED', 'HYPERVISOR_TIMEOUT'] as const)('a guest that c
   expect(desk.pool.volumes.size).toBe(0)
 })
 
+test('that it cannot be asked is told once in each stop, in its report and in the log, until the stop is over', async () => {
+  const desk = new Desk()
+  await desk.start()
+  const id = await desk.make('web', { runState: 'running', disks })
+  let asked = 0
+  desk.hypervisor.shutdown = () => Promise.reject(new OperationalError('HYPERVISOR_REFUSED', `not now, for the ${++asked}. time`))
+  const logged = () => desk.lines.filter(({ message }) => message === 'a guest could not be asked to power off').length
+  const reports = () => desk.proposed.filter((command) => command.type === 'vm.report' && command.payload.report.code !== '').length
+  for (const stop of [1, 2]) {
+    asked = 0
+    const operationId = await desk.act(id, 'stop')
+    expect(desk.vm(id)?.report).toMatchObject({ phase: 'running', code: 'HYPERVISOR_REFUSED', message: expect.stringContaining('is forced when its time is over: not now, for the 1. time') })
+    await desk.pass(60_000)
+    expect(asked).toBeGreaterThan(3)
+    expect(desk.stateOf(operationId)).toBe('done')
+    expect(desk.vm(id)?.report).toMatchObject({ phase: 'stopped', code: '', message: '' })
+    expect([logged(), reports()]).toEqual([stop, stop])
+    expect(desk.stateOf(await desk.act(id, 'start'))).toBe('done')
+  }
+  await desk.cancel(id, await desk.act(id, 'stop'))
+  await desk.pass(1_000)
+  expect(desk.vm(id)).toMatchObject({ spec: { runState: 'running' }, report: { phase: 'running', code: '', message: '' } })
+})
+
 test('a guest that obeys a stop that was cancelled comes back; one that powers itself off stays off', async () => {
   const desk = new Desk()
   await desk.start()

@@ -3,13 +3,14 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { uuidV7 } from '../src/model/id.ts'
 import type { App } from '../src/app/face.ts'
+import { openApplianceCertificate } from '../src/appliance.ts'
 import { timingDefault } from '../src/cluster/timing.ts'
 import type { Config } from '../src/config.ts'
 import { openLocalLevel } from '../src/db/local-level.ts'
-import { selfSigned } from '../src/drivers/crypto/authority.ts'
 import { systemRandom } from '../src/drivers/crypto/random.ts'
 import { createVault } from '../src/drivers/crypto/vault.ts'
 import { systemClock } from '../src/drivers/host/clock.ts'
+import { keepFootprintSmall, runtimeFootprint } from '../src/drivers/host/footprint.ts'
 import { createLog } from '../src/drivers/host/log.ts'
 import { LinuxProbe } from '../src/drivers/host/probe.ts'
 import { SimHypervisor } from '../src/drivers/sim/hypervisor.ts'
@@ -93,8 +94,9 @@ async function open(): Promise<Formation> {
     createHypervisor: () => new SimHypervisor({ machine }, { epochs: local, clock, random }),
     probe: new LinuxProbe({ storage: () => storage.usage() }),
   }, { attach, onHalted: (halt) => log.error('halted', { reason: halt.reason }) })
-  const { certificatePem, keyPem } = await selfSigned({ commonName: name, names: [name, 'localhost'], addresses: [host], days: 1, nowMs: Date.now() })
+  const certificate = await openApplianceCertificate(config, clock.nowMs())
   await made.resume(await readMembership(dataDir))
-  http.server = await startHttp({ app: made.member?.node.app ?? null, control: smallControl, host, port: httpPort, tls: made.member?.tls ?? { certPem: certificatePem, keyPem }, clock, log, version: '0.1.0', assets: null, pages: null })
+  http.server = await startHttp({ app: made.member?.node.app ?? null, control: smallControl, host, port: httpPort, tls: made.member?.tls ?? certificate, clock, log, version: '0.1.0', assets: null, pages: null })
+  keepFootprintSmall(runtimeFootprint(clock))
   return made
 }

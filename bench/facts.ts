@@ -7,7 +7,7 @@ const root = join(import.meta.dirname, '..')
 
 /** What the `novacron` launcher sets, for processes that a bench starts itself. */
 export const launcherFlags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', '--no-parallel-scavenge', '--expose-gc'] as const
-export const launcherEnvironment = { MALLOC_ARENA_MAX: '1' } as const
+export const launcherEnvironment = { MALLOC_ARENA_MAX: '1', NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(root, 'build', 'compile-cache') } as const
 
 /** Prints the head of a bench: its name, the machine, and the configuration of both sides. */
 export function printHead(name: string, configuration: readonly string[]): void {

@@ -1,7 +1,6 @@
 // The libp2p host: one Ed25519 identity, TCP with TLS and yamux, a gater that admits members only.
 import { createPrivateKey, randomBytes, sign } from 'node:crypto'
 import { isIPv4, isIPv6 } from 'node:net'
-import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
 import { tcp } from '@libp2p/tcp'
 import { sparingYamux } from './sparing-yamux.ts'
@@ -11,6 +10,7 @@ import type { Log } from '../ports/log.ts'
 import type { Member } from '../ports/transport.ts'
 import { gossipAmong } from './member-gossip.ts'
 import type { Membership } from './membership.ts'
+import { keyPairOf } from './peer-id.ts'
 import { peerTls, type PeerCertificate } from './peer-tls.ts'
 
 export type HostOptions = {
@@ -140,7 +140,7 @@ function abortStranger(stream: Stream): Promise<void> {
 
 async function createNode(options: HostOptions, membership: Membership) {
   const stranger = (peerId: { toString(): string }) => membership.byPeerId(peerId.toString()) === undefined
-  const privateKey = await generateKeyPairFromSeed('Ed25519', options.privateKey)
+  const privateKey = keyPairOf(options.privateKey)
   // libp2p reads the key anew for every signature, and each word of gossip has one.
   const key = createPrivateKey(options.certificate.keyPem)
   privateKey.sign = (message) => sign(null, message instanceof Uint8Array ? message : message.subarray(), key)

@@ -1,5 +1,4 @@
 // Signed stateless sessions: a JWT that any node with the cluster's session key can check, also without quorum.
-import { jwtVerify, SignJWT } from 'jose'
 import { z } from 'zod'
 
 export type SessionClaims = {
@@ -18,6 +17,7 @@ const claimsSchema = z.object({ sid: z.string().min(1), sub: z.string().min(1), 
 
 /** @param key at least 32 bytes (RFC 7518 §3.2). Times are cut to whole seconds. */
 export async function signSession(key: Uint8Array, claims: SessionClaims): Promise<string> {
+  const { SignJWT } = await import('jose')
   return new SignJWT({ sid: claims.sid, csrf: claims.csrf })
     .setProtectedHeader({ alg: 'HS256', typ })
     .setSubject(claims.sub)
@@ -28,6 +28,7 @@ export async function signSession(key: Uint8Array, claims: SessionClaims): Promi
 
 /** Null where the cookie is no session of this cluster, or is over. Revocation is the caller's to check. */
 export async function verifySession(key: Uint8Array, cookie: string, nowMs: number): Promise<SessionClaims | null> {
+  const { jwtVerify } = await import('jose')
   try {
     const { payload } = await jwtVerify(cookie, key, { algorithms: ['HS256'], typ, currentDate: new Date(nowMs) })
     const claims = claimsSchema.parse(payload)

@@ -2,7 +2,7 @@
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { expect, test } from 'vitest'
 import { multiaddrOf } from '../../../src/p2p/host.ts'
-import { peerIdOfPrivateKey, peerIdOfPublicKey } from '../../../src/p2p/peer-id.ts'
+import { keyPairOf, peerIdOfPrivateKey, peerIdOfPublicKey } from '../../../src/p2p/peer-id.ts'
 
 const seed = new Uint8Array(Buffer.from('9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60', 'hex'))
 const publicKey = new Uint8Array(Buffer.from('d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a', 'hex'))
@@ -13,8 +13,15 @@ test('both halves of a key give one peer id, the one that libp2p derives', async
   expect(peerIdOfPublicKey(publicKey)).toBe(fromLibp2p)
 })
 
+test('libp2p gets the key that it would have made of the seed itself', async () => {
+  const made = await generateKeyPairFromSeed('Ed25519', seed)
+  expect(keyPairOf(seed)).toEqual(made)
+  expect(keyPairOf(seed).publicKey.raw).toEqual(publicKey)
+})
+
 test('a key of another length is refused', () => {
   expect(() => peerIdOfPrivateKey(new Uint8Array(31))).toThrow(RangeError)
+  expect(() => keyPairOf(new Uint8Array(64))).toThrow(RangeError)
   expect(() => peerIdOfPublicKey(new Uint8Array(64))).toThrow(RangeError)
 })
 

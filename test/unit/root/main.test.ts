@@ -22,3 +22,16 @@ test('a valid configuration is found so, and nothing is started', async () => {
 test('one that is not is refused with the reason', async () => {
   await expect(check({ nmae: 'n1' })).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('nmae is not known') })
 })
+
+test('a start loads nothing that only some requests need', async () => {
+  const code = `
+    import { registerHooks } from 'node:module'
+    const loaded = []
+    registerHooks({ resolve: (name, context, next) => { const found = next(name, context); loaded.push(found.url); return found } })
+    await import(${JSON.stringify(join(import.meta.dirname, '..', '..', '..', 'src', 'daemon.ts'))})
+    console.log(JSON.stringify(loaded))`
+  const { stdout } = await promisify(execFile)(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '--eval', code], { maxBuffer: 2 ** 24 })
+  const packages = new Set((JSON.parse(stdout) as string[]).map((url) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1]))
+  expect([...packages]).toContain('zod')
+  for (const name of ['@peculiar/x509', '@opentelemetry/api', 'jose']) expect([...packages]).not.toContain(name)
+})

@@ -18,6 +18,8 @@ import { RecordSums } from './record-sum.ts'
 const format = 1
 /** Records in one batch of a replacement. */
 const replaceBatchMax = 1000
+/** Records read in one go, as far as LevelDB's bound of bytes for one allows. */
+const readTogether = 1000
 
 type StoredHead = { readonly format: number; readonly generation: number; readonly head: StateHead; readonly records: RecordSum }
 type Operation = { readonly type: 'put'; readonly key: string; readonly value: string } | { readonly type: 'del'; readonly key: string }
@@ -119,18 +121,32 @@ class StateLevel implements StateStore {
     const prefix = generationPrefix(this.#generation)
     const records: StateWrite[] = []
     const strays: Operation[] = []
-    for await (const [key, value] of this.#database.iterator(rangeOf(stateKeyspaces.record))) {
+    await this.#each((key, value) => {
       if (stored === null || !key.startsWith(prefix)) strays.push({ type: 'del', key })
       else {
         this.#sums.set(key, value)
         records.push(parseRecord(key.slice(prefix.length), value))
       }
-    }
+    })
     if (stored !== null && !this.#sums.equals(stored.records)) {
       return `the records do not add up: ${this.#sums.value.count} found, ${stored.records.count} expected at index ${stored.head.index}`
     }
     if (strays.length > 0) await this.#database.batch(strays)
     return stored === null ? null : { head: stored.head, records }
+  }
+
+  /** Many at a time: a promise for each costs as much as what is done with it. */
+  async #each(look: (key: string, value: string) => void): Promise<void> {
+    const iterator = this.#database.iterator(rangeOf(stateKeyspaces.record))
+    try {
+      for (;;) {
+        const found = await iterator.nextv(readTogether)
+        if (found.length === 0) return
+        for (const [key, value] of found) look(key, value)
+      }
+    } finally {
+      await iterator.close()
+    }
   }
 
   #operation(generation: number, write: StateWrite): Operation {

@@ -177,7 +177,7 @@ export function importState(image: StateImage): State {
 export function* importInParts(image: StateImage, recordsTogether: number): Generator<void, State> {
   const state = emptyState()
   let taken = 0
-  for (const record of image.records.toSorted(byAge)) {
+  for (const { record } of image.records.map((record) => ({ record, age: age(record) })).toSorted(byAge)) {
     taken += 1
     if (taken % recordsTogether === 0) yield
     if (!(tableNames as readonly string[]).includes(record.table)) throw new Error(`unknown state table ${record.table}`)
@@ -190,11 +190,11 @@ export function* importInParts(image: StateImage, recordsTogether: number): Gene
   return state
 }
 
+type Aged = { readonly record: StateWrite; readonly age: readonly [number, number] }
+
 /** Bounded tables are trimmed oldest first, in map order: so records are put in by age, the same on every node. */
-function byAge(left: StateWrite, right: StateWrite): number {
+function byAge({ record: left, age: [leftIndex, leftOrdinal] }: Aged, { record: right, age: [rightIndex, rightOrdinal] }: Aged): number {
   if (left.table !== right.table) return left.table < right.table ? -1 : 1
-  const [leftIndex, leftOrdinal] = age(left)
-  const [rightIndex, rightOrdinal] = age(right)
   if (leftIndex !== rightIndex) return leftIndex - rightIndex
   if (leftOrdinal !== rightOrdinal) return leftOrdinal - rightOrdinal
   return left.id < right.id ? -1 : 1

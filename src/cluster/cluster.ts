@@ -307,6 +307,7 @@ export class Cluster implements Consensus {
     readonly message: (message: Message) => void
     /** Answers `propose`, `status` and what operators ask. @throws OperationalError INVALID for anything else */
     readonly request: (from: string, method: string, body: Uint8Array) => Promise<Uint8Array>
+    readonly connected: (nodeId: string) => void
     readonly disconnected: (nodeId: string) => void
   } {
     return {
@@ -315,6 +316,7 @@ export class Cluster implements Consensus {
         this.#engine.receive(message)
       },
       request: async (from, method, body) => this.#answer(from, method, body),
+      connected: () => this.#succession.connected(),
       disconnected: (nodeId) => {
         this.#engine.act((node) => node.reportUnreachable(nodeId))
         this.#succession.disconnected(nodeId)
@@ -374,11 +376,18 @@ export class Cluster implements Consensus {
   #turned(): void {
     const status = this.status()
     const { leaderId, term, halted } = status
-    if (this.#leadership.update({ id: halted === null ? leaderId : null, term })) this.#proposer.leaderChanged()
+    if (this.#leadership.update({ id: halted === null ? leaderId : null, term })) this.#leaderChanged()
     this.#checkpoints.look(status)
     if (this.#said !== null && saysTheSame(this.#said, status)) return
     this.#said = status
     this.#emit({ kind: 'status', status })
+  }
+
+  #leaderChanged(): void {
+    const { leader, gapMs } = this.#leadership
+    // Of the first since the start: that is how long the start took.
+    if (leader.id !== null) this.#ports.log.info('leader known', { leaderId: leader.id, term: leader.term, leaderlessMs: Math.round(gapMs) })
+    this.#proposer.leaderChanged()
   }
 
   #halted(halt: Halt): void {

@@ -26,6 +26,8 @@ export class SimCluster {
   readonly random: SimRandom
   readonly network: SimNetwork
   readonly nodes: SimNode[] = []
+  /** What was logged as information, by all nodes. */
+  readonly said: { readonly message: string; readonly fields: unknown }[] = []
   readonly #options: Partial<ClusterOptions>
   readonly #errors: unknown[] = []
 
@@ -72,11 +74,11 @@ export class SimCluster {
 
   async boot(node: SimNode, options: { readonly bootstrap?: boolean; readonly resumes?: boolean } = {}): Promise<void> {
     Object.assign(node, this.#process(node.nodeId, node.disk, node.halts))
-    const { message, request, disconnected } = node.cluster.handle()
+    const { message, request, connected, disconnected } = node.cluster.handle()
     await this.settle(node.cluster.start({ bootstrap: options.bootstrap ?? false, resumes: options.resumes ?? false }))
     const members: Member[] = this.nodes.map(({ nodeId }) => ({ nodeId, name: nodeId, peerId: nodeId, address: nodeId }))
     for (const other of this.nodes) other.transport.setMembers(members)
-    await node.transport.start({ message, request, disconnected, connected: () => undefined })
+    await node.transport.start({ message, request, connected, disconnected })
   }
 
   /** The power goes: only what was synced is sure to be there at the next boot. */
@@ -129,7 +131,8 @@ export class SimCluster {
   #process(nodeId: NodeId, disk: SimDisk, halts: Halt[]): Pick<SimNode, 'cluster' | 'clock' | 'transport'> {
     const clock = new SimClock(this.queue)
     const { transport } = this.network.endpoint(nodeId, clock)
-    const ports = { clock, random: this.random, transport, log: silentLog, logStore: new SimLogStore({ disk, clock }), stateStore: new SimStateStore({ disk, clock }) }
+    const log: Log = { ...silentLog, info: (message, fields) => void this.said.push({ message, fields }) }
+    const ports = { clock, random: this.random, transport, log, logStore: new SimLogStore({ disk, clock }), stateStore: new SimStateStore({ disk, clock }) }
     return { clock, transport, cluster: new Cluster({ ...this.#options, nodeId, onHalted: (halt) => halts.push(halt) }, ports) }
   }
 }

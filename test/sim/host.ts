@@ -167,7 +167,8 @@ export class SimHost {
     this.node = node
     this.#events.starting(this, node)
     this.#isStopping = false
-    this.#started = node.start(options)
+    // As the daemon says it from its membership file, which is written before the node first takes part.
+    this.#started = node.start({ ...options, resumes: life > 1 })
     this.#started.then(
       () => {
         if (this.life !== life) return

@@ -27,12 +27,12 @@ async function startAll(sim: SimCluster, order: readonly SimNode[], apartMs: num
 describe('after a loss of power everywhere', () => {
   it('all at once, there is a leader long before the first election time-out', async () => {
     const took: number[] = []
-    for (let seed = 1; seed <= 20; seed += 1) {
+    for (let seed = 1; seed <= 8; seed += 1) {
       const sim = await lostPower(seed)
       took.push(await startAll(sim, sim.nodes, 0))
     }
     expect(Math.max(...took)).toBeLessThan(electionMs)
-    expect(took.toSorted((a, b) => a - b)[10]).toBeLessThan(electionMs / 3)
+    expect(took.toSorted((a, b) => a - b)[4]).toBeLessThan(electionMs / 3)
   })
 
   it('one after the other, the second is enough', async () => {

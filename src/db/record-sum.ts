@@ -11,10 +11,10 @@ export class RecordSums {
   #sum = 0
 
   set(key: string, value: string): void {
-    this.delete(key)
-    const crc = crc32(value, crc32(`${key}\0`))
+    const former = this.#crcs.get(key) ?? 0
+    const crc = crc32(`${key}\0${value}`)
     this.#crcs.set(key, crc)
-    this.#sum = (this.#sum + crc) % modulus
+    this.#sum = (this.#sum - former + crc + modulus) % modulus
   }
 
   delete(key: string): void {

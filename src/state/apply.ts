@@ -221,6 +221,20 @@ const bounded = [
   { table: 'formerNode', max: formerNodesMax },
 ] as const satisfies readonly { table: TableName; max: number }[]
 
+/** Where taking the oldest goes on. A map keeps the places of what was deleted for a while: begun anew, each look would pass thousands of them. */
+const oldest = new WeakMap<object, Iterator<string>>()
+
+/** The first key of a map that is not empty. It has to be deleted before the next one is asked for. */
+function takeOldest(map: ReadonlyMap<string, unknown>): string {
+  const next = oldest.get(map)?.next()
+  if (next?.done === false) return next.value
+  const keys = map.keys()
+  oldest.set(map, keys)
+  const first = keys.next()
+  if (first.done === true) throw new RangeError('assertion: nothing is left to drop')
+  return first.value
+}
+
 /** Drops the oldest of what is kept by count, and keys and sessions whose time is over. */
 function trim(state: State): readonly StateWrite[] {
   const writes: StateWrite[] = []
@@ -230,10 +244,7 @@ function trim(state: State): readonly StateWrite[] {
   }
   for (const { table, max } of bounded) {
     const map = state.tables[table]
-    for (const id of map.keys()) {
-      if (map.size <= max) break
-      drop(table, id)
-    }
+    while (map.size > max) drop(table, takeOldest(map))
   }
   for (const record of state.tables.idempotency.values()) {
     if (state.timeMs - record.timeMs <= idempotencyLifeMs) break

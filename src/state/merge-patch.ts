@@ -3,13 +3,19 @@
 /** Returns `target` with `patch` merged in: null deletes a member, objects merge, everything else replaces. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (patch === null || typeof patch !== 'object' || Array.isArray(patch)) return patch
-  const merged = new Map<string, unknown>(isRecord(target) ? Object.entries(target) : [])
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) merged.delete(key)
-    else merged.set(key, mergePatch(merged.get(key), value))
+  const merged: Record<string, unknown> = isRecord(target) ? { ...target } : {}
+  for (const key of Object.keys(patch)) {
+    const value = (patch as Readonly<Record<string, unknown>>)[key]
+    if (value !== null) define(merged, key, mergePatch(Object.hasOwn(merged, key) ? merged[key] : undefined, value))
+    else delete merged[key]
   }
-  // Members are defined, not assigned: one named __proto__ is a member like any other.
-  return Object.fromEntries(merged)
+  return merged
+}
+
+/** A member named __proto__ is one like any other. */
+function define(record: Record<string, unknown>, key: string, value: unknown): void {
+  if (key === '__proto__') Object.defineProperty(record, key, { value, enumerable: true, configurable: true, writable: true })
+  else record[key] = value
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

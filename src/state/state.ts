@@ -83,7 +83,7 @@ export function writeRecord<Name extends TableName>(state: State, table: Name, i
   const map = state.tables[table] as Map<string, Tables[Name]>
   const former = map.get(id)
   if (former !== undefined) {
-    state.digest = subtractDigest(state.digest, recordDigest(table, id, former))
+    state.digest = subtractDigest(state.digest, digests.get(former) ?? recordDigest(table, id, former))
     unindex(state, table, former)
   }
   if (record === null) {
@@ -93,9 +93,15 @@ export function writeRecord<Name extends TableName>(state: State, table: Name, i
   // Trimming goes by the map's order, which has to be that of an import: by the last write.
   if (table === 'idempotency' || table === 'migration') map.delete(id)
   map.set(id, record)
-  state.digest = addDigest(state.digest, recordDigest(table, id, record))
+  const digest = recordDigest(table, id, record)
+  if (rewrittenTables.has(table)) digests.set(record, digest)
+  state.digest = addDigest(state.digest, digest)
   indexRecord(state, table, record)
 }
+
+/** Whose records are replaced again and again: what one added to the hash is kept until it is taken off. */
+const rewrittenTables: ReadonlySet<TableName> = new Set(['vm', 'node', 'operation', 'migration'])
+const digests = new WeakMap<object, Digest>()
 
 /** What a record adds to the hash of the state. */
 export function recordDigest(table: TableName, id: string, record: unknown): Digest {

@@ -69,7 +69,7 @@ export class Checkpoints {
   }
 
   /** Called at every tick: on the leader, proposes a checkpoint where one is due. */
-  look(status: ClusterStatus): void {
+  look(status: Pick<ClusterStatus, 'role' | 'applied' | 'quorum' | 'divergence'>): void {
     const { role, applied } = status
     if (role !== 'leader') {
       this.#pendingIndex = 0

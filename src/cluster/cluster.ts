@@ -4,7 +4,7 @@ import { OperationalError } from '../model/error.ts'
 import type { NodeId } from '../model/id.ts'
 import type { Compacted, MemberReport, Timing } from '../model/member.ts'
 import type { Cancel } from '../ports/clock.ts'
-import type { Agreement, Consensus, ConsensusTrouble, StateHistory } from '../ports/consensus.ts'
+import type { Agreement, Consensus, ConsensusStanding, ConsensusTrouble, StateHistory } from '../ports/consensus.ts'
 import type { RaftNode } from '../raft/node.ts'
 import type { ConfChange, LogIndex, Message, ProposeResult, Status as RaftStatus, Term } from '../raft/types.ts'
 import type { State } from '../state/state.ts'
@@ -39,6 +39,9 @@ const diskTroubles = {
   full: { type: 'DiskFull', message: 'There is no space for the Raft log: this node does not lead, and takes no writes, until there is some.' },
   hung: { type: 'DiskHung', message: 'The disk of the Raft log does not answer: this node does not lead, and takes no writes, until it does.' },
 } as const
+
+/** Of the status what is there at once. */
+type Brief = Omit<ClusterStatus, 'commit' | 'firstIndex' | 'lastIndex' | 'logBytes' | 'progress'>
 
 export type ClusterOptions = {
   readonly nodeId: NodeId
@@ -76,7 +79,7 @@ export class Cluster implements Consensus {
   readonly #watchers = new Set<(event: ClusterEvent) => void>()
   /** Commands that this node proposed, and those that came to nothing or whose outcome it does not know. */
   readonly proposals = { begun: 0, failed: 0 }
-  #said: ClusterStatus | null = null
+  #said: Brief | null = null
 
   constructor(options: ClusterOptions, ports: EnginePorts) {
     const { nodeId, tickMs = defaultTickMs, checkpoints = defaultCheckpointBounds, raft = {} } = options
@@ -253,21 +256,30 @@ export class Cluster implements Consensus {
   }
 
   status(): ClusterStatus {
-    const troubles = this.#troubles()
-    const halted = this.#engine.halted?.kind === 'damaged' ? (troubles[0]?.message ?? null) : (this.#engine.halted?.reason ?? null)
-    const { divergence } = this.#engine
+    const brief = this.#brief()
     const status = this.#engine.node?.status()
     if (status === undefined) {
-      const { index, term } = this.state
-      return {
-        nodeId: this.#nodeId, role: 'follower', leaderId: null, term, commit: index, applied: index, firstIndex: index + 1, lastIndex: index,
-        logBytes: 0, configuration: emptyConfiguration, progress: {}, quorum: false, halted, divergence, troubles,
-      }
+      const { index } = this.state
+      return { ...brief, commit: index, firstIndex: index + 1, lastIndex: index, logBytes: 0, progress: {} }
     }
-    const { role, leader, term, commit, firstIndex, lastIndex, logBytes, configuration } = status
-    const progress = role === 'leader' ? this.#progressOf(status) : status.progress
-    const quorum = this.#engine.isRunning && this.#leadership.hasQuorum(status)
-    return { nodeId: this.#nodeId, role, leaderId: leader, term, commit, applied: this.state.index, firstIndex, lastIndex, logBytes, configuration, progress, quorum, halted, divergence, troubles }
+    const { role, commit, firstIndex, lastIndex, logBytes } = status
+    return { ...brief, commit, firstIndex, lastIndex, logBytes, progress: role === 'leader' ? this.#progressOf(status) : status.progress }
+  }
+
+  /** Looked at at every turn, so without what has to be gathered. */
+  #brief(): Brief {
+    const troubles = this.#troubles()
+    const halted = this.#engine.halted?.kind === 'damaged' ? (troubles[0]?.message ?? null) : (this.#engine.halted?.reason ?? null)
+    const { leaderId, quorum, divergence } = this.standing()
+    const { role, term, configuration } = this.#engine.node?.standing() ?? { role: 'follower', term: this.state.term, configuration: emptyConfiguration }
+    return { nodeId: this.#nodeId, role, leaderId, term, applied: this.state.index, configuration, quorum, halted, divergence, troubles }
+  }
+
+  standing(): ConsensusStanding {
+    const standing = this.#engine.node?.standing()
+    const { divergence } = this.#engine
+    if (standing === undefined) return { leaderId: null, quorum: false, divergence }
+    return { leaderId: standing.leader, quorum: this.#engine.isRunning && this.#leadership.hasQuorum(standing), divergence }
   }
 
   /** The core forgets once in an election time-out of whom it heard; whoever looks just then is not to take all of them for silent. */
@@ -374,13 +386,13 @@ export class Cluster implements Consensus {
 
   /** Something may have changed: tells who waits for a leader, and the watchers if it shows. */
   #turned(): void {
-    const status = this.status()
-    const { leaderId, term, halted } = status
+    const brief = this.#brief()
+    const { leaderId, term, halted } = brief
     if (this.#leadership.update({ id: halted === null ? leaderId : null, term })) this.#leaderChanged()
-    this.#checkpoints.look(status)
-    if (this.#said !== null && saysTheSame(this.#said, status)) return
-    this.#said = status
-    this.#emit({ kind: 'status', status })
+    this.#checkpoints.look(brief)
+    if (this.#said !== null && saysTheSame(this.#said, brief)) return
+    this.#said = brief
+    this.#emit({ kind: 'status', status: this.status() })
   }
 
   #leaderChanged(): void {
@@ -416,7 +428,7 @@ export class Cluster implements Consensus {
 }
 
 /** Is there nothing between them that watchers are told of? Asked at every turn, so by identity where that suffices. */
-function saysTheSame(left: ClusterStatus, right: ClusterStatus): boolean {
+function saysTheSame(left: Brief, right: Brief): boolean {
   const parts = ['leaderId', 'term', 'role', 'quorum', 'configuration', 'halted', 'divergence'] as const
   return parts.every((part) => left[part] === right[part]) && left.troubles.length === right.troubles.length && left.troubles.every(({ type }, at) => type === right.troubles[at]?.type)
 }

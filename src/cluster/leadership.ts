@@ -58,7 +58,7 @@ export class Leadership {
     return true
   }
 
-  hasQuorum(status: Status): boolean {
+  hasQuorum(status: Pick<Status, 'role' | 'leader' | 'configuration'>): boolean {
     const isFresh = (id: RaftId): boolean => id === this.#nodeId || this.#clock.monotonicMs() - (this.#heardMs.get(id) ?? -Infinity) <= this.#electionMs
     if (status.role === 'leader') return majorityHas(status.configuration, isFresh)
     return status.leader !== null && isFresh(status.leader)

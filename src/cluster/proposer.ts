@@ -8,7 +8,7 @@ import { encodeEntryData } from './entry.ts'
 import type { Engine } from './engine.ts'
 import { PendingProposal, type Fate, type Fates } from './fates.ts'
 import type { Leadership } from './leadership.ts'
-import { decodeCommand, decodeProposeReply, encodeCommand, proposeMethod, type ProposeReply } from './request.ts'
+import { completeCommand, decodeProposeReply, encodeCommand, proposeMethod, type ProposeReply } from './request.ts'
 import { waitFor } from './wait.ts'
 
 export type ProposeOptions = { readonly signal?: AbortSignal; readonly timeoutMs?: number }
@@ -64,8 +64,8 @@ export class Proposer {
     if (this.#fates.size >= pendingProposalsMax) throw overloaded()
     // Whoever leads, this node would not get to apply it.
     if (this.#engine.disk.state !== 'good') throw diskTrouble(this.#engine.disk.state)
-    // As it will be read back from the log, with every default filled in: an entry that cannot be read would halt every node.
-    const complete = decodeCommand(encodeCommand(command))
+    // An entry that cannot be read would halt every node.
+    const complete = completeCommand(command)
     for (;;) {
       limits.signal?.throwIfAborted()
       if (!this.#engine.isRunning) throw noQuorum('This node takes no part in the cluster.')

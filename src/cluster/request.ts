@@ -51,8 +51,17 @@ export function encodeCommand(command: Command): Uint8Array {
 
 /** @throws OperationalError INVALID where it is no command that this version knows */
 export function decodeCommand(body: Uint8Array): Command {
+  return parsedCommand(() => decoder.decode(body))
+}
+
+/** The command as it will be read back from the log, with every default filled in. @throws OperationalError INVALID */
+export function completeCommand(command: Command): Command {
+  return parsedCommand(() => JSON.stringify(command))
+}
+
+function parsedCommand(text: () => string): Command {
   try {
-    return parseCommand(JSON.parse(decoder.decode(body)))
+    return parseCommand(JSON.parse(text()))
   } catch (error) {
     throw new OperationalError('INVALID', 'The command is not one that this version can apply. Nothing was changed; update the older node.', { cause: error })
   }

@@ -35,6 +35,8 @@ export type ConsensusStatus = {
   readonly troubles: readonly ConsensusTrouble[]
 }
 
+export type ConsensusStanding = Pick<ConsensusStatus, 'leaderId' | 'quorum' | 'divergence'>
+
 /** A node that was found to have another state than the cluster at an index. */
 export type Dissent = { readonly nodeId: string; readonly index: LogIndex; readonly hash: string; readonly expected: string }
 
@@ -95,6 +97,8 @@ export interface Consensus {
   /** From any node: has a member shorten its log behind a synced state, as far as followers allow. @throws STATE_CONFLICT, PEER_UNREACHABLE */
   compact(nodeId: string): Promise<Compacted>
   status(): ConsensusStatus
+  /** Of the status what every request is asked about. */
+  standing(): ConsensusStanding
   agreement(): Agreement
   /** Of this node; at most so many entries. */
   history(entriesMax: number): StateHistory

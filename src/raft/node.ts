@@ -173,6 +173,12 @@ export class RaftNode {
     return log.slice(Math.max(from, log.firstIndex), Math.min(to, log.lastIndex), Infinity)
   }
 
+  /** Of the status what costs nothing. */
+  standing(): Pick<Status, 'role' | 'leader' | 'term' | 'configuration'> {
+    const { role, leader, term, configuration } = this.#core
+    return { role, leader, term, configuration }
+  }
+
   status(): Status {
     const { id, role, term, vote, leader, log, configuration, transferee, priority } = this.#core
     const { committed: commit, applied, firstIndex, lastIndex, bytes: logBytes } = log

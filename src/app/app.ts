@@ -75,7 +75,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
     onPulse: (listener: () => void): Cancel => pulse.watch(listener),
     readBarrier: (signal) => ports.consensus.readBarrier(signal),
     waitIndex: (index, signal) => ports.consensus.waitApplied(index, signal),
-    divergence: () => ports.consensus.status().divergence,
+    divergence: () => ports.consensus.standing().divergence,
     readiness: () => readinessOf(context),
     imageForPeer: (ticket, signal) => ports.imageSupply.redeem(ticket, signal),
     supportBundle: (caller) => bundles.take(caller),
@@ -94,7 +94,7 @@ export function createApp(options: { readonly nodeId: NodeId; readonly version: 
 }
 
 function freshnessOf(context: AppContext, pulse: Pulse): Freshness {
-  const status = context.ports.consensus.status()
+  const status = context.ports.consensus.standing()
   const leader = status.leaderId === null || !status.quorum ? undefined : context.state.tables.node.get(status.leaderId)
   const http = leader?.announcement?.httpAddress
   return {

@@ -17,6 +17,8 @@ import { propose } from './write.ts'
 export const sessionLifeMs = 12 * 3_600_000
 /** Sessions signed out here alone; the oldest are forgotten first. */
 const signedOutMax = 10_000
+/** Of tokens in use. */
+const hashesMax = 256
 /** Commands after which a credential may be worth less than before. */
 const credentialCommands = /^(?:user|role|token|session|project)\./
 
@@ -28,6 +30,10 @@ export class IdentityUseCases implements Identity {
   /** Signed out here while the cluster could not be told. */
   readonly #signedOut = new Set<string>()
   readonly #listeners = new Set<() => void>()
+  /** Hashes of the secrets of tokens that exist: what a secret's hash is never changes. */
+  readonly #hashes = new Map<string, string>()
+  /** What a token's holder may do, as long as both records are the same. */
+  readonly #bindings = new WeakMap<StoredToken, { readonly user: StoredUser; readonly bindings: readonly RoleBinding[] }>()
 
   constructor(context: AppContext, keys: ClusterKeys, guard: SignInGuard) {
     this.#context = context
@@ -82,8 +88,11 @@ export class IdentityUseCases implements Identity {
 
   async authenticateToken(secret: string, address: string): Promise<Caller | null> {
     if (!secret.startsWith(apiTokenPrefix) || secret.length > 200) return null
-    if (this.#tokenOf(secret) === undefined) await this.#abreast.come()
-    const token = this.#tokenOf(secret)
+    let token = this.#tokenOf(secret)
+    if (token === undefined) {
+      await this.#abreast.come()
+      token = this.#tokenOf(secret)
+    }
     return token === undefined ? null : this.#callerOfToken(token, address)
   }
 
@@ -123,7 +132,25 @@ export class IdentityUseCases implements Identity {
   /** The lookup is by the hash of 256 random bits, so its time tells nothing of use. */
   #tokenOf(secret: string): StoredToken | undefined {
     const { state } = this.#context
-    return state.tables.token.get(state.tokenIdsByHash.get(this.#context.ports.vault.sha256Hex(secret)) ?? '')
+    const known = this.#hashes.get(secret)
+    const hash = known ?? this.#context.ports.vault.sha256Hex(secret)
+    const token = state.tables.token.get(state.tokenIdsByHash.get(hash) ?? '')
+    if (token === undefined) this.#hashes.delete(secret)
+    else if (known === undefined) {
+      if (this.#hashes.size >= hashesMax) this.#hashes.clear()
+      this.#hashes.set(secret, hash)
+    }
+    return token
+  }
+
+  #bindingsOf(token: StoredToken, user: StoredUser): readonly RoleBinding[] | null {
+    const known = this.#bindings.get(token)
+    if (known?.user === user) return known.bindings
+    const bindings = bindingsOf(this.#context.state, { kind: 'token', id: token.id })
+    if (bindings === null) return null
+    const normal = normalBindings(bindings)
+    this.#bindings.set(token, { user, bindings: normal })
+    return normal
   }
 
   #callerOfToken(token: StoredToken, address: string): Caller | null {
@@ -131,10 +158,10 @@ export class IdentityUseCases implements Identity {
     if (token.revokedMs !== null) return null
     if (token.expiresMs !== null && token.expiresMs <= this.#context.ports.clock.nowMs()) return null
     const user = state.tables.user.get(token.userId)
-    const bindings = bindingsOf(state, { kind: 'token', id: token.id })
+    const bindings = user === undefined ? null : this.#bindingsOf(token, user)
     if (user === undefined || bindings === null) return null
     this.#context.sightings.sawToken(token.id, address)
-    return callerOf(user, { kind: 'token', id: token.id, name: `${user.name}/${token.name}`, address }, { session: null, bindings })
+    return { actor: { kind: 'token', id: token.id, name: `${user.name}/${token.name}`, address }, userId: user.id, userName: user.name, bindings, session: null }
   }
 }
 

@@ -23,6 +23,12 @@ export async function compressed(response: Response, acceptEncoding: string | nu
   return new Response(short, { status, headers })
 }
 
+/** The bytes of a text of JSON, where the client reads gzip and they are worth it; else the text. */
+export async function compressedText(text: string, acceptEncoding: string | null): Promise<string | Uint8Array<ArrayBuffer>> {
+  if (acceptEncoding === null || !acceptsGzip(acceptEncoding) || Buffer.byteLength(text) < bytesMin) return text
+  return new Uint8Array(await compress(text, { level }))
+}
+
 /** RFC 9110 §12.5.3; `gzip;q=0` is a refusal. */
 export function acceptsGzip(header: string | null): boolean {
   return (header ?? '').split(',').some((part) => /^\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*$).*)?$/i.test(part))

@@ -5,6 +5,9 @@ import type { Caller } from '../app/face.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 
+/** An answer in JSON, or of no body, before what every answer gets: names of headers in lower case. `response` stands for it on the way out. */
+export type PlainAnswer = { readonly response: Response; readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string | null; readonly node: string }
+
 export type HttpEnv = {
   Bindings: HttpBindings
   Variables: {
@@ -14,6 +17,8 @@ export type HttpEnv = {
     form: URLSearchParams | null
     /** Pattern of the path, for metrics. */
     route: string
+    /** Null where the answer is a Response and nothing else. */
+    plain: PlainAnswer | null
   }
 }
 

@@ -24,26 +24,28 @@ type Dependencies = {
 
 export function createGate(dependencies: Dependencies): MiddlewareHandler<HttpEnv> {
   const { app, assets, table, isPage, clock } = dependencies
-  const open = new Set(table.filter((route) => route.credential !== 'caller').map((route) => `${route.method} ${route.path}`))
+  const open = new Map<string, ReadonlySet<string>>()
+  for (const { method, path } of table.filter((route) => route.credential !== 'caller')) open.set(method, new Set([...(open.get(method) ?? []), path]))
   const isPublic = (method: string, path: string) => {
     const read = method === 'GET' || method === 'HEAD'
     if (path === '/login') return read || method === 'POST'
-    return (read && (path === '/healthz' || path === '/readyz' || path === peerImagePath || assets?.isPublic(path) === true)) || open.has(`${method} ${path}`)
+    return (read && (path === '/healthz' || path === '/readyz' || path === peerImagePath || assets?.isPublic(path) === true)) || open.get(method)?.has(path) === true
   }
   return async (context, next) => {
     const { method, path } = context.req
     const { headers } = context.req.raw
-    const isOpen = isPublic(method, path)
+    // Most have a credential and read: of them it is not asked.
+    const isOpen = () => isPublic(method, path)
     const divergence = app?.divergence() ?? null
     const caller = app === null ? null : await authenticate(app, headers, addressOf(context.env.incoming))
     if (divergence !== null && !isServedDiverged(path) && assets?.isPublic(path) !== true) {
-      if (caller === null && !isOpen && !hasCredential(headers)) return refuse(context, isPage(path))
+      if (caller === null && !isOpen() && !hasCredential(headers)) return refuse(context, isPage(path))
       // Not even who may ask is sure: a credential that is not known here may be good. Its bearer hears no detail.
       return answerDiverged(context, { divergence, known: caller !== null, page: isPage(path) })
     }
     context.set('caller', caller)
     context.set('form', null)
-    if (caller === null && !isOpen) {
+    if (caller === null && !isOpen()) {
       if (app !== null) requireKnowledge(app, headers)
       return refuse(context, isPage(path))
     }
@@ -51,11 +53,11 @@ export function createGate(dependencies: Dependencies): MiddlewareHandler<HttpEn
     const isApi = path.startsWith('/api/')
     // The open API routes check their own: a program that signs in or joins sends no Origin.
     const byCookie = caller !== null && caller.session !== null
-    if (byCookie || !isApi) checkOrigin(headers, byCookie && !isOpen)
+    if (byCookie || !isApi) checkOrigin(headers, byCookie && !isOpen())
     if (!isApi && mediaTypeOf(headers) === 'application/x-www-form-urlencoded' && hasBody(context.env.incoming)) {
       context.set('form', parseForm(await readBody(context.env.incoming, context.env.outgoing, clock, caller === null ? openBodyBytesMax : bodyBytesMax)))
     }
-    if (caller !== null && !isOpen) checkCsrf(caller, headers.get('X-CSRF-Token') ?? context.get('form')?.get('_csrf') ?? null)
+    if (byCookie && !isOpen()) checkCsrf(caller, headers.get('X-CSRF-Token') ?? context.get('form')?.get('_csrf') ?? null)
     return next()
   }
 }

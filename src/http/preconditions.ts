@@ -6,10 +6,10 @@ import { OperationalError } from '../model/error.ts'
 export const waitSecondsMax = 300
 
 /** @throws INVALID, MALFORMED where a header does not fit */
-export function writeOptionsOf(request: { readonly method: string; readonly url: URL; readonly headers: Headers; readonly signal: () => AbortSignal; readonly dryRun: boolean }, body: Uint8Array): WriteOptions {
+export function writeOptionsOf(request: { readonly method: string; readonly url: () => URL; readonly headers: Headers; readonly signal: () => AbortSignal; readonly dryRun: boolean }, body: Uint8Array): WriteOptions {
   const idempotencyKey = idempotencyKeyOf(request.headers)
   // Only a key is compared with what it came with.
-  const bodyHash = idempotencyKey === null ? '' : createHash('sha256').update(`${request.method} ${request.url.pathname}${request.url.search}\n`).update(body).digest('hex')
+  const bodyHash = idempotencyKey === null ? '' : hashOf(request.method, request.url(), body)
   return {
     idempotencyKey, bodyHash, ifMatch: ifMatchOf(request.headers), dryRun: request.dryRun,
     waitSeconds: waitSecondsOf(request.headers),
@@ -17,6 +17,10 @@ export function writeOptionsOf(request: { readonly method: string; readonly url:
       return request.signal()
     },
   }
+}
+
+function hashOf(method: string, { pathname, search }: URL, body: Uint8Array): string {
+  return createHash('sha256').update(`${method} ${pathname}${search}\n`).update(body).digest('hex')
 }
 
 function idempotencyKeyOf(headers: Headers): string | null {

@@ -51,6 +51,12 @@ export function parseQuery(search: URLSearchParams, parameters: QueryParameters)
   return query
 }
 
+/** What a request without a query comes to; null where it needs one. */
+export function emptyQuery(parameters: QueryParameters): Query | null {
+  if (Object.values(parameters).some(({ required }) => required)) return null
+  return parseQuery(new URLSearchParams(), parameters)
+}
+
 function convert(value: string, from: 'integer' | 'boolean' | 'text'): unknown {
   switch (from) {
     case 'integer':

@@ -12,14 +12,14 @@ import { openApi } from './api/openapi.ts'
 import { routeTable } from './api/table.ts'
 import type { Assets } from './assets.ts'
 import { endedSessionCookie, joinTokenOf, renderSessionCookie, unauthenticated } from './authentication.ts'
-import { compressed } from './compression.ts'
-import { addressOf, callerOf, type HttpEnv, type UiOptions } from './context.ts'
+import { compressed, compressedText } from './compression.ts'
+import { addressOf, callerOf, type HttpEnv, type PlainAnswer, type UiOptions } from './context.ts'
 import { createEventStreams } from './event-stream.ts'
 import { createGate } from './gate.ts'
 import type { Metrics } from './metrics.ts'
 import { mountPeerImage } from './peer-image.ts'
 import { problemResponse } from './problem.ts'
-import { secure } from './security.ts'
+import { plainSecurityHeaders, secure } from './security.ts'
 
 export type RouterDependencies = {
   readonly clock: Clock
@@ -76,12 +76,16 @@ function createFinish(app: App | null, { clock, log, metrics }: RouterDependenci
     const begunMs = clock.monotonicMs()
     const { method, path } = context.req
     context.set('route', 'other')
+    context.set('plain', null)
     await next()
     const given = context.res
-    const streamed = (given.headers.get('Content-Type') ?? '').startsWith('text/event-stream')
+    const last = context.get('plain')
+    // Not the one that was made, where something went wrong after it.
+    const plain = last?.response === given ? last : null
+    const streamed = plain === null && (given.headers.get('Content-Type') ?? '').startsWith('text/event-stream')
     if (method === 'HEAD' && streamed) await given.body?.cancel()
-    const response = await compressed(given, context.req.header('Accept-Encoding') ?? null)
-    secure(response.headers)
+    const acceptEncoding = context.req.header('Accept-Encoding') ?? null
+    const response = await (plain === null ? finished(given, acceptEncoding) : finishedPlain(plain, acceptEncoding))
     // Hono would merge the former answer's headers into the new one.
     context.res = undefined
     context.res = response
@@ -89,11 +93,25 @@ function createFinish(app: App | null, { clock, log, metrics }: RouterDependenci
     const route = response.status === 404 && !context.get('route').startsWith('/api/') ? 'other' : context.get('route')
     const seconds = (clock.monotonicMs() - begunMs) / 1000
     if (app !== null && !streamed) {
-      metrics.observe({ node: app.freshness().node.name, method, route, status: response.status, seconds })
+      metrics.observe({ node: plain?.node ?? app.freshness().node.name, method, route, status: response.status, seconds })
       app.answered({ status: response.status, seconds })
     }
     log.debug('http request', { method, path, status: response.status, durationMs: Math.round(seconds * 1000), address: addressOf(context.env.incoming), actor: context.get('caller')?.actor.name ?? '' })
   }
+}
+
+async function finished(given: Response, acceptEncoding: string | null): Promise<Response> {
+  const response = await compressed(given, acceptEncoding)
+  secure(response.headers)
+  return response
+}
+
+/** The same for most answers there are, in one go: fields that nobody looks at again need not be a Headers. */
+async function finishedPlain({ status, headers, body }: PlainAnswer, acceptEncoding: string | null): Promise<Response> {
+  if (body === null) return new Response(null, { status, headers: { ...plainSecurityHeaders, ...headers } })
+  const bytes = await compressedText(body, acceptEncoding)
+  const encoded = typeof bytes === 'string' ? {} : { 'content-encoding': 'gzip', 'content-length': String(bytes.length) }
+  return new Response(bytes, { status, headers: { ...plainSecurityHeaders, ...headers, vary: 'Accept-Encoding', ...encoded } })
 }
 
 function answerError(error: unknown, context: Context<HttpEnv>, log: Log): Response {

@@ -19,6 +19,11 @@ export const securityHeaders: Readonly<Record<string, string>> = {
   'Permissions-Policy': 'camera=(), geolocation=(), microphone=()',
 }
 
+/** The same with the rule for caches, as plain fields: for an answer that is made in one go. */
+export const plainSecurityHeaders: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries({ ...securityHeaders, 'Cache-Control': 'no-store' }).map(([name, value]) => [name.toLowerCase(), value]),
+)
+
 /** Adds them in place; an answer without a cache rule of its own is not stored. */
 export function secure(headers: Headers): void {
   for (const [name, value] of Object.entries(securityHeaders)) headers.set(name, value)

@@ -70,7 +70,7 @@ async function readJson(path: string): Promise<unknown> {
     text = await readFile(path, 'utf8')
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {}
-    throw error
+    throw new Error(`${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }
   try {
     return JSON.parse(text)

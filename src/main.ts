@@ -1,4 +1,6 @@
 // Entry point: `novacron daemon` runs a node, `novacron relay` is a part of one, everything else is the command line of a client.
+import { existsSync } from 'node:fs'
+
 const usageExit = 2
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -20,11 +22,13 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`usage: novacron daemon [--config FILE] [--check]\n\nRuns this host's node. FILE is JSON; default ${configPathDefault}.\n--check reads FILE, loads the whole program, says what it found and ends.\n`)
     return argv.includes('--help') ? 0 : usageExit
   }
+  const isThere = !checks || existsSync(path)
+  if (!isThere && path !== configPathDefault) throw new Error(`${path} does not exist`)
   const config = await loadConfig(path)
   if (checks) {
     // What is compiled here lies in the cache for the first start, which is smaller and quicker for it.
     await Promise.all([import('./daemon.ts'), import('./drivers/crypto/authority.ts')])
-    process.stdout.write(`novacron: ${path} is valid\n`)
+    process.stdout.write(isThere ? `novacron: ${path} is valid\n` : `novacron: ${path} is not there: the defaults hold\n`)
     return 0
   }
   const stop = new AbortController()

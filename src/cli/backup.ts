@@ -1,7 +1,7 @@
 // `novacron cluster backup`: the whole replicated state into a file, checked as it comes; and a check of one that lies here.
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdtemp, open, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -34,6 +34,7 @@ export function registerBackup(cluster: Command, shell: Shell): void {
     .option('--last', 'only show what is known of the last backup')
     .option('--dry-run', 'change nothing; show what would change')
     .action(async (file: string | undefined, options: BackupOptions) => {
+      refuseUnheeded(file, options)
       if (options.last === true) {
         const answer = await shell.client().get(path)
         return shell.answer(answer, () => renderDetails(answer))
@@ -42,6 +43,12 @@ export function registerBackup(cluster: Command, shell: Shell): void {
       await save(shell, file, options)
     })
   withExample(withJson(backup), 'novacron cluster backup monday.novabackup', 'novacron cluster backup --passphrase-file /root/passphrase', 'novacron cluster backup --verify monday.novabackup', 'novacron cluster backup --local --socket /var/lib/novacron/control.sock rescue.novabackup', 'novacron cluster backup - --passphrase-file /root/passphrase | ssh far "cat > monday.novabackup"')
+}
+
+/** What would be passed over in silence is refused: somebody means something by it. */
+function refuseUnheeded(file: string | undefined, { last, verify: verifies, passphraseFile, passphraseStdin }: BackupOptions): void {
+  if (last === true && (verifies === true || file !== undefined)) throw usageFailure('--last only shows what is known of the last backup: it takes no file, and checks none.')
+  if (verifies === true && (passphraseFile !== undefined || passphraseStdin === true)) throw usageFailure('--verify opens nothing, so it tries no passphrase. "novacron cluster restore --dry-run" does, on a host that is in no cluster.')
 }
 
 async function verify(shell: Shell, file: string | undefined): Promise<void> {
@@ -131,11 +138,17 @@ function behindNote({ node, index, term }: BackupHeader): string {
 }
 
 async function requireFree(file: string, force: boolean): Promise<void> {
-  if (!force && (await stat(file).catch(() => null)) !== null) throw usageFailure(`${file} is there already; name another, or say --force.`)
+  const there = await stat(file).catch(() => null)
+  if (there === null) return
+  // A device or a folder would be replaced, not written.
+  if (!there.isFile()) throw usageFailure(`${file} is no file that a backup could replace; name another.`)
+  if (!force) throw usageFailure(`${file} is there already; name another, or say --force.`)
 }
 
 /** Under its name only once it is whole, checked and on the disk. */
-async function writeChecked(file: string, source: AsyncIterable<unknown>, origin: string): Promise<Checked> {
+async function writeChecked(named: string, source: AsyncIterable<unknown>, origin: string): Promise<Checked> {
+  // A link stays one: what it names is replaced.
+  const file = await realpath(named).catch(() => named)
   const draft = `${file}.part`
   await rm(draft, { force: true })
   const handle = await open(draft, 'wx', 0o600).catch((cause: unknown) => {

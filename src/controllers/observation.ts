@@ -18,7 +18,7 @@ export const silentMsDefault = 5_000
 export type ObservationPorts = { readonly clock: Clock; readonly random: Random; readonly log: Log; readonly consensus: Consensus & StateHolder }
 
 /** What this node has seen since it leads. */
-type Reign = { readonly term: number; readonly sinceMs: number; readonly leaderlessMs: number; /** No longer can there have been no leader: this node knew of one. */ readonly leaderlessMsMax: number; readonly heardMs: Map<string, number> }
+type Reign = { readonly term: number; readonly sinceMs: number; readonly leaderlessMs: number; /** No longer can there have been no leader: this node knew of one. */ readonly leaderlessMsMax: number; /** Since when each was a member, as far as this leader saw. */ readonly memberMs: Map<string, number>; readonly heardMs: Map<string, number> }
 
 export class ObservationController {
   readonly #options: { readonly nodeId: NodeId; readonly silentMs: number }
@@ -73,8 +73,12 @@ export class ObservationController {
     this.#leaderlessSinceMs = null
     this.#quorumMs = nowMs
     if (status.role !== 'leader') return (this.#reign = null)
-    if (this.#reign?.term !== status.term) this.#reign = { term: status.term, sinceMs: nowMs, leaderlessMs, leaderlessMsMax, heardMs: new Map() }
-    for (const [id, { recentActive }] of Object.entries(status.progress)) if (recentActive) this.#reign.heardMs.set(id, nowMs)
+    if (this.#reign?.term !== status.term) this.#reign = { term: status.term, sinceMs: nowMs, leaderlessMs, leaderlessMsMax, memberMs: new Map(), heardMs: new Map() }
+    const { memberMs, heardMs } = this.#reign
+    for (const [id, { recentActive }] of Object.entries(status.progress)) {
+      if (!memberMs.has(id)) memberMs.set(id, nowMs)
+      if (recentActive) heardMs.set(id, nowMs)
+    }
     return this.#reign
   }
 
@@ -124,10 +128,11 @@ export class ObservationController {
   }
 
   /** Null where it was not heard of since this node leads, and may be yet. */
-  #isSilent(id: string, { sinceMs, heardMs }: Reign, nowMs: number): boolean | null {
+  #isSilent(id: string, { sinceMs, memberMs, heardMs }: Reign, nowMs: number): boolean | null {
     const { silentMs } = this.#options
     const lastMs = heardMs.get(id)
-    if (nowMs - (lastMs ?? sinceMs) > silentMs) return true
+    // Who has just joined is given the time to speak.
+    if (nowMs - (lastMs ?? memberMs.get(id) ?? sinceMs) > silentMs) return true
     return lastMs === undefined ? null : false
   }
 }

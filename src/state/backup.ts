@@ -15,7 +15,7 @@ export function applyBackup(transaction: Transaction, command: CommandOf<'cluste
   // Two at once may end in another order than they began.
   if ((cluster.lastBackup?.index ?? 0) > payload.index) return { id: cluster.id }
   transaction.put('cluster', 'cluster', { ...cluster, revision: transaction.index, lastBackup: { ...payload, atMs: transaction.timeMs } })
-  say(transaction, cluster, `A backup by ${payload.by} is complete, up to index ${payload.index}`, 'cluster.backedUp')
+  say(transaction, cluster, `A backup by ${payload.by} was sent whole, up to index ${payload.index}`, 'cluster.backedUp')
   return { id: cluster.id }
 }
 

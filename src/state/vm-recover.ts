@@ -33,8 +33,8 @@ export function recoverVm(transaction: Transaction, payload: CommandOf<'vm.recov
   if (active !== undefined && active.endedMs === null) {
     endOperation(transaction, active, { state: 'cancelled', error: { code: 'CANCELLED', message: `${vm.name} was recovered on ${target.name}.` } })
   }
-  const former = payload.formerNodeId === null ? 'no node' : (transaction.get('node', payload.formerNodeId)?.name ?? payload.formerNodeId)
   const { lost, ...kept } = vm
+  const former = payload.formerNodeId === null ? (lost?.node ?? 'its former host') : (transaction.get('node', payload.formerNodeId)?.name ?? payload.formerNodeId)
   const next: StoredVm = {
     ...kept, revision: transaction.index, operationId: null,
     assignment: { nodeId: payload.nodeId, epoch: Math.max(vm.assignment?.epoch ?? 0, vm.epochSpent ?? 0, lost?.epoch ?? 0) + 1 },

@@ -24,7 +24,7 @@ export function nodesLine(data: NodeList): Html {
   const { voters, learners } = data.cluster
   const majority = Math.floor(voters.length / 2) + 1
   const spare = voters.length - majority
-  const fate = spare === 0 ? 'The cluster stops changing when one of them is lost.' : spare === 1 ? 'The cluster goes on when any one of them is lost.' : `The cluster goes on when any ${spare} of them are lost.`
+  const fate = !data.cluster.quorum ? `Nothing can be changed now: ${many(majority, 'voter')} must be in touch.` : spare === 0 ? 'The cluster stops changing when one of them is lost.' : spare === 1 ? 'The cluster goes on when any one of them is lost.' : `The cluster goes on when any ${spare} of them are lost.`
   return html`<p id="nodes-line">${many(voters.length, 'voter')}, ${learners.length === 0 ? 'no learners' : many(learners.length, 'learner')}. ${fate}</p>`
 }
 

@@ -1,5 +1,5 @@
 // `cluster backup` on a whole node: the file and its checks, passphrases from where nobody else sees them, what is refused.
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -62,6 +62,22 @@ test('a file that is there is replaced only by word', async () => {
   expect(readFileSync(at('bare')).equals(before)).toBe(true)
   expect((await cli([at('bare'), '--without-key', '--force'])).code).toBe(0)
   expect(readFileSync(at('bare')).equals(before)).toBe(false)
+})
+
+test('a link stays one, a device or a folder is not replaced, whatever the word', async () => {
+  symlinkSync(at('bare'), at('link'))
+  const before = readFileSync(at('bare'))
+  expect((await cli([at('link'), '--without-key', '--force'])).code).toBe(0)
+  expect(lstatSync(at('link')).isSymbolicLink()).toBe(true)
+  expect(readFileSync(at('bare')).equals(before)).toBe(false)
+  const folder = await cli([directory, '--without-key', '--force'])
+  expect([folder.code, folder.stderr]).toEqual([2, expect.stringContaining('is no file that a backup could replace')])
+})
+
+test('what would be passed over in silence is refused', async () => {
+  expect((await cli([at('one'), '--verify', '--passphrase-file', at('passphrase')])).code).toBe(2)
+  expect((await cli(['--last', '--verify', at('one')])).code).toBe(2)
+  expect((await cli(['--last', at('one')])).code).toBe(2)
 })
 
 test('a disk that takes a write only in part leaves no file that passes for whole', async () => {

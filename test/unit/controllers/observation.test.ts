@@ -25,13 +25,13 @@ function desk() {
   // State time begins where the world's commands ended.
   const clock = new SimClock(queue, world.timeMs - epochMs)
   const { state } = world
-  const live: { leader: NodeId | null; term: number; voters: readonly NodeId[]; readonly silent: Set<NodeId>; gapMs: number; aheadMs: number } = { leader: ids[0]!, term: 1, voters: ids, silent: new Set(), gapMs: 0, aheadMs: 0 }
+  const live: { leader: NodeId | null; term: number; voters: readonly NodeId[]; readonly silent: Set<NodeId>; members: readonly NodeId[]; gapMs: number; aheadMs: number } = { leader: ids[0]!, term: 1, voters: ids, silent: new Set(), members: ids, gapMs: 0, aheadMs: 0 }
   let commands = 0
   const consensusOf = (nodeId: NodeId) => ({
     state,
     status: () => ({
       role: live.leader === nodeId ? 'leader' : 'follower', term: live.term, quorum: live.leader !== null, configuration: { voters: live.voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false },
-      progress: live.leader === nodeId ? Object.fromEntries(ids.map((id) => [id, { recentActive: !live.silent.has(id) }])) : {},
+      progress: live.leader === nodeId ? Object.fromEntries(live.members.map((id) => [id, { recentActive: !live.silent.has(id) }])) : {},
     }),
     reports: (asked: readonly string[]) => Promise.resolve(new Map(asked.map((id) => [id, { term: live.term, leaderlessMs: live.gapMs }]))),
     propose: (command: Command) => {
@@ -113,6 +113,19 @@ test('a voter that was cut off while there was a leader does not make it a long 
   await pass(5_000)
   expect(events()).toEqual(['node.leads n2', 'cluster.quorum test'])
   expect(said()).toMatch(/after 9 s without a leader/)
+  stop()
+})
+
+test('who has just joined is given the time to speak', async () => {
+  const { ids, live, pass, events, stop } = desk()
+  Object.assign(live, { members: ids.slice(0, 2), voters: ids.slice(0, 2) })
+  await pass(30_000)
+  live.silent.add(ids[2]!)
+  Object.assign(live, { members: ids, voters: ids })
+  await pass(4_000)
+  expect(events()).toEqual(['node.promoted n3'])
+  await pass(3_000)
+  expect(events()).toEqual(['node.promoted n3', 'node.silent n3'])
   stop()
 })
 

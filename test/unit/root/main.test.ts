@@ -35,3 +35,8 @@ test('a start loads nothing that only some requests need', async () => {
   expect([...packages]).toContain('zod')
   for (const name of ['@peculiar/x509', '@opentelemetry/api', 'jose']) expect([...packages]).not.toContain(name)
 })
+
+test('a file that is not there is no valid one', async () => {
+  await expect(promisify(execFile)(program, ['daemon', '--config', join(directory, 'nothing.json'), '--check'])).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('nothing.json does not exist') })
+  await expect(promisify(execFile)(program, ['daemon', '--config', directory, '--check'])).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('cannot be read') })
+})

@@ -136,7 +136,7 @@ export function createNode(options: NodeOptions, given: NodePorts): ClusterNode 
       const handler = cluster.handle()
       await transport.start({
         ...handler,
-        superseded: (by) => superseded(options, by, cluster),
+        connected: () => {}, superseded: (by) => superseded(options, by, cluster),
         request: async (from, method, body) => (method === farewellMethod ? farewell(options) : handler.request(from, method, body)),
       })
       presence.start()

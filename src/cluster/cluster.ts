@@ -126,7 +126,6 @@ export class Cluster implements Consensus {
    */
   async start(options: { readonly bootstrap: boolean; readonly resumes?: boolean | undefined }): Promise<void> {
     await this.#engine.start(options)
-    if (options.resumes === true) this.#succession.began()
     this.#turned()
   }
 
@@ -319,7 +318,6 @@ export class Cluster implements Consensus {
     readonly message: (message: Message) => void
     /** Answers `propose`, `status` and what operators ask. @throws OperationalError INVALID for anything else */
     readonly request: (from: string, method: string, body: Uint8Array) => Promise<Uint8Array>
-    readonly connected: (nodeId: string) => void
     readonly disconnected: (nodeId: string) => void
   } {
     return {
@@ -328,7 +326,6 @@ export class Cluster implements Consensus {
         this.#engine.receive(message)
       },
       request: async (from, method, body) => this.#answer(from, method, body),
-      connected: () => this.#succession.connected(),
       disconnected: (nodeId) => {
         this.#engine.act((node) => node.reportUnreachable(nodeId))
         this.#succession.disconnected(nodeId)

@@ -129,7 +129,7 @@ describe('a node that applies differently', () => {
     const sim = await SimCluster.formed(3, { checkpoints })
     const [odd, other] = followers(sim) as [SimNode, SimNode]
     applyDifferently(odd)
-    other.cluster.handle = () => ({ message: () => undefined, request: () => Promise.reject(new Error('silent')), connected: () => undefined, disconnected: () => undefined })
+    other.cluster.handle = () => ({ message: () => undefined, request: () => Promise.reject(new Error('silent')), disconnected: () => undefined })
     sim.crash(other)
     await write(sim, leaderOf(sim), 'one')
     const seen = new Set<string>()

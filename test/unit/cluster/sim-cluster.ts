@@ -74,11 +74,11 @@ export class SimCluster {
 
   async boot(node: SimNode, options: { readonly bootstrap?: boolean; readonly resumes?: boolean } = {}): Promise<void> {
     Object.assign(node, this.#process(node.nodeId, node.disk, node.halts))
-    const { message, request, connected, disconnected } = node.cluster.handle()
+    const { message, request, disconnected } = node.cluster.handle()
     await this.settle(node.cluster.start({ bootstrap: options.bootstrap ?? false, resumes: options.resumes ?? false }))
     const members: Member[] = this.nodes.map(({ nodeId }) => ({ nodeId, name: nodeId, peerId: nodeId, address: nodeId }))
     for (const other of this.nodes) other.transport.setMembers(members)
-    await node.transport.start({ message, request, connected, disconnected })
+    await node.transport.start({ message, request, disconnected, connected: () => undefined })
   }
 
   /** The power goes: only what was synced is sure to be there at the next boot. */

@@ -46,10 +46,11 @@ export class Pulse {
 
   #look(): void {
     const { clock, consensus } = this.#context.ports
-    const { leaderId, quorum, term, halted, divergence, configuration } = consensus.status()
+    const { quorum } = consensus.standing()
     if (quorum) this.#lastQuorumMs = clock.nowMs()
     this.#hadQuorum ||= quorum
     if (this.#listeners.size === 0) return
+    const { leaderId, term, halted, divergence, configuration } = consensus.status()
     const ready = [...this.#context.state.tables.node.keys()].map((id) => this.#context.unreadiness(id) === '')
     const now = JSON.stringify([leaderId, quorum, term, halted, divergence, configuration.voters, ready])
     const nowMs = clock.monotonicMs()

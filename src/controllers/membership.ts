@@ -68,6 +68,8 @@ export class MembershipController {
   }
 
   async #look(): Promise<void> {
+    const { leaderId, quorum } = this.#ports.consensus.standing()
+    if (leaderId !== this.#options.nodeId || !quorum) return
     const status = this.#ports.consensus.status()
     if (status.role !== 'leader' || !status.quorum) return
     if (this.#busy) {

@@ -46,11 +46,19 @@ export class ObservationController {
   }
 
   async #look(): Promise<void> {
-    const status = this.#ports.consensus.status()
-    const nowMs = this.#ports.clock.monotonicMs()
+    const { consensus, clock } = this.#ports
+    const nowMs = clock.monotonicMs()
     this.#followTold(nowMs)
+    // Most nodes do not lead: the whole status is gathered for those that do.
+    const { quorum, leaderId } = consensus.standing()
+    if (!quorum) {
+      this.#leaderlessSinceMs ??= nowMs
+      if (leaderId !== this.#options.nodeId) this.#reign = null
+      return
+    }
+    const status = leaderId === this.#options.nodeId ? consensus.status() : null
     const reign = this.#follow(status, nowMs)
-    if (reign === null || nowMs - reign.sinceMs < settleMs || this.#busy) return
+    if (status === null || reign === null || nowMs - reign.sinceMs < settleMs || this.#busy) return
     this.#busy = true
     try {
       await this.#record(status, reign)
@@ -61,18 +69,13 @@ export class ObservationController {
     }
   }
 
-  /** Keeps since when there is no leader, and of whom was heard since this node leads. */
-  #follow(status: ConsensusStatus, nowMs: number): Reign | null {
-    if (!status.quorum) {
-      this.#leaderlessSinceMs ??= nowMs
-      if (status.role !== 'leader') this.#reign = null
-      return null
-    }
+  /** There is a quorum: how long there was none, and of whom was heard since this node leads. @param status null where another leads */
+  #follow(status: ConsensusStatus | null, nowMs: number): Reign | null {
     const leaderlessMs = this.#leaderlessSinceMs === null ? 0 : nowMs - this.#leaderlessSinceMs
     const leaderlessMsMax = nowMs - (this.#quorumMs ?? Number.NEGATIVE_INFINITY)
     this.#leaderlessSinceMs = null
     this.#quorumMs = nowMs
-    if (status.role !== 'leader') return (this.#reign = null)
+    if (status?.role !== 'leader') return (this.#reign = null)
     if (this.#reign?.term !== status.term) this.#reign = { term: status.term, sinceMs: nowMs, leaderlessMs, leaderlessMsMax, memberMs: new Map(), heardMs: new Map() }
     const { memberMs, heardMs } = this.#reign
     for (const [id, { recentActive }] of Object.entries(status.progress)) {

@@ -42,6 +42,7 @@ function desk(count: number, times: { readonly lostMs?: number; readonly steadyM
   const consensus = {
     state,
     watch: () => () => undefined,
+    standing: () => ({ leaderId, quorum: true, divergence: null }),
     status: () => ({
       role: leaderId === ids[0] ? 'leader' : 'follower', leaderId, term, commit: 10, quorum: true, configuration,
       progress: Object.fromEntries([...configuration.voters, ...configuration.learners].map((id) => [id, { match: 10, next: 11, state: 'replicate', pendingSnapshot: 0, recentActive: !silent.has(id), inflight: 0, isPaused: false, isCaughtUp: true, isLearner: false }])),

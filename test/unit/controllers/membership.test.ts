@@ -28,6 +28,7 @@ function desk() {
   const configuration = { voters: [nodeId], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false }
   const consensus = {
     state, watch: () => () => undefined,
+    standing: () => ({ leaderId: nodeId, quorum: true, divergence: null }),
     status: () => ({ role: 'leader', quorum: true, term: 1, commit: state.index, configuration, progress: {} }),
     commitBarrier: () => {
       calls.push('barrier')

@@ -29,6 +29,7 @@ function desk() {
   let commands = 0
   const consensusOf = (nodeId: NodeId) => ({
     state,
+    standing: () => ({ leaderId: live.leader, quorum: live.leader !== null, divergence: null }),
     status: () => ({
       role: live.leader === nodeId ? 'leader' : 'follower', term: live.term, quorum: live.leader !== null, configuration: { voters: live.voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false },
       progress: live.leader === nodeId ? Object.fromEntries(live.members.map((id) => [id, { recentActive: !live.silent.has(id) }])) : {},

@@ -9,7 +9,7 @@ import type { Log } from '../ports/log.ts'
 import { mayPropose } from '../state/query.ts'
 import type { StateHolder } from '../state/state.ts'
 
-const periodMs = 500
+const periodMs = 1_000
 /** A leader that does not hold for so long is not told of. */
 const settleMs = 2_000
 /** A member that the leader has not heard of for so long is silent. */

@@ -68,11 +68,22 @@ export class Grid {
     // What was missed in a stall is not made up for.
     for (const entry of due) entry.dueMs = this.#stepAt(Math.max(entry.dueMs, nowMs - entry.periodMs) + entry.periodMs)
     this.#arm()
-    // A turn for each: a heartbeat leaves before the others' work of this step is done.
-    for (const entry of due) {
-      this.#time.soon(() => {
+    // The quickest first, Raft's tick among them: its heartbeat leaves before the rest of this step is done. A turn for each would cost an idle daemon a tenth.
+    this.#run(due.filter(({ periodMs }) => periodMs === gridMs), lateMs)
+    const rest = due.filter(({ periodMs }) => periodMs !== gridMs)
+    if (rest.length > 0) this.#time.soon(() => this.#run(rest, lateMs))
+  }
+
+  /** An action that throws ends the process, as any timer's does, and takes no other action's turn. */
+  #run(entries: readonly Entry[], lateMs: number): void {
+    for (const entry of entries) {
+      try {
         if (this.#entries.has(entry)) entry.action(lateMs)
-      })
+      } catch (error) {
+        this.#time.soon(() => {
+          throw error
+        })
+      }
     }
   }
 

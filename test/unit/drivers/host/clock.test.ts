@@ -48,6 +48,19 @@ test('all periods go off together, in step and from one timer', () => {
   expect(armed()).toBe(5)
 })
 
+test('what is longer waits until the quickest have had their turn', () => {
+  const { time, run, step } = handTime()
+  const grid = new Grid(time, 0)
+  const seen: string[] = []
+  grid.add(2 * gridMs, () => void seen.push('long'))
+  grid.add(gridMs, () => void seen.push('tick'))
+  step()
+  step()
+  expect(seen).toEqual(['tick', 'tick'])
+  run()
+  expect(seen).toEqual(['tick', 'tick', 'long'])
+})
+
 test('how late a step came is told, and what was missed in a stall is not made up for', () => {
   const { time, run, step, now } = handTime()
   const grid = new Grid(time, 0)
@@ -62,7 +75,7 @@ test('how late a step came is told, and what was missed in a stall is not made u
   expect(seen).toEqual([[1250, 0], [2400, 900], [2500, 0]])
 })
 
-test('each action has a turn of its own: one that throws, or ends another, takes nobody else\'s', () => {
+test('one that throws, or ends another, takes nobody else\'s turn; the quickest come first', () => {
   const { time, run, step, isArmed } = handTime()
   const grid = new Grid(time, 0)
   const seen: string[] = []
@@ -75,8 +88,8 @@ test('each action has a turn of its own: one that throws, or ends another, takes
   cancels.push(grid.add(gridMs, () => void seen.push('second')))
   cancels.push(grid.add(gridMs, () => void seen.push('third')))
   step()
+  expect(seen).toEqual(['first', 'second'])
   expect(run).toThrow('planted')
-  expect(seen).toEqual(['first'])
   step()
   expect(run).toThrow('planted')
   cancels[0]!()
